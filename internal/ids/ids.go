@@ -88,3 +88,13 @@ func Valid(prefix, s string) bool {
 	}
 	return true
 }
+
+// Request identifies one mutation, so that a retry of it gives the same answer:
+// Key is the hash of who asked (credential, method, route, idempotency key), Body
+// the hash of what was asked. The zero Request names nothing and is never replayed.
+type Request struct {
+	Key, Body [32]byte
+}
+
+// IsZero reports that the caller gave no idempotency key.
+func (r Request) IsZero() bool { return r.Key == [32]byte{} }

@@ -1,0 +1,53 @@
+# Chopmark. `make` prints what there is; CONTRIBUTING.md says how to work here.
+
+# Pinned tools, built once into bin/tools and never part of go.mod.
+GOLANGCI_LINT_VERSION := v2.15.0
+
+TOOLS   := $(CURDIR)/bin/tools
+LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# What `make run` serves, `make bench` reaches for and `make crash` repeats.
+DATA   ?= ./data
+ROUNDS ?= 500
+BENCH  ?=
+# The packages that `make test` runs.
+PKGS   ?= ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench crash build generate clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## run with sample data; prints links, and a QR for a phone on this network
+	bin/chopmark serve --demo --data $(DATA) --listen 127.0.0.1:8080 --tls-listen 0.0.0.0:8443 --tls-self-signed
+
+test: ## set up what tests need, lint, then run every test
+	@test/setup/apt.sh
+	@$(MAKE) --no-print-directory lint; lint=$$?; test/setup/run.sh $(PKGS) || exit; \
+	if [ $$lint -ne 0 ]; then echo "the tests passed, lint above did not"; exit $$lint; fi
+
+lint: $(LINT) ## gofmt, vet, golangci-lint, shellcheck, generated code
+	@LINT=$(LINT) test/setup/lint.sh
+
+bench: ## measure; each line has the goal and the number measured here
+	go run ./test/bench $(BENCH)
+
+crash: ## kill -9 under load, reopen, compare (ROUNDS=500)
+	go test ./test/crash -count=1 -timeout 0 -v -rounds=$(ROUNDS)
+
+build: ## one static program: bin/chopmark
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/chopmark ./cmd/chopmark
+
+generate: ## rebuild generated code (commit the result)
+	@test/setup/generate.sh
+
+clean: ## remove what make built (never ./data)
+	rm -rf bin
+
+$(LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION) once, about two minutes on two cores"
+	@mkdir -p $(TOOLS)
+	@GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $(LINT)

@@ -1,0 +1,36 @@
+package arch
+
+// exception lets one place break one clause, and says why. at is a file or a
+// package (then everything in it), what is the name that the violation gives.
+type exception struct{ clause, at, what, reason string }
+
+// exceptions is the whole list. TestTree fails on a line that excuses nothing.
+var exceptions = []exception{}
+
+// excuse takes out what the list allows and adds a violation for each line that
+// is no longer needed.
+func excuse(found []violation, list []exception) []violation {
+	used := make([]bool, len(list))
+	var left []violation
+	for _, v := range found {
+		excused := false
+		for i, e := range list {
+			if e.clause == v.clause && within(v.at, e.at) && e.what == v.what {
+				used[i], excused = true, true
+			}
+		}
+		if !excused {
+			left = append(left, v)
+		}
+	}
+	for i, e := range list {
+		switch {
+		case e.reason == "":
+			left = append(left, violation{"exception", e.at, 0, e.what, "the exception for " + e.clause + " gives no reason"})
+		case !used[i]:
+			left = append(left, violation{"exception", e.at, 0, e.what,
+				"the exception for " + e.clause + " " + e.what + " excuses nothing: delete it"})
+		}
+	}
+	return left
+}

@@ -1,0 +1,218 @@
+// Package batchsql keeps the batch domain in SQL. Only the portable subset is
+// used: each statement is a constant with bound parameters.
+//
+// One engine: SQLite and the MySQL protocol are dialects of this package, told
+// apart by platform/sqldb.
+package batchsql
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/idem"
+	"github.com/chopmark/chopmark/internal/platform/outbox"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/task"
+)
+
+//go:embed schema
+var schema embed.FS
+
+// Schema is the tables' definition for the SQLite dialect.
+func Schema() fs.FS {
+	sub, err := fs.Sub(schema, "schema/sqlite")
+	if err != nil {
+		panic(err) // the path is embedded above
+	}
+	return sub
+}
+
+// Store implements batch.Store.
+type Store struct {
+	db    *sqldb.DB
+	clock clock.Clock
+}
+
+var _ batch.Store = (*Store)(nil)
+
+// New makes the store of a migrated database.
+func New(db *sqldb.DB, c clock.Clock) *Store { return &Store{db, c} }
+
+// once runs fn unless the request had its effect before, and remembers the effect
+// that fn names.
+func (s *Store) once(ctx context.Context, r ids.Request, fn func(ctx context.Context, tx *sqldb.Tx) (effect string, _ error)) (effect string, replayed bool, err error) {
+	if effect, replayed, err = idem.Find(ctx, s.db.Reader(), r); err != nil || replayed {
+		return effect, replayed, err
+	}
+	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if effect, replayed, err = idem.Find(ctx, tx, r); err != nil || replayed {
+			return err
+		}
+		if effect, err = fn(ctx, tx); err != nil {
+			return err
+		}
+		return idem.Remember(ctx, tx, r, effect, s.clock.Now())
+	})
+	return effect, replayed, err
+}
+
+// nextID takes the next number of a kind.
+func nextID(ctx context.Context, tx *sqldb.Tx, kind string) (id int32, _ error) {
+	if _, err := tx.ExecContext(ctx, `UPDATE batch_ids SET last = last + 1 WHERE name = ?`, kind); err != nil {
+		return 0, fmt.Errorf("take %s id: %w", kind, err)
+	}
+	if err := tx.QueryRowContext(ctx, `SELECT last FROM batch_ids WHERE name = ?`, kind).Scan(&id); err != nil {
+		return 0, fmt.Errorf("take %s id: %w", kind, err)
+	}
+	return id, nil
+}
+
+// first gives the only element of a query by key.
+func first[T any](all []T, err error, absent *fault.Error) (T, error) {
+	var none T
+	if err != nil {
+		return none, err
+	}
+	if len(all) == 0 {
+		return none, absent
+	}
+	return all[0], nil
+}
+
+// CreateBrand implements batch.Catalog.
+func (s *Store) CreateBrand(ctx context.Context, r ids.Request, b batch.Brand) (batch.Brand, bool, error) {
+	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		id, err := nextID(ctx, tx, "brand")
+		if err != nil {
+			return "", err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO brands (brand_id, name, created_at) VALUES (?,?,?)`, id, b.Name, sqldb.Micros(b.CreatedAt))
+		return fmt.Sprint(id), err
+	})
+	if err != nil {
+		return batch.Brand{}, false, fmt.Errorf("create brand: %w", err)
+	}
+	b, err = s.Brand(ctx, ids.BrandID(number(effect)))
+	return b, replayed, err
+}
+
+const brandColumns = `brand_id, name, created_at`
+
+func scanBrand(r *sql.Rows) (b batch.Brand, err error) {
+	var created int64
+	err = r.Scan(&b.ID, &b.Name, &created)
+	b.CreatedAt = sqldb.Time(created)
+	return b, err
+}
+
+// Brand implements batch.Catalog.
+func (s *Store) Brand(ctx context.Context, id ids.BrandID) (batch.Brand, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), scanBrand, `SELECT `+brandColumns+` FROM brands WHERE brand_id = ?`, id)
+	return first(all, err, batch.ErrUnknownBrand)
+}
+
+// Brands implements batch.Catalog.
+func (s *Store) Brands(ctx context.Context, after ids.BrandID, limit int) ([]batch.Brand, error) {
+	return sqldb.Collect(ctx, s.db.Reader(), scanBrand,
+		`SELECT `+brandColumns+` FROM brands WHERE brand_id > ? ORDER BY brand_id LIMIT ?`, after, limit)
+}
+
+const productColumns = `product_id, brand_id, name, gtin, description, help, pool_target, pool_batch_quantity, pool_expire_hours, pool_rotate_seconds, pool_mark, pool_inner_code, created_at`
+
+// CreateProduct implements batch.Catalog.
+func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Product) (batch.Product, bool, error) {
+	const insert = `INSERT INTO products (` + productColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		id, err := nextID(ctx, tx, "product")
+		if err != nil {
+			return "", err
+		}
+		_, err = tx.ExecContext(ctx, insert, id, p.BrandID, p.Name, string(p.GTIN), p.Description, p.Help,
+			p.Pool.Target, p.Pool.BatchQuantity, p.Pool.ExpireHours, seconds(p.Pool.RotateEvery), p.Pool.Mark, p.Pool.InnerCode,
+			sqldb.Micros(p.CreatedAt))
+		return fmt.Sprint(id), err
+	})
+	if err != nil {
+		return batch.Product{}, false, fmt.Errorf("create product: %w", err)
+	}
+	p, err = s.Product(ctx, ids.ProductID(number(effect)))
+	return p, replayed, err
+}
+
+func scanProduct(r *sql.Rows) (p batch.Product, err error) {
+	var created, rotate int64
+	var gtin string
+	err = r.Scan(&p.ID, &p.BrandID, &p.Name, &gtin, &p.Description, &p.Help, &p.Pool.Target, &p.Pool.BatchQuantity,
+		&p.Pool.ExpireHours, &rotate, &p.Pool.Mark, &p.Pool.InnerCode, &created)
+	p.GTIN, p.CreatedAt, p.Pool.RotateEvery = gs1.GTIN(gtin), sqldb.Time(created), duration(rotate)
+	return p, err
+}
+
+// Product implements batch.Catalog.
+func (s *Store) Product(ctx context.Context, id ids.ProductID) (batch.Product, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), scanProduct, `SELECT `+productColumns+` FROM products WHERE product_id = ?`, id)
+	return first(all, err, batch.ErrUnknownProduct)
+}
+
+// Products implements batch.Catalog.
+func (s *Store) Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]batch.Product, error) {
+	if brand == 0 {
+		return sqldb.Collect(ctx, s.db.Reader(), scanProduct,
+			`SELECT `+productColumns+` FROM products WHERE product_id > ? ORDER BY product_id LIMIT ?`, after, limit)
+	}
+	return sqldb.Collect(ctx, s.db.Reader(), scanProduct,
+		`SELECT `+productColumns+` FROM products WHERE brand_id = ? AND product_id > ? ORDER BY product_id LIMIT ?`, brand, after, limit)
+}
+
+// announce stamps the transaction and writes its events.
+func announce(ctx context.Context, tx *sqldb.Tx, shard ids.Shard, c clock.Clock, events ...batch.Event) (outbox.Stamp, error) {
+	stamp, err := outbox.Commit(ctx, tx, shard, c.Now())
+	if err != nil {
+		return stamp, err
+	}
+	told := make([]outbox.Event, len(events))
+	for i, e := range events {
+		told[i] = outbox.Event{Type: e.Type, BrandID: e.BrandID, Subject: e.Subject, Data: e.Data}
+	}
+	return stamp, outbox.Append(ctx, tx, stamp, told...)
+}
+
+// AppendEvents implements batch.Changes.
+func (s *Store) AppendEvents(ctx context.Context, shard ids.Shard, events []batch.Event) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := announce(ctx, tx, shard, s.clock, events...)
+		return err
+	})
+}
+
+// insertTask writes the task that is born with an effect.
+func insertTask(ctx context.Context, tx *sqldb.Tx, t *batch.NewTask, b ids.BatchID, claimed []batch.Claim) error {
+	payload, total, err := t.Payload(claimed)
+	if err != nil {
+		return err
+	}
+	return task.Insert(ctx, tx, task.Task{
+		ID: t.ID, Kind: t.Kind, Step: t.Step, Payload: payload, Subject: string(b), File: t.File, Total: total,
+		CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt,
+	})
+}
+
+// changed reports whether a compare-and-set took effect.
+func changed(r sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n == 1, err
+}
+
+var errLost = errors.New("batchsql: a row is missing that its own transaction wrote")

@@ -1,0 +1,389 @@
+package batchsql
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/outbox"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+)
+
+// feedRow is a row of changes without its stamp.
+type feedRow struct {
+	kind    batch.FeedKind
+	id      string
+	batch   ids.Serial
+	brand   ids.BrandID
+	change  batch.Change // for StateChanged
+	refused []byte
+	serial  ids.Serial // for single items
+	version uint16
+	actor   string
+	reason  string
+}
+
+func insertEntry(ctx context.Context, tx *sqldb.Tx, st outbox.Stamp, r feedRow) error {
+	const insert = `INSERT INTO changes (shard, seq, kind, change_id, batch_first, brand_id, to_state, reverts, reason, actor, effective_at, at, place, items, unchanged, refused, serial, version)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	if r.refused == nil {
+		r.refused = []byte{}
+	}
+	c := &r.change
+	if r.kind == batch.StateChanged {
+		r.reason, r.actor = c.Reason, c.Actor
+	}
+	_, err := tx.ExecContext(ctx, insert, st.Shard, st.Seq, r.kind, r.id, int64(r.batch), r.brand, c.To, c.Reverts, r.reason, r.actor,
+		sqldb.Micros(st.At), sqldb.Micros(c.At), c.Place, c.Items, c.Unchanged, r.refused, int64(r.serial), r.version)
+	if err != nil {
+		return fmt.Errorf("append to feed: %w", err)
+	}
+	return nil
+}
+
+// AppendChange implements batch.Changes.
+func (s *Store) AppendChange(ctx context.Context, r ids.Request, c batch.Change, decided int64, events []batch.Event) (batch.Change, bool, error) {
+	refused, err := json.Marshal(c.Refused)
+	if err != nil {
+		return c, false, fmt.Errorf("encode refused items: %w", err)
+	}
+	shard := ids.ShardOf(c.BrandID)
+	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		for n, cover := range c.Covers {
+			if err := insertCover(ctx, tx, c.ID, n, cover); err != nil {
+				return "", err
+			}
+		}
+		stamp, err := announce(ctx, tx, shard, s.clock, events...)
+		if err != nil {
+			return "", err
+		}
+		if err := stillDecided(ctx, tx, shard, decided); err != nil {
+			return "", err
+		}
+		return string(c.ID), insertEntry(ctx, tx, stamp, feedRow{
+			kind: batch.StateChanged, id: string(c.ID), brand: c.BrandID, change: c, refused: refused,
+		})
+	})
+	if err != nil {
+		return c, false, fmt.Errorf("append change: %w", err)
+	}
+	done, err := s.FindChange(ctx, ids.ChangeID(effect))
+	return done, replayed, err
+}
+
+// stillDecided answers ErrRaced when a state change came after the position that
+// a decision stands on. The shard's counter is held, so none can come any more.
+func stillDecided(ctx context.Context, tx *sqldb.Tx, shard ids.Shard, decided int64) error {
+	const query = `SELECT seq FROM changes WHERE shard = ? AND kind = ? ORDER BY seq DESC LIMIT 1`
+	var last int64
+	err := tx.QueryRowContext(ctx, query, shard, batch.StateChanged).Scan(&last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("read last change of shard %d: %w", shard, err)
+	}
+	if last > decided {
+		return batch.ErrRaced
+	}
+	return nil
+}
+
+func insertCover(ctx context.Context, tx *sqldb.Tx, id ids.ChangeID, n int, c batch.Cover) error {
+	const insert = `INSERT INTO change_covers (change_id, n, batch_first, to_state, from_no, to_no, runs) VALUES (?,?,?,?,?,?,?)`
+	var runs []byte
+	if len(c.Numbers) > 1 {
+		runs = encodeRuns(c.Numbers)
+	}
+	_, err := tx.ExecContext(ctx, insert, id, n, int64(c.Batch), c.To, c.Numbers[0].From, c.Numbers[len(c.Numbers)-1].To, runs)
+	if err != nil {
+		return fmt.Errorf("insert cover: %w", err)
+	}
+	return nil
+}
+
+// encodeRuns writes each run as the gap before it and its length less one.
+func encodeRuns(rs batch.Runs) []byte {
+	var out []byte
+	end := int64(0)
+	for _, r := range rs {
+		out = binary.AppendUvarint(out, uint64(r.From-end))
+		out = binary.AppendUvarint(out, uint64(r.Len()-1))
+		end = r.To
+	}
+	return out
+}
+
+var errDamagedRuns = errors.New("batchsql: damaged runs of a change")
+
+func decodeRuns(raw []byte) (batch.Runs, error) {
+	var rs batch.Runs
+	end := int64(0)
+	for len(raw) > 0 {
+		gap, n := binary.Uvarint(raw)
+		if n <= 0 {
+			return nil, errDamagedRuns
+		}
+		length, m := binary.Uvarint(raw[n:])
+		if m <= 0 {
+			return nil, errDamagedRuns
+		}
+		r := batch.Run{From: end + int64(gap)}
+		r.To = r.From + int64(length)
+		rs, end, raw = append(rs, r), r.To, raw[n+m:]
+	}
+	return rs, nil
+}
+
+const changeColumns = `c.shard, c.seq, c.kind, c.change_id, c.batch_first, c.brand_id, c.to_state, c.reverts, c.reason, c.actor, c.effective_at, c.at, c.place, c.items, c.unchanged, c.refused, c.serial, c.version`
+
+// scanEntry reads a row of changes; a state change comes without its covers.
+func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
+	var (
+		shard         ids.Shard
+		row           feedRow
+		effective, at int64
+	)
+	c := &row.change
+	err = r.Scan(&shard, &e.Seq, &row.kind, &row.id, &row.batch, &row.brand, &c.To, &c.Reverts, &row.reason, &row.actor,
+		&effective, &at, &c.Place, &c.Items, &c.Unchanged, &row.refused, &row.serial, &row.version)
+	if err != nil {
+		return e, err
+	}
+	e.At, e.Kind = sqldb.Time(effective), row.kind
+	switch e.Kind {
+	case batch.BatchCreated:
+		e.Batch = &batch.Batch{ID: ids.BatchID(row.id)}
+	case batch.StateChanged:
+		c.ID, c.BrandID, c.Seq, c.Effective, c.At = ids.ChangeID(row.id), row.brand, e.Seq, e.At, sqldb.Time(at)
+		c.Reason, c.Actor = row.reason, row.actor
+		if err := json.Unmarshal(row.refused, &c.Refused); err != nil {
+			return e, fmt.Errorf("decode refused items of %s: %w", row.id, err)
+		}
+		e.Change = c
+	default:
+		e.Item = &batch.ItemChange{
+			ID: ids.ChangeID(row.id), Batch: row.batch, Serial: row.serial, Version: row.version,
+			Actor: row.actor, Reason: row.reason,
+		}
+	}
+	return e, nil
+}
+
+// ownedCover is a cover with the change that it belongs to.
+type ownedCover struct {
+	seq int64
+	id  ids.ChangeID
+	batch.Cover
+}
+
+func scanCover(r *sql.Rows) (o ownedCover, err error) {
+	var whole batch.Run
+	var runs []byte
+	if err = r.Scan(&o.seq, &o.id, &o.Batch, &o.To, &whole.From, &whole.To, &runs); err != nil {
+		return o, err
+	}
+	o.Numbers = batch.Runs{whole}
+	if runs != nil {
+		o.Numbers, err = decodeRuns(runs)
+	}
+	return o, err
+}
+
+const coverColumns = `c.seq, c.change_id, v.batch_first, v.to_state, v.from_no, v.to_no, v.runs`
+
+// FindChange implements batch.Changes.
+func (s *Store) FindChange(ctx context.Context, id ids.ChangeID) (batch.Change, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
+		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ? AND c.kind = ?`, id, batch.StateChanged)
+	e, err := first(all, err, batch.ErrUnknownChange)
+	if err != nil {
+		return batch.Change{}, err
+	}
+	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE v.change_id = ? ORDER BY v.n`, id)
+	for _, o := range covers {
+		e.Change.Covers = append(e.Change.Covers, o.Cover)
+	}
+	return *e.Change, err
+}
+
+// Feed implements batch.Changes.
+func (s *Store) Feed(ctx context.Context, shard ids.Shard, after int64, limit int) ([]batch.Entry, error) {
+	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
+		`SELECT `+changeColumns+` FROM changes c WHERE c.shard = ? AND c.seq > ? ORDER BY c.seq LIMIT ?`, shard, after, limit)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	last := entries[len(entries)-1].Seq
+	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+		`SELECT `+coverColumns+` FROM changes c JOIN change_covers v ON v.change_id = c.change_id
+		WHERE c.shard = ? AND c.seq > ? AND c.seq <= ? ORDER BY c.seq, v.n`, shard, after, last)
+	if err != nil {
+		return nil, fmt.Errorf("read covers: %w", err)
+	}
+	for i := range entries {
+		e := &entries[i]
+		for e.Kind == batch.StateChanged && len(covers) > 0 && covers[0].seq == e.Seq {
+			e.Change.Covers = append(e.Change.Covers, covers[0].Cover)
+			covers = covers[1:]
+		}
+		if e.Kind == batch.BatchCreated {
+			b, err := s.Batch(ctx, e.Batch.ID)
+			if err != nil {
+				return nil, fmt.Errorf("read batch of the feed: %w", err)
+			}
+			e.Batch = &b
+		}
+	}
+	return entries, nil
+}
+
+// FeedHead implements batch.Changes.
+func (s *Store) FeedHead(ctx context.Context, shard ids.Shard) (int64, error) {
+	var head sql.NullInt64
+	err := s.db.Reader().QueryRowContext(ctx, `SELECT MAX(seq) FROM changes WHERE shard = ?`, shard).Scan(&head)
+	return head.Int64, err
+}
+
+// History implements batch.Changes.
+func (s *Store) History(ctx context.Context, b ids.Serial) ([]batch.Change, error) {
+	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
+		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (SELECT v.change_id FROM change_covers v WHERE v.batch_first = ?) ORDER BY c.seq`, int64(b))
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE v.batch_first = ? ORDER BY c.seq, v.n`, int64(b))
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	out := make([]batch.Change, len(entries))
+	for i, e := range entries {
+		out[i] = *e.Change
+		for len(covers) > 0 && covers[0].seq == e.Seq {
+			out[i].Covers = append(out[i].Covers, covers[0].Cover)
+			covers = covers[1:]
+		}
+	}
+	return out, nil
+}
+
+// ItemHistory implements batch.Changes.
+func (s *Store) ItemHistory(ctx context.Context, b ids.Serial, no int64, serial ids.Serial) ([]batch.Change, []batch.Entry, error) {
+	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id
+		WHERE v.batch_first = ? AND v.from_no <= ? AND v.to_no >= ? ORDER BY c.seq`, int64(b), no, no)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read changes of an item: %w", err)
+	}
+	var changes []batch.Change
+	for _, o := range covers {
+		if !o.Numbers.Contains(no) {
+			continue
+		}
+		all, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ?`, o.id)
+		e, err := first(all, err, batch.ErrUnknownChange)
+		if err != nil {
+			return nil, nil, err
+		}
+		e.Change.To = o.To
+		changes = append(changes, *e.Change)
+	}
+	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
+		`SELECT `+changeColumns+` FROM changes c WHERE c.serial = ? AND c.kind IN (?, ?) ORDER BY c.seq`, int64(serial), batch.Reissued, batch.InnerChecked)
+	return changes, entries, err
+}
+
+// Reissue implements batch.Changes.
+func (s *Store) Reissue(ctx context.Context, r ids.Request, i batch.ItemChange, brand ids.BrandID, event batch.Event) (batch.ItemChange, bool, error) {
+	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		if err := ensureRecord(ctx, tx, i.Serial); err != nil {
+			return "", err
+		}
+		ok, err := changed(tx.ExecContext(ctx, `UPDATE item_records SET version = ? WHERE serial = ? AND version = ?`, i.Version, int64(i.Serial), i.Version-1))
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			return "", batch.ErrRaced
+		}
+		stamp, err := announce(ctx, tx, ids.ShardOf(brand), s.clock, event)
+		if err != nil {
+			return "", err
+		}
+		return string(i.ID), insertEntry(ctx, tx, stamp, itemRow(batch.Reissued, i, brand))
+	})
+	if err != nil {
+		return i, false, fmt.Errorf("reissue: %w", err)
+	}
+	all, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ?`, effect)
+	e, err := first(all, err, batch.ErrUnknownChange)
+	if err != nil {
+		return i, false, err
+	}
+	return *e.Item, replayed, nil
+}
+
+func itemRow(kind batch.FeedKind, i batch.ItemChange, brand ids.BrandID) feedRow {
+	return feedRow{
+		kind: kind, id: string(i.ID), batch: i.Batch, brand: brand, serial: i.Serial, version: i.Version,
+		actor: i.Actor, reason: i.Reason,
+	}
+}
+
+// ensureRecord makes the item's record at version 1 when it has none.
+func ensureRecord(ctx context.Context, tx *sqldb.Tx, serial ids.Serial) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO item_records (serial, version, inner_tries, inner_at) VALUES (?, 1, 0, 0)`, int64(serial))
+	if err != nil && !sqldb.IsDuplicate(err) {
+		return fmt.Errorf("make item record: %w", err)
+	}
+	return nil
+}
+
+// TryInner implements batch.Changes.
+func (s *Store) TryInner(ctx context.Context, i batch.ItemChange, brand ids.BrandID, right bool, triesMax int) (batch.InnerRecord, error) {
+	var rec batch.InnerRecord
+	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := ensureRecord(ctx, tx, i.Serial); err != nil {
+			return err
+		}
+		var at int64
+		err := tx.QueryRowContext(ctx, `SELECT inner_tries, inner_at FROM item_records WHERE serial = ?`, int64(i.Serial)).Scan(&rec.Tries, &at)
+		if err != nil {
+			return err
+		}
+		rec.FirstAt = sqldb.Time(at)
+		if right && at != 0 {
+			return nil // the holder of the right code may ask as often as they like
+		}
+		counted, err := changed(tx.ExecContext(ctx, `UPDATE item_records SET inner_tries = inner_tries + 1 WHERE serial = ? AND inner_tries < ?`, int64(i.Serial), triesMax))
+		if err != nil {
+			return err
+		}
+		if !counted {
+			rec.Locked = true
+			return nil
+		}
+		rec.Tries++
+		if !right {
+			return nil
+		}
+		stamp, err := announce(ctx, tx, ids.ShardOf(brand), s.clock)
+		if err != nil {
+			return err
+		}
+		rec.FirstAt = stamp.At
+		if _, err := tx.ExecContext(ctx, `UPDATE item_records SET inner_at = ? WHERE serial = ?`, sqldb.Micros(stamp.At), int64(i.Serial)); err != nil {
+			return err
+		}
+		return insertEntry(ctx, tx, stamp, itemRow(batch.InnerChecked, i, brand))
+	})
+	if err != nil {
+		return batch.InnerRecord{}, fmt.Errorf("try inner code: %w", err)
+	}
+	return rec, nil
+}

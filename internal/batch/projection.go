@@ -1,0 +1,381 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+const (
+	feedPage  = 500
+	batchPage = 1000
+)
+
+// Projection answers batch, state, version and seq of every item from memory and
+// local disk, never from SQL. It follows the feed: what it says stands for the
+// position that Position gives.
+//
+// Lookup takes no lock. CatchUp, Checkpoint and Close may be called by anyone.
+type Projection struct {
+	feed   Changes
+	list   Batches
+	local  Local
+	region int
+	shards [ids.Shards]shardView
+}
+
+type shardView struct {
+	mu      sync.Mutex                // one follower at a time
+	seq     atomic.Int64              // the last entry that was applied; written under mu
+	entries atomic.Pointer[[]*entry]  // sorted by First; replaced under mu
+	changed map[*entry]map[int64]bool // pages to store at the next checkpoint; guarded by mu
+}
+
+// entry is one batch with the states of its items.
+type entry struct {
+	Batch
+	states *states
+}
+
+// Item is what is known of a serial that belongs to a batch.
+type Item struct {
+	Batch *Batch // shared and never changed
+	No    int64
+	State gs1.Disposition
+	at    located
+}
+
+// NewProjection makes an empty projection; Start fills it.
+func NewProjection(store Store, local Local, region int) *Projection {
+	p := &Projection{feed: store, list: store, local: local, region: region}
+	for i := range p.shards {
+		p.shards[i].changed = map[*entry]map[int64]bool{}
+		p.shards[i].entries.Store(&[]*entry{})
+	}
+	return p
+}
+
+// Start loads the last checkpoint and follows the feed to its present end.
+func (p *Projection) Start(ctx context.Context) error {
+	positions, fresh, err := p.local.Load()
+	if err != nil {
+		return fmt.Errorf("load projection: %w", err)
+	}
+	if !fresh && p.ahead(ctx, positions) {
+		fresh = true
+	}
+	if fresh {
+		positions = [ids.Shards]int64{}
+		if err := p.local.Reset(); err != nil {
+			return fmt.Errorf("reset projection: %w", err)
+		}
+	}
+	for shard := range ids.Shard(ids.Shards) {
+		v := &p.shards[shard]
+		if !fresh {
+			if err := p.loadBatches(ctx, shard); err != nil {
+				return err
+			}
+		}
+		v.seq.Store(positions[shard])
+		if err := p.CatchUp(ctx, shard); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ahead reports that the local store knows more than SQL does: SQL was restored
+// from an older backup, so what is here belongs to a future that did not happen.
+func (p *Projection) ahead(ctx context.Context, positions [ids.Shards]int64) bool {
+	for shard, seq := range positions {
+		head, err := p.feed.FeedHead(ctx, ids.Shard(shard))
+		if err != nil || head < seq {
+			return true
+		}
+	}
+	return false
+}
+
+// loadBatches lists the shard's batches with their states of the last checkpoint.
+// Batches that are newer than it come again with the feed and change nothing.
+func (p *Projection) loadBatches(ctx context.Context, shard ids.Shard) error {
+	var after ids.Serial
+	for {
+		page, err := p.list.AllBatches(ctx, shard, after, batchPage)
+		if err != nil {
+			return fmt.Errorf("list batches of shard %d: %w", shard, err)
+		}
+		for i := range page {
+			e := p.add(shard, page[i])
+			snap, err := p.local.LoadBatch(e.First)
+			if err != nil {
+				return fmt.Errorf("load states of batch %s: %w", e.ID, err)
+			}
+			if err := e.states.restore(snap); err != nil {
+				return fmt.Errorf("load states of batch %s: %w", e.ID, err)
+			}
+			after = e.First
+		}
+		if len(page) < batchPage {
+			return nil
+		}
+	}
+}
+
+// add makes the batch known; twice is once.
+func (p *Projection) add(shard ids.Shard, b Batch) *entry {
+	v := &p.shards[shard]
+	old := *v.entries.Load()
+	i, found := slices.BinarySearchFunc(old, b.First, func(e *entry, first ids.Serial) int {
+		return int(int64(e.First) - int64(first))
+	})
+	if found {
+		return old[i]
+	}
+	e := &entry{b, newStates(b.Quantity, FirstState)}
+	next := slices.Insert(slices.Clone(old), i, e)
+	v.entries.Store(&next)
+	return e
+}
+
+// find is the batch that a serial belongs to.
+func (p *Projection) find(s ids.Serial) (*entry, int64, bool) {
+	if s.Region() != p.region || s.Shard() >= ids.Shards {
+		return nil, 0, false
+	}
+	entries := *p.shards[s.Shard()].entries.Load()
+	lo, hi := 0, len(entries)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if entries[mid].First <= s {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == 0 {
+		return nil, 0, false
+	}
+	no, ok := entries[lo-1].Number(s)
+	return entries[lo-1], no, ok
+}
+
+// Lookup tells what is known of a serial; ok is false when no batch has it. It
+// neither blocks nor allocates.
+func (p *Projection) Lookup(s ids.Serial) (item Item, ok bool) {
+	e, no, ok := p.find(s)
+	if !ok {
+		return Item{}, false
+	}
+	at := e.states.lookup(no)
+	return Item{Batch: &e.Batch, No: no, State: at.state, at: at}, true
+}
+
+// Extra is the item's record of its own; one that has none is at version 1.
+func (p *Projection) Extra(s ids.Serial, item Item) (Extra, error) {
+	if !item.at.extra {
+		return Extra{Version: 1}, nil
+	}
+	extra, ok, err := p.local.Extra(s)
+	if err == nil && !ok {
+		err = errors.New("the record is missing")
+	}
+	if err != nil {
+		return Extra{}, fmt.Errorf("read record of an item of batch %s: %w", item.Batch.ID, err)
+	}
+	return extra, nil
+}
+
+// HasExtra reports whether the item has a record of its own, without reading it.
+func (i Item) HasExtra() bool { return i.at.extra }
+
+// Note tells of the change that gave the item its present state. ok is false for
+// an item that never changed.
+func (p *Projection) Note(s ids.Serial, item Item) (_ Note, ok bool, _ error) {
+	seq := item.at.seq
+	if item.at.own {
+		var err error
+		if seq, ok, err = p.local.ItemSeq(s); err != nil || !ok {
+			return Note{}, false, err
+		}
+	}
+	if seq == 0 {
+		return Note{}, false, nil
+	}
+	return p.local.Note(s.Shard(), seq)
+}
+
+// Position is the last entry of the shard's feed that the answers stand for.
+func (p *Projection) Position(shard ids.Shard) int64 { return p.shards[shard].seq.Load() }
+
+// CatchUp applies what the feed has beyond the present position. When it returns,
+// everything committed before the call is seen.
+func (p *Projection) CatchUp(ctx context.Context, shard ids.Shard) error {
+	v := &p.shards[shard]
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for {
+		page, err := p.feed.Feed(ctx, shard, v.seq.Load(), feedPage)
+		if err != nil {
+			return fmt.Errorf("follow feed of shard %d: %w", shard, err)
+		}
+		for i := range page {
+			if err := p.apply(shard, &page[i]); err != nil {
+				return fmt.Errorf("apply entry %d of shard %d: %w", page[i].Seq, shard, err)
+			}
+			v.seq.Store(page[i].Seq)
+		}
+		if len(page) < feedPage {
+			return nil
+		}
+	}
+}
+
+// apply must be repeatable: after a crash the feed gives the last entries again.
+func (p *Projection) apply(shard ids.Shard, e *Entry) error {
+	switch e.Kind {
+	case BatchCreated:
+		p.add(shard, *e.Batch)
+		return nil
+	case StateChanged:
+		return p.applyChange(shard, e)
+	case Reissued, InnerChecked:
+		return p.applyItem(shard, e)
+	}
+	return fmt.Errorf("unknown kind %d", e.Kind)
+}
+
+func (p *Projection) applyChange(shard ids.Shard, e *Entry) error {
+	c := e.Change
+	note := Note{c.ID, c.To, c.Effective, c.At, c.Place, c.Reason}
+	if err := p.local.PutNote(shard, e.Seq, note); err != nil {
+		return err
+	}
+	for _, cover := range c.Covers {
+		b, _, ok := p.find(cover.Batch)
+		if !ok {
+			return fmt.Errorf("change %s covers an unknown batch", c.ID)
+		}
+		var singles Runs
+		for _, r := range cover.Numbers {
+			if r.Len() < longRun {
+				singles = append(singles, r)
+			}
+		}
+		if err := p.local.PutItems(b.First, singles, e.Seq); err != nil {
+			return err
+		}
+		b.states.set(cover.Numbers, cover.To, e.Seq)
+		p.touch(shard, b, cover.Numbers)
+	}
+	return nil
+}
+
+func (p *Projection) applyItem(shard ids.Shard, e *Entry) error {
+	b, no, ok := p.find(e.Item.Serial)
+	if !ok {
+		return fmt.Errorf("%s names an unknown batch", e.Item.ID)
+	}
+	extra, found, err := p.local.Extra(e.Item.Serial)
+	if err != nil {
+		return err
+	}
+	if !found {
+		extra.Version = 1
+	}
+	switch {
+	case e.Kind == InnerChecked:
+		extra.InnerAt = e.At
+	case e.Item.Version > extra.Version:
+		extra.Version = e.Item.Version
+		extra.Superseded = append(extra.Superseded, e.At)
+		extra.Superseded = extra.Superseded[max(0, len(extra.Superseded)-versionsKept):]
+	}
+	if err := p.local.PutExtra(e.Item.Serial, extra); err != nil {
+		return err
+	}
+	b.states.markExtra(no)
+	p.touch(shard, b, Runs{{no, no}})
+	return nil
+}
+
+// versionsKept is for how many earlier versions of an item a link still answers
+// "superseded"; older ones are as good as unknown.
+const versionsKept = 8
+
+// touch notes the pages that the next checkpoint must store.
+func (p *Projection) touch(shard ids.Shard, e *entry, numbers Runs) {
+	v := &p.shards[shard]
+	pages := v.changed[e]
+	if pages == nil {
+		pages = map[int64]bool{}
+		v.changed[e] = pages
+	}
+	if e.states.pages.Load() == nil {
+		return
+	}
+	for _, r := range numbers {
+		for i := r.From >> pageBits; i <= r.To>>pageBits; i++ {
+			pages[i] = true
+		}
+	}
+}
+
+// Checkpoint makes the present position the one that the next start begins at.
+func (p *Projection) Checkpoint() error {
+	var positions [ids.Shards]int64
+	var snaps []Snapshot
+	for i := range p.shards {
+		v := &p.shards[i]
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		positions[i] = v.seq.Load()
+		for e, pages := range v.changed {
+			snaps = append(snaps, e.snapshot(pages))
+		}
+	}
+	if err := p.local.Checkpoint(positions, snaps); err != nil {
+		return fmt.Errorf("checkpoint projection: %w", err)
+	}
+	for i := range p.shards {
+		clear(p.shards[i].changed)
+	}
+	return nil
+}
+
+// Counts is how many items of a batch are in each state.
+func (p *Projection) Counts(first ids.Serial) (Counts, bool) {
+	e, _, ok := p.find(first)
+	if !ok {
+		return Counts{}, false
+	}
+	return e.states.counts(), true
+}
+
+// Untouched reports whether all numbers of a run are as they were made.
+func (p *Projection) Untouched(b *Batch, numbers Run) bool {
+	e, _, ok := p.find(b.First)
+	return ok && e.states.allUntouched(numbers, FirstState)
+}
+
+// Issued is how many serials the shard's batches hold, and how many batches.
+func (p *Projection) Issued() (serials int64, batches int) {
+	for i := range p.shards {
+		for _, e := range *p.shards[i].entries.Load() {
+			serials += e.Quantity
+			batches++
+		}
+	}
+	return serials, batches
+}
+
+// Expired reports whether the item's batch has passed its date.
+func (b *Batch) Expired(now time.Time) bool { return !b.ExpiresAt.IsZero() && !now.Before(b.ExpiresAt) }

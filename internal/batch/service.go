@@ -1,0 +1,197 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/batch/batchevent"
+	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+// Keys is what the service wants of the keyset.
+type Keys interface {
+	// Token is the link token under the present link key.
+	Token(s ids.Serial, version uint16, periodSeconds uint32, epoch uint64) (codebook.Token, error)
+	// InnerKeyID names the present inner-code key.
+	InnerKeyID() string
+	// InnerCode is an item's inner code under the named key.
+	InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, error)
+}
+
+// Tasks is what the service wants of the task runner.
+type Tasks interface {
+	Wake(ctx context.Context, id ids.TaskID) error
+}
+
+// Scans is what the service wants of the sightings.
+type Scans interface {
+	// AnyIn reports whether an item with a serial of first..last was ever scanned.
+	AnyIn(first, last ids.Serial) (bool, error)
+}
+
+// Config is what an operator may set.
+type Config struct {
+	Region     int
+	PublicURL  string    // what codes link to, without a slash at the end
+	ExpireRule time.Time // of batches that name no expiry; zero = they never expire
+}
+
+// Service is the domain's use cases. It is safe for concurrent use.
+type Service struct {
+	Config
+	store Store
+	items *codebook.Items
+	proj  *Projection
+	keys  Keys
+	tasks Tasks
+	scans Scans
+	clock clock.Clock
+	table *Transitions
+	// deciding is held from a decision on a shard's states to its commit; another
+	// process is caught by AppendChange's position.
+	deciding [ids.Shards]sync.Mutex
+}
+
+// NewService wires the use cases. The projection must have been started.
+func NewService(cfg Config, store Store, items *codebook.Items, proj *Projection, keys Keys, tasks Tasks, scans Scans, c clock.Clock) *Service {
+	return &Service{
+		Config: cfg, store: store, items: items, proj: proj, keys: keys, tasks: tasks, scans: scans, clock: c,
+		table: NewTransitions(),
+	}
+}
+
+// Command says who asks, and which request it is.
+type Command struct {
+	Request ids.Request
+	Actor   string
+}
+
+// CreateBrand makes a brand.
+func (s *Service) CreateBrand(ctx context.Context, cmd Command, name string) (Brand, bool, error) {
+	if err := CheckName("name", name, nameBytesMax); err != nil {
+		return Brand{}, false, err
+	}
+	return s.store.CreateBrand(ctx, cmd.Request, Brand{Name: name, CreatedAt: s.clock.Now()})
+}
+
+// CreateProduct makes a product of a brand.
+func (s *Service) CreateProduct(ctx context.Context, cmd Command, p Product, gtin string) (Product, bool, error) {
+	if err := CheckName("name", p.Name, nameBytesMax); err != nil {
+		return p, false, err
+	}
+	for field, text := range map[string]string{"description": p.Description, "help": p.Help} {
+		if err := checkText(field, text); err != nil {
+			return p, false, err
+		}
+	}
+	if gtin != "" {
+		g, err := gs1.ParseGTIN(gtin)
+		if err != nil {
+			return p, false, err
+		}
+		p.GTIN = g
+	}
+	if err := p.Pool.check(); err != nil {
+		return p, false, err
+	}
+	if _, err := s.store.Brand(ctx, p.BrandID); err != nil {
+		return p, false, err
+	}
+	p.CreatedAt = s.clock.Now()
+	return s.store.CreateProduct(ctx, cmd.Request, p)
+}
+
+// check is the rule for a product's pool; the zero Pool keeps nothing ready.
+func (p *Pool) check() error {
+	if *p == (Pool{}) {
+		return nil
+	}
+	if p.Target < 1 || p.Target > BatchMax {
+		return fault.Field("pool.bad_target", "pool.target", "must be between 1 and %d", int64(BatchMax))
+	}
+	if p.BatchQuantity == 0 {
+		p.BatchQuantity = p.Target
+	}
+	if p.BatchQuantity < 1 || p.BatchQuantity > BatchMax {
+		return fault.Field("pool.bad_quantity", "pool.batch_quantity", "must be between 1 and %d", int64(BatchMax))
+	}
+	spec := BatchSpec{Quantity: p.BatchQuantity, RotateEvery: p.RotateEvery, Mark: p.Mark, ExpireHours: p.ExpireHours}
+	if err := spec.checkSettings(); err != nil {
+		return err
+	}
+	p.Mark = spec.Mark
+	return nil
+}
+
+// Brand, Product and the lists read what Create made.
+func (s *Service) Brand(ctx context.Context, id ids.BrandID) (Brand, error) {
+	return s.store.Brand(ctx, id)
+}
+
+// Brands lists brands by id.
+func (s *Service) Brands(ctx context.Context, after ids.BrandID, limit int) ([]Brand, error) {
+	return s.store.Brands(ctx, after, limit)
+}
+
+// Product reads one product.
+func (s *Service) Product(ctx context.Context, id ids.ProductID) (Product, error) {
+	return s.store.Product(ctx, id)
+}
+
+// Products lists products by id; brand 0 = of all brands.
+func (s *Service) Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]Product, error) {
+	return s.store.Products(ctx, brand, after, limit)
+}
+
+// generated is the event of codes that came into being.
+func generated(b *Batch, kind string, t *NewTask) (Event, error) {
+	e := batchevent.Generated{
+		Kind: kind, BatchID: string(b.ID), BrandID: int32(b.BrandID), ProductID: int32(b.ProductID),
+		BatchNo: b.No, Quantity: b.Quantity,
+	}
+	if t != nil {
+		e.TaskID, e.UserID = string(t.ID), t.CreatedBy
+	}
+	return NewEvent(batchevent.CodeGenerated, b.BrandID, string(b.ID), e)
+}
+
+// NewEvent encodes an event.
+func NewEvent(topic string, brand ids.BrandID, subject string, data any) (Event, error) {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return Event{}, fmt.Errorf("encode event %s: %w", topic, err)
+	}
+	return Event{Type: topic, BrandID: brand, Subject: subject, Data: raw}, nil
+}
+
+// catchUp makes what was just committed visible to this process.
+func (s *Service) catchUp(ctx context.Context, shard ids.Shard) error {
+	return s.proj.CatchUp(context.WithoutCancel(ctx), shard)
+}
+
+// Resolve finds the item of a code; the public's one refusal when there is none.
+func (s *Service) Resolve(code string) (ids.Serial, Item, error) {
+	c, err := codebook.ParseCode(code)
+	if err != nil {
+		return 0, Item{}, err
+	}
+	serial := s.items.Serial(c)
+	item, ok := s.proj.Lookup(serial)
+	if !ok {
+		return 0, Item{}, ErrUnknownCode
+	}
+	return serial, item, nil
+}
+
+// Projection gives the read side, for who answers scans.
+func (s *Service) Projection() *Projection { return s.proj }
+
+// Code is the code of a number of a batch.
+func (s *Service) Code(b *Batch, no int64) codebook.Code { return s.items.Code(b.Serial(no)) }

@@ -1,0 +1,138 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+// CodeView is one item as an operator sees it.
+type CodeView struct {
+	Code    string
+	Batch   Batch
+	No      int64
+	State   gs1.Disposition
+	Expired bool
+	Extra   Extra
+	Note    Note // of the change that gave it its state; zero when it never changed
+}
+
+// ViewCode tells what is known of an item.
+func (s *Service) ViewCode(code string) (CodeView, error) {
+	serial, item, err := s.Resolve(code)
+	if err != nil {
+		return CodeView{}, err
+	}
+	v := CodeView{Code: code, Batch: *item.Batch, No: item.No, State: item.State, Expired: item.Batch.Expired(s.clock.Now())}
+	if v.Extra, err = s.proj.Extra(serial, item); err != nil {
+		return CodeView{}, err
+	}
+	v.Note, _, err = s.proj.Note(serial, item)
+	return v, err
+}
+
+// Link is the present token link of an item.
+type Link struct {
+	URL     string
+	Token   codebook.Token
+	Version uint16
+	EndsAt  time.Time // when the next epoch begins; zero = this link does not rotate
+}
+
+// Link makes the present token link of a code.
+func (s *Service) Link(code string) (Link, error) {
+	serial, item, err := s.Resolve(code)
+	if err != nil {
+		return Link{}, err
+	}
+	return s.LinkOf(serial, item)
+}
+
+// LinkOf makes the present token link of an item that was looked up.
+func (s *Service) LinkOf(serial ids.Serial, item Item) (Link, error) {
+	extra, err := s.proj.Extra(serial, item)
+	if err != nil {
+		return Link{}, err
+	}
+	b := item.Batch
+	epoch := codebook.Epoch(s.clock.Now(), b.CreatedAt, b.RotateEvery)
+	l := Link{Version: extra.Version}
+	if l.Token, err = s.keys.Token(serial, extra.Version, periodSeconds(b.RotateEvery), epoch); err != nil {
+		return Link{}, err
+	}
+	if b.RotateEvery > 0 {
+		l.EndsAt = codebook.EpochStart(b.CreatedAt, b.RotateEvery, epoch+1)
+	}
+	origin := s.PublicURL
+	if b.Mark == Display {
+		origin = upperOrigin(origin)
+	}
+	l.URL = origin + "/" + s.items.Code(serial).String() + "/" + l.Token.String()
+	return l, nil
+}
+
+// MarkText is what an item's QR code says: the permanent link of a print batch,
+// the present token link of a display batch. secret tells that only an authorised
+// caller may have it.
+func (s *Service) MarkText(code string) (text string, secret bool, _ error) {
+	serial, item, err := s.Resolve(code)
+	if err != nil {
+		return "", false, err
+	}
+	if item.Batch.Mark == Display {
+		l, err := s.LinkOf(serial, item)
+		return l.URL, true, err
+	}
+	return s.PublicURL + "/" + code, false, nil
+}
+
+// periodSeconds is the rotation period as tokens carry it.
+func periodSeconds(d time.Duration) uint32 { return uint32(d / time.Second) }
+
+// HistoryStep is one thing that happened to an item.
+type HistoryStep struct {
+	ChangeID ids.ChangeID
+	Seq      int64
+	Kind     string // a state, "reissued" or "inner_code_checked"
+	At       time.Time
+	Happened time.Time // as the caller said; zero = not said
+	Place    string
+	Reason   string
+	Actor    string
+	Reverts  ids.ChangeID
+	Version  uint16
+}
+
+// CodeHistory lists what happened to an item, oldest first.
+func (s *Service) CodeHistory(ctx context.Context, code string) ([]HistoryStep, error) {
+	serial, item, err := s.Resolve(code)
+	if err != nil {
+		return nil, err
+	}
+	changes, entries, err := s.store.ItemHistory(ctx, item.Batch.First, item.No, serial)
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]HistoryStep, 0, len(changes)+len(entries))
+	for _, c := range changes {
+		steps = append(steps, HistoryStep{
+			ChangeID: c.ID, Seq: c.Seq, Kind: c.To.String(), At: c.Effective, Happened: c.At, Place: c.Place,
+			Reason: c.Reason, Actor: c.Actor, Reverts: c.Reverts,
+		})
+	}
+	for _, e := range entries {
+		step := HistoryStep{ChangeID: e.Item.ID, Seq: e.Seq, At: e.At, Reason: e.Item.Reason, Actor: e.Item.Actor, Version: e.Item.Version}
+		step.Kind = "reissued"
+		if e.Kind == InnerChecked {
+			step.Kind, step.Version = "inner_code_checked", 0
+		}
+		steps = append(steps, step)
+	}
+	slices.SortFunc(steps, func(a, b HistoryStep) int { return cmp.Compare(a.Seq, b.Seq) })
+	return steps, nil
+}

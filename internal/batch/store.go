@@ -1,0 +1,218 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+// Store is what the domain asks of its SQL engine. Every method that takes a
+// Request must tie the request to its effect in the effect's own transaction; when
+// the request had its effect before it must change nothing and give that effect
+// back with replayed = true. What returned without an error must be durable.
+type Store interface {
+	Catalog
+	Batches
+	Claims
+	Changes
+}
+
+// Catalog keeps brands and products.
+type Catalog interface {
+	CreateBrand(ctx context.Context, r ids.Request, b Brand) (_ Brand, replayed bool, _ error)
+	Brand(ctx context.Context, id ids.BrandID) (Brand, error)
+	Brands(ctx context.Context, after ids.BrandID, limit int) ([]Brand, error)
+	CreateProduct(ctx context.Context, r ids.Request, p Product) (_ Product, replayed bool, _ error)
+	Product(ctx context.Context, id ids.ProductID) (Product, error)
+	Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]Product, error)
+}
+
+// NewBatch asks for a batch. The store takes its serials from the shard's counter
+// (at most limit of them in all) and makes counter, batch, and the claim and task
+// when there are any, one transaction.
+type NewBatch struct {
+	Batch  Batch // First is set by the store
+	Shard  ids.Shard
+	Region int
+	Limit  int64
+	Claim  *Claim // of the whole batch
+	Task   *NewTask
+	Event  Event
+}
+
+// NewTask is a durable task that is born with its effect.
+type NewTask struct {
+	ID        ids.TaskID
+	Kind      string
+	Step      string
+	Payload   func(claimed []Claim) (payload json.RawMessage, total int64, _ error)
+	File      string
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+// Event is what others are told, in the transaction of the fact.
+type Event struct {
+	Type    string
+	BrandID ids.BrandID
+	Subject string
+	Data    json.RawMessage
+}
+
+// Batches keeps batches.
+type Batches interface {
+	// CreateBatch must refuse a second batch_no of a product with ErrBatchExists.
+	// effect is the task's id when there is a task, else the batch's.
+	CreateBatch(ctx context.Context, r ids.Request, n NewBatch) (effect string, replayed bool, _ error)
+	Batch(ctx context.Context, id ids.BatchID) (Batch, error)
+	BatchByNo(ctx context.Context, product ids.ProductID, no string) (Batch, error)
+	// AllBatches gives every batch of a shard in the order of its serials.
+	AllBatches(ctx context.Context, shard ids.Shard, after ids.Serial, limit int) ([]Batch, error)
+	// ListBatches gives batches newest first; 0 for any product.
+	ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]Batch, error)
+}
+
+// ClaimAsk asks for numbers of a batch.
+type ClaimAsk struct {
+	BatchID   ids.BatchID
+	Claimant  string
+	Quantity  int64 // one block of this many
+	Within    Run   // or, with Quantity 0, all that is free in here
+	CreatedAt time.Time
+}
+
+// Claims keeps who holds which numbers.
+type Claims interface {
+	// Claim takes numbers from a batch's pool: the lowest free block of
+	// ask.Quantity numbers, else ErrExhausted; or all that is free of ask.Within,
+	// which may be several blocks or none. The task is born with them; its payload
+	// is made of what was claimed. effect is the task's id when there is a task and
+	// no block was asked for, else the claim's.
+	Claim(ctx context.Context, r ids.Request, ask ClaimAsk, task *NewTask) (_ []Claim, effect string, replayed bool, _ error)
+	FindClaim(ctx context.Context, batch ids.BatchID, id ids.ClaimID) (Claim, error)
+	// ClaimsOf gives a batch's claims in order of their numbers.
+	ClaimsOf(ctx context.Context, batch ids.BatchID, within Run, limit int) ([]Claim, error)
+	// ReturnClaim gives from..Claim.To back to the pool.
+	ReturnClaim(ctx context.Context, r ids.Request, c Claim, from int64) (_ Claim, replayed bool, _ error)
+	// Free gives the blocks of a batch that no one holds.
+	Free(ctx context.Context, batch ids.BatchID) (Runs, error)
+	// PoolCandidates gives the batches of a product with a free block that is long
+	// enough, nearest expiry first, those expired at now left out; free is what all
+	// its batches have left.
+	PoolCandidates(ctx context.Context, product ids.ProductID, quantity int64, now time.Time) (candidates []ids.BatchID, free int64, _ error)
+}
+
+// FeedKind tells what an entry of the feed is about.
+type FeedKind uint8
+
+// The kinds, as stored: append, never renumber.
+const (
+	_            FeedKind = iota
+	BatchCreated          // Entry.Batch
+	StateChanged          // Entry.Change
+	Reissued              // Entry.Item: its version
+	InnerChecked          // Entry.Item: its first right inner code
+)
+
+// Entry is one step of a shard's feed, in the order of commit.
+type Entry struct {
+	Seq    int64
+	At     time.Time
+	Kind   FeedKind
+	Batch  *Batch
+	Change *Change
+	Item   *ItemChange
+}
+
+// ItemChange is what the feed tells of a single item.
+type ItemChange struct {
+	ID      ids.ChangeID
+	Batch   ids.Serial
+	Serial  ids.Serial
+	Version uint16
+	Actor   string
+	Reason  string
+}
+
+// Changes keeps what happened to items, and the feed of it.
+type Changes interface {
+	// AppendChange commits a state change. decided is the feed's position on which
+	// the decision stands: when another entry came between, it must commit nothing
+	// and answer ErrRaced.
+	AppendChange(ctx context.Context, r ids.Request, c Change, decided int64, events []Event) (_ Change, replayed bool, _ error)
+	// Reissue gives the item version i.Version, or answers ErrRaced when it is not
+	// at the one before.
+	Reissue(ctx context.Context, r ids.Request, i ItemChange, brand ids.BrandID, event Event) (_ ItemChange, replayed bool, _ error)
+	// TryInner counts a try of the item's inner code, at most triesMax in all, and
+	// keeps the time of the first right one.
+	TryInner(ctx context.Context, i ItemChange, brand ids.BrandID, right bool, triesMax int) (InnerRecord, error)
+	FindChange(ctx context.Context, id ids.ChangeID) (Change, error)
+	// Feed gives a shard's entries after seq in the order of commit.
+	Feed(ctx context.Context, shard ids.Shard, after int64, limit int) ([]Entry, error)
+	// History gives all state changes of a batch in order, with their covers of
+	// this batch only.
+	History(ctx context.Context, batch ids.Serial) ([]Change, error)
+	// ItemHistory gives the state changes that cover one number, each with the one
+	// state that it gave it, and the item's own entries.
+	ItemHistory(ctx context.Context, batch ids.Serial, no int64, serial ids.Serial) ([]Change, []Entry, error)
+	// AppendEvents tells others of a fact that lies outside the tables.
+	AppendEvents(ctx context.Context, shard ids.Shard, events []Event) error
+	// FeedHead is the shard's last seq.
+	FeedHead(ctx context.Context, shard ids.Shard) (int64, error)
+}
+
+// InnerRecord is what is known of the tries of an item's inner code.
+type InnerRecord struct {
+	Tries   int
+	FirstAt time.Time // of the first right one; zero = none yet
+	Locked  bool      // the tries were used up before this one
+}
+
+// Extra is the record of one item that is not about its state.
+type Extra struct {
+	Version    uint16      // 1 until reissued
+	Superseded []time.Time // when the versions before were ended, the newest last; the last 8
+	InnerAt    time.Time   // the first right inner code
+}
+
+// Note is what a state change says beside the state.
+type Note struct {
+	ChangeID  ids.ChangeID
+	To        gs1.Disposition
+	Effective time.Time
+	At        time.Time
+	Place     string
+	Reason    string
+}
+
+// Local is the disk side of the projection: what is too big for memory, and the
+// memory's own snapshot. It may be lost at any time; the feed fills it again. Until
+// Checkpoint nothing needs to be durable.
+type Local interface {
+	// Load gives the positions of the last checkpoint; fresh when there is none.
+	Load() (positions [ids.Shards]int64, fresh bool, _ error)
+	// LoadBatch fills in what the checkpoint knows of a batch.
+	LoadBatch(first ids.Serial) (Snapshot, error)
+	// PutNote and the other Puts must be readable at once.
+	PutNote(shard ids.Shard, seq int64, n Note) error
+	PutItems(first ids.Serial, singles Runs, seq int64) error
+	PutExtra(s ids.Serial, e Extra) error
+	Note(shard ids.Shard, seq int64) (Note, bool, error)
+	ItemSeq(s ids.Serial) (int64, bool, error)
+	Extra(s ids.Serial) (Extra, bool, error)
+	// Checkpoint stores changed batches with the positions that they stand for, all
+	// or nothing.
+	Checkpoint(positions [ids.Shards]int64, changed []Snapshot) error
+	// Reset forgets everything.
+	Reset() error
+}
+
+// Snapshot is the stored form of a batch's states, whole or the part that changed.
+type Snapshot struct {
+	First    ids.Serial
+	Segments []Segment // empty = never changed
+	Pages    map[int64][]byte
+}

@@ -1,0 +1,164 @@
+// Package blob keeps files: exports, images, backups.
+//
+// Invariant: a name that Open finds holds a whole file. An upload lives under
+// another name until Commit, is durable up to its last Sync, and can be resumed
+// there by another process.
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+// What a caller may be told.
+var (
+	ErrUnknown = fault.New(fault.NotFound, "blob.unknown", "no such file")
+	ErrNoSpace = fault.New(fault.Unavailable, "blob.no_space", "no space left on the device that keeps files")
+)
+
+// Dir keeps files in a directory.
+type Dir struct{ root *os.Root }
+
+// OpenDir opens the directory and makes it when it is absent. Names cannot lead
+// out of it.
+func OpenDir(path string) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("make blob directory: %w", err)
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, fmt.Errorf("open blob directory: %w", err)
+	}
+	return &Dir{root}, nil
+}
+
+// Close ends the use of the directory.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// File is a whole file being read.
+type File struct {
+	io.ReadSeekCloser
+	Size int64
+}
+
+// Open reads a whole file.
+func (d *Dir) Open(_ context.Context, name string) (*File, error) {
+	if !validName(name) {
+		return nil, ErrUnknown
+	}
+	f, err := d.root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrUnknown
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open file: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open file: %w", err), f.Close())
+	}
+	return &File{f, st.Size()}, nil
+}
+
+// Remove deletes a file and an unfinished upload of the name; none is not an error.
+func (d *Dir) Remove(_ context.Context, name string) error {
+	for _, n := range []string{name, name + partSuffix} {
+		if err := d.root.Remove(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove file: %w", err)
+		}
+	}
+	return nil
+}
+
+const partSuffix = ".part"
+
+// validName allows one plain segment. Unfinished uploads have no name to readers.
+func validName(name string) bool {
+	return name != "" && filepath.IsLocal(name) && !strings.ContainsAny(name, `/\`) && !strings.HasSuffix(name, partSuffix)
+}
+
+// Upload is a file being written, by one goroutine.
+type Upload struct {
+	dir  *Dir
+	name string
+	f    *os.File
+}
+
+// Resume begins an upload, or goes on with one: what lies beyond offset bytes is
+// cut off. The caller knows offset from its own durable checkpoint (0 = anew).
+func (d *Dir) Resume(_ context.Context, name string, offset int64) (*Upload, error) {
+	if !validName(name) {
+		return nil, fmt.Errorf("blob: bad name %q", name)
+	}
+	f, err := d.root.OpenFile(name+partSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, spaceOr("begin upload", err)
+	}
+	st, err := f.Stat()
+	if err == nil && st.Size() < offset {
+		err = fmt.Errorf("unfinished file %s has %d bytes, the checkpoint says %d", name, st.Size(), offset)
+	}
+	if err == nil {
+		err = f.Truncate(offset)
+	}
+	if err == nil {
+		_, err = f.Seek(offset, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(spaceOr("resume upload", err), f.Close())
+	}
+	return &Upload{d, name, f}, nil
+}
+
+// Write implements io.Writer.
+func (u *Upload) Write(p []byte) (int, error) {
+	n, err := u.f.Write(p)
+	return n, spaceOr("write file", err)
+}
+
+// Sync makes durable what was written so far.
+func (u *Upload) Sync() error { return spaceOr("sync file", u.f.Sync()) }
+
+// Commit makes the whole file visible under its name, durably.
+func (u *Upload) Commit() error {
+	if err := errors.Join(u.f.Sync(), u.f.Close()); err != nil {
+		return spaceOr("finish file", err)
+	}
+	if err := u.dir.root.Rename(u.name+partSuffix, u.name); err != nil {
+		return fmt.Errorf("finish file: %w", err)
+	}
+	return u.dir.sync()
+}
+
+// Close gives the upload up without removing it, so that it can be resumed.
+func (u *Upload) Close() error { return u.f.Close() }
+
+// sync makes the directory's entries durable.
+func (d *Dir) sync() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return fmt.Errorf("sync blob directory: %w", err)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// spaceOr turns "disk full" into the fault that an operator can act on.
+func spaceOr(doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return ErrNoSpace.Because(err)
+	default:
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+}

@@ -1,0 +1,89 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	sqliteReaders = 8
+	// Above this size the start no longer reads the whole file to look for damage;
+	// SQLite then reports it at the page where it meets it.
+	quickCheckBytesMax = 256 << 20
+	busyTimeout        = 10 * time.Second
+)
+
+// OpenSQLite opens the file, makes it when it is absent, and refuses it with its
+// name when it is damaged. WAL with synchronous=FULL: a commit survives power loss.
+func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	size := int64(0)
+	if st, err := os.Stat(path); err == nil {
+		size = st.Size()
+	}
+	write, err := openPool(path, 1, "immediate")
+	if err != nil {
+		return nil, err
+	}
+	read, err := openPool(path, sqliteReaders, "deferred")
+	if err != nil {
+		return nil, errors.Join(err, write.Close())
+	}
+	db := &DB{name: path, write: write, read: read}
+	if err := db.check(ctx, size); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func openPool(path string, conns int, txlock string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {txlock}, "_pragma": {
+		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+	}}
+	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	return pool, nil
+}
+
+// check reads enough of the file to know that it is a sound database.
+func (d *DB) check(ctx context.Context, size int64) error {
+	pragma := "PRAGMA quick_check(1)"
+	if size > quickCheckBytesMax {
+		pragma = "PRAGMA schema_version"
+	}
+	var verdict string
+	if err := d.write.QueryRowContext(ctx, pragma).Scan(&verdict); err != nil {
+		return fmt.Errorf("data file %s is damaged or not a database (restore it from a backup): %w", d.name, err)
+	}
+	if size <= quickCheckBytesMax && verdict != "ok" {
+		return fmt.Errorf("data file %s is damaged (restore it from a backup): %s", d.name, verdict)
+	}
+	return nil
+}
+
+// IsDuplicate reports that a statement broke a primary or unique key.
+func IsDuplicate(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+}
+
+// IsFull reports that the disk had no room for a statement.
+func IsFull(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL
+}

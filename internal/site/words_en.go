@@ -1,0 +1,68 @@
+package site
+
+func english() words {
+	return words{
+		Lang: "en", Tag: "en", Other: "zh", OtherTag: "zh-CN", OtherName: "中文",
+		TimeLayout: "2 Jan 2006, 15:04",
+		Verdicts:   englishVerdicts(),
+		Notices: map[int]noticePhrase{
+			400: {"warn", "This link is not complete", "An item’s code has 18 digits; the one in this link does not.", "Scan the code on the item again, or check the digits you typed."},
+			404: {"wait", "No such page", "There is nothing at this address.", "To check an item, scan the code on it."},
+			429: {"wait", "Too many checks", "There were too many checks from your network just now.", "Please try again in a minute."},
+			500: {"wait", "Cannot confirm right now", "Something went wrong on our side. It says nothing about your item.", "Please scan again a little later."},
+			503: {"wait", "Cannot confirm right now", "Our system is busy. It says nothing about your item.", "Please scan again a little later."},
+		},
+		Stages:  map[string]string{"production": "Production", "logistics": "Logistics", "sales": "Sales"},
+		BatchNo: "Batch", Made: "Made on", Expires: "Good until", Sold: "Sold",
+		Reason: "Details", Scans: "Scans",
+		ScanFirst: "Scanned for the first time: {{.First}}{{with .FirstPlace}}, {{.}}{{end}}.",
+		ScanAgain: "<b>Scanned {{.Count}} times</b>{{if .First}}; first on {{.First}}, {{with .FirstPlace}}{{.}}{{else}}place unknown{{end}}{{end}}.",
+		Inner:     "Code under the scratch layer", InnerAsk: "Scratch the layer off and enter the 8 characters below it", InnerGo: "Check",
+		InnerOK:     "✓ Correct. It has not been checked before.",
+		InnerAgain:  "✓ Correct. First checked on {{.First}}.",
+		InnerCare:   "If that was not you, be careful: someone else may have scratched it off before.",
+		InnerWrong:  "✗ Not correct. Please compare and try again{{with .TriesLeft}}; tries left: {{.}}{{end}}.",
+		InnerLocked: "✗ Too many wrong tries, so checking has stopped. Please ask the brand.",
+		Journey:     "Its journey", Loading: "Loading", Help: "Questions? Ask", HelpDefault: "The brand’s customer service, or the shop you bought it from.",
+		Zone: "Times are in {{.}}", Reference: "Reference {{.}}",
+		DemoTitle: "Demo codes", DemoLead: "Scan them with a phone to see every answer there is. To keep them, print this page.",
+		SignInTitle: "Admin sign-in", OfferText: "This link works once. Press the button to show your admin key.",
+		OfferButton: "Show my admin key", OfferNote: "The key is shown this one time only. Have a place ready to keep it, such as a password manager.",
+		ShownTitle: "Your admin key", ShownText: "Save it now. Once you leave this page it cannot be shown again.",
+		ShownUse: "Sign in to the console with it, or call the API:", ShownNote: "Whoever has this key can do everything. Keep it out of source code and messages.",
+		Copy: "Copy", Copied: "Copied", ToConsole: "Open the console",
+		SpentTitle: "This link was used or has expired", SpentText: "A sign-in link works once, within 24 hours. If you did not save the key, ask another admin; if it was not you who used the link, revoke the key it gave out at once.",
+		SpentNext: "To get a new link, run this on the server:",
+	}
+}
+
+func englishVerdicts() map[string]phrase {
+	return map[string]phrase{
+		"authentic": {"good", "Genuine", "The brand issued this code and all is in order.{{if eq .Count 1}} You are the first to check it.{{end}}",
+			"Please see that the details below match the item in your hand.", "Genuine, checked for the first time."},
+		"authentic_again": {"good", "Genuine, checked before", "The brand issued this code and all is in order.{{if gt .Count 1}} This is check number {{.Count}}.{{end}}",
+			"Scanning it again yourself is normal. If you are the first owner and the first scan was not yours, be careful.", "Genuine, scanned again. Try it a few times."},
+		many: {"warn", "Checked very often", "The brand issued this code, but it has been checked {{.Count}} times.",
+			"Look at the time and place of the first scan. If you just bought this as new and they are not yours, the code may have been copied: ask the brand.", "A real code that was checked very often: perhaps copied."},
+		"sold": {"warn", "Already sold", "This item was sold{{with .SoldAt}} on {{.}}{{end}}{{with .SoldPlace}} at {{.}}{{end}}.",
+			"If you bought it there, all is well. If someone offers it to you as new, be careful.", "A sold item, with the time and place of the sale."},
+		"inactive": {"warn", "Not released yet", "The brand issued this code but has not released the item for sale.",
+			"If it is already on sale, do not buy it yet and ask the brand.", "Made, but not yet released for sale."},
+		"suspicious": {"bad", "Something is wrong", "The brand has flagged this item, for example as stolen, damaged or of unclear origin.",
+			"Do not buy or use it, and tell the brand.", "A stolen or damaged item, or one of unclear origin."},
+		"consumed": {"warn", "Already redeemed", "What this code was good for has been used. It cannot be used again.",
+			"If it was not you who redeemed it, ask the brand.", "A code whose reward was redeemed."},
+		"recalled": {"bad", "Recalled: stop using it", "The brand has recalled this item{{with .Since}} since {{.}}{{end}}.",
+			"Stop using it now, keep it, and ask the brand for a return.", "A recalled item, with the reason."},
+		"void": {"bad", "Void", "This code was withdrawn. It should not be on any item for sale.",
+			"Do not buy or use the item, and tell the brand.", "A withdrawn or destroyed item."},
+		"expired": {"bad", "Expired", "This item is past its date{{with .Expires}} ({{.}}){{end}}.",
+			"Do not eat or use it. If it is still on sale, tell the brand.", "An item past its date."},
+		"superseded": {"warn", "This link is out of date", "The link stopped working{{with .Since}} on {{.}}{{end}}. The item itself may well be fine.",
+			"Scan the code on the item itself, not a shared link or a screenshot.", "An old shared link or screenshot: scan again."},
+		"unknown": {"bad", "No such code", "This code was not issued by us.",
+			"If it is printed on an item, that item is very likely counterfeit: do not buy or use it. If you typed it, check the 18 digits.", "A forged code, or mistyped digits."},
+		"unconfirmed": {"wait", "Cannot confirm right now", "We cannot get this item’s latest state at the moment. That does not mean anything is wrong with it.",
+			"Please scan again in a few minutes, and do not judge by this answer.", "Cut off from the centre: no guess, scan again later."},
+	}
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs every Go test of the packages given (default: all), then the scripts that
+# drive the real program. The race detector needs cgo; CI insists on it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+race=(-race)
+if ! command -v gcc >/dev/null; then
+  if [ "${CI:-}" = true ]; then
+    echo "no gcc: CI does not test without the race detector" >&2
+    exit 1
+  fi
+  echo "no gcc: testing without the race detector" >&2
+  race=()
+fi
+
+# Vet has run in lint. The time limit is for each package.
+go test "${race[@]}" -vet=off -timeout 12m "${@:-./...}"
+
+shopt -s nullglob
+for script in test/scripts/*.sh; do
+  echo "script $script"
+  "$script"
+  echo "ok  	$script"
+done
