@@ -16,6 +16,7 @@ package batch
 import (
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/chopmark/chopmark/internal/gs1"
@@ -166,7 +167,7 @@ func CheckName(field, name string, bytesMax int) error {
 		return fault.Field("input.empty", field, "must not be empty")
 	case len(name) > bytesMax:
 		return fault.Field("input.too_long", field, "has %d bytes, at most %d are allowed", len(name), bytesMax)
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, isControl):
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		return fault.Field("input.bad_text", field, "must be UTF-8 text without control characters")
 	}
 	return nil
@@ -174,13 +175,11 @@ func CheckName(field, name string, bytesMax int) error {
 
 // checkText is the rule for free texts, which may be empty and have lines.
 func checkText(field, text string) error {
-	if text == "" {
+	if strings.TrimSpace(text) == "" && len(text) <= textBytesMax {
 		return nil
 	}
-	return CheckName(field, strings.NewReplacer("\n", " ", "\t", " ").Replace(text)+".", textBytesMax)
+	return CheckName(field, strings.NewReplacer("\n", " ", "\t", " ").Replace(text), textBytesMax)
 }
-
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // CheckQuantity is the rule for how many, from 1 to most.
 func CheckQuantity(n, most int64) error {
@@ -213,13 +212,16 @@ func ParseRotation(s string) (time.Duration, error) {
 	return d, CheckRotation(d)
 }
 
-// FormatRotation is the reverse of ParseRotation, shortest first: "off", "1h", "90m".
+// FormatRotation is the reverse of ParseRotation, without empty parts: "off", "1h",
+// "1h30m", "1m10s".
 func FormatRotation(d time.Duration) string {
 	if d == 0 {
 		return "off"
 	}
 	s := d.String()
-	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
 	if strings.HasSuffix(s, "h0m") {
 		s = strings.TrimSuffix(s, "0m")
 	}

@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
@@ -134,21 +135,39 @@ type Linker struct {
 	coder  *codebook.Coder
 	prefix string // before the code
 	upper  bool   // display marks: token links in upper case
+	at     time.Time
 	epoch  uint64
 }
 
-// Linker makes the Linker of a batch. gtin is "" for the short link.
-func (s *Service) Linker(b *Batch, gtin gs1.GTIN) *Linker {
-	l := &Linker{svc: s, batch: b, coder: s.items.Coder(), prefix: s.PublicURL + "/"}
+// Linker makes the Linker of a batch for this moment. gtin is "" for the short link.
+func (s *Service) Linker(b *Batch, gtin gs1.GTIN) *Linker { return s.LinkerAt(b, gtin, s.clock.Now()) }
+
+// LinkerAt makes the Linker of a batch for another moment, so that a file that was
+// begun then goes on with the same token links.
+func (s *Service) LinkerAt(b *Batch, gtin gs1.GTIN, at time.Time) *Linker {
+	l := &Linker{svc: s, batch: b, coder: s.items.Coder(), prefix: s.PublicURL + "/", at: at}
 	if gtin != "" {
 		l.prefix += "01/" + string(gtin) + "/21/"
 	}
 	if b.Mark == Display {
 		l.prefix, l.upper = upperOrigin(s.PublicURL)+"/", true
-		l.epoch = codebook.Epoch(s.clock.Now(), b.CreatedAt, b.RotateEvery)
+		l.epoch = codebook.Epoch(at, b.CreatedAt, b.RotateEvery)
 	}
 	return l
 }
+
+// Clone makes a Linker of the same batch and moment for another goroutine.
+func (l *Linker) Clone() *Linker {
+	c := *l
+	c.coder = l.svc.items.Coder()
+	return &c
+}
+
+// At is the moment whose token links it gives.
+func (l *Linker) At() time.Time { return l.at }
+
+// HasInner reports whether the batch has inner codes.
+func (l *Linker) HasInner() bool { return l.batch.InnerKeyID != "" }
 
 // AppendCode appends the code of a number.
 func (l *Linker) AppendCode(dst []byte, no int64) []byte {
@@ -156,7 +175,7 @@ func (l *Linker) AppendCode(dst []byte, no int64) []byte {
 }
 
 // AppendURL appends the link of a number whose code is known. For a display mark
-// it is the token link of this moment, for a version-1 item.
+// it is the token link of the Linker's moment, for a version-1 item.
 func (l *Linker) AppendURL(dst []byte, no int64, code []byte) ([]byte, error) {
 	dst = append(append(dst, l.prefix...), code...)
 	if !l.upper {
@@ -176,6 +195,15 @@ func (l *Linker) InnerCode(no int64) (string, error) {
 	}
 	c, err := l.svc.keys.InnerCode(l.batch.InnerKeyID, l.batch.Serial(no))
 	return c.String(), err
+}
+
+// AppendInner appends the inner code of a number of a batch that has them.
+func (l *Linker) AppendInner(dst []byte, no int64) ([]byte, error) {
+	c, err := l.svc.keys.InnerCode(l.batch.InnerKeyID, l.batch.Serial(no))
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, c[:]...), nil
 }
 
 // upperOrigin puts scheme and host into upper case, which keeps a QR code

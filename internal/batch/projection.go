@@ -107,9 +107,9 @@ func (p *Projection) ahead(ctx context.Context, positions [ids.Shards]int64) boo
 // loadBatches lists the shard's batches with their states of the last checkpoint.
 // Batches that are newer than it come again with the feed and change nothing.
 func (p *Projection) loadBatches(ctx context.Context, shard ids.Shard) error {
-	var after ids.Serial
+	var from ids.Serial
 	for {
-		page, err := p.list.AllBatches(ctx, shard, after, batchPage)
+		page, err := p.list.AllBatches(ctx, shard, from, batchPage)
 		if err != nil {
 			return fmt.Errorf("list batches of shard %d: %w", shard, err)
 		}
@@ -122,7 +122,7 @@ func (p *Projection) loadBatches(ctx context.Context, shard ids.Shard) error {
 			if err := e.states.restore(snap); err != nil {
 				return fmt.Errorf("load states of batch %s: %w", e.ID, err)
 			}
-			after = e.First
+			from = e.Serial(e.Quantity) + 1
 		}
 		if len(page) < batchPage {
 			return nil

@@ -57,6 +57,7 @@ type Service struct {
 	// deciding is held from a decision on a shard's states to its commit; another
 	// process is caught by AppendChange's position.
 	deciding [ids.Shards]sync.Mutex
+	filling  sync.Mutex // held from a claim that found its pool empty to the claim of what was filled in
 }
 
 // NewService wires the use cases. The projection must have been started.
@@ -174,6 +175,11 @@ func NewEvent(topic string, brand ids.BrandID, subject string, data any) (Event,
 // catchUp makes what was just committed visible to this process.
 func (s *Service) catchUp(ctx context.Context, shard ids.Shard) error {
 	return s.proj.CatchUp(context.WithoutCancel(ctx), shard)
+}
+
+// wake starts a task that is committed, also when who asked for it has gone.
+func (s *Service) wake(ctx context.Context, id ids.TaskID) error {
+	return s.tasks.Wake(context.WithoutCancel(ctx), id)
 }
 
 // Resolve finds the item of a code; the public's one refusal when there is none.

@@ -63,6 +63,12 @@ func (s *Service) CreateBatch(ctx context.Context, cmd Command, spec BatchSpec) 
 	if err := CheckQuantity(spec.Quantity, BatchMax); err != nil {
 		return Batch{}, false, err
 	}
+	if id, replayed, err := s.store.Effect(ctx, cmd.Request); err != nil {
+		return Batch{}, false, err
+	} else if replayed { // its expiry may have passed since
+		b, err := s.store.Batch(ctx, ids.BatchID(id))
+		return b, true, err
+	}
 	n, err := s.newBatch(ctx, spec)
 	if err != nil {
 		return Batch{}, false, err
@@ -87,6 +93,9 @@ func (s *Service) Generate(ctx context.Context, cmd Command, spec BatchSpec) (id
 	if err := CheckQuantity(spec.Quantity, GenerateMax); err != nil {
 		return "", false, err
 	}
+	if id, replayed, err := s.store.Effect(ctx, cmd.Request); err != nil || replayed {
+		return ids.TaskID(id), replayed, err
+	}
 	n, err := s.newBatch(ctx, spec)
 	if err != nil {
 		return "", false, err
@@ -106,7 +115,7 @@ func (s *Service) Generate(ctx context.Context, cmd Command, spec BatchSpec) (id
 	if err := s.catchUp(ctx, n.Shard); err != nil {
 		return "", false, err
 	}
-	return ids.TaskID(id), replayed, s.tasks.Wake(ctx, ids.TaskID(id))
+	return ids.TaskID(id), replayed, s.wake(ctx, ids.TaskID(id))
 }
 
 // newBatch checks the specification against the product and fills in the rest.
@@ -186,24 +195,31 @@ func (s *Service) ListBatches(ctx context.Context, product ids.ProductID, before
 // poolPrefix begins the batch_no of a batch that a pool allocated.
 const poolPrefix = "POOL-"
 
-// topUp allocates batches until the product's pool has its target again. The
-// number of the next pool batch makes two racing top-ups one: batch_no is unique.
-func (s *Service) topUp(ctx context.Context, p *Product, target, free int64) error {
-	for n := 1; free < target; n++ {
-		no := fmt.Sprintf("%s%s-%03d", poolPrefix, s.clock.Now().Format("20060102"), n)
-		_, _, err := s.CreateBatch(ctx, Command{Actor: "pool"}, BatchSpec{
-			ProductID: p.ID, No: no, Quantity: p.Pool.BatchQuantity, RotateEvery: p.Pool.RotateEvery,
+// fillPool allocates batches until the product's pool has its target again and a
+// block of quantity numbers is free. The number of the next pool batch makes two
+// racing fills one: batch_no is unique, and who comes second looks again.
+func (s *Service) fillPool(ctx context.Context, p *Product, quantity int64) error {
+	if p.Pool.Target == 0 {
+		return nil
+	}
+	for n := 1; ; n++ {
+		now := s.clock.Now()
+		candidates, free, err := s.store.PoolCandidates(ctx, p.ID, quantity, now)
+		if err != nil || len(candidates) > 0 && free >= p.Pool.Target {
+			return err
+		}
+		_, _, err = s.CreateBatch(ctx, Command{Actor: "pool"}, BatchSpec{
+			ProductID: p.ID, No: fmt.Sprintf("%s%s-%03d", poolPrefix, now.Format("20060102"), n),
+			Quantity: p.Pool.BatchQuantity, RotateEvery: p.Pool.RotateEvery,
 			Mark: p.Pool.Mark, InnerCode: p.Pool.InnerCode, ExpireHours: p.Pool.ExpireHours,
 		})
 		if f, ok := fault.From(err); ok && f.Is(ErrBatchExists) {
-			continue // counted in free already, or a moment ago by another
+			continue
 		}
 		if err != nil {
-			return fmt.Errorf("top up pool of product %d: %w", p.ID, err)
+			return fmt.Errorf("fill pool of product %d: %w", p.ID, err)
 		}
-		free += p.Pool.BatchQuantity
 	}
-	return nil
 }
 
 // State is the one word for a batch: the state that most of its items are in.

@@ -40,18 +40,23 @@ func (s *Service) claim(ctx context.Context, cmd Command, b *Batch, quantity int
 	if err != nil {
 		return Claimed{}, err
 	}
-	out := Claimed{Replayed: replayed}
+	var out Claimed
 	if replayed {
-		c, err := s.store.FindClaim(ctx, b.ID, ids.ClaimID(effect))
-		out.Claim, out.TaskID = c, c.TaskID
-		return out, err
+		return s.claimedBefore(ctx, effect)
 	}
 	out.Claim = claims[0]
 	if task != nil {
 		out.TaskID = task.ID
-		return out, s.tasks.Wake(ctx, task.ID)
+		return out, s.wake(ctx, task.ID)
 	}
 	return out, nil
+}
+
+// claimedBefore is the answer to a claim that is asked for again. Its batch need
+// not be the one that is next in the pool now.
+func (s *Service) claimedBefore(ctx context.Context, effect string) (Claimed, error) {
+	c, err := s.store.FindClaim(ctx, "", ids.ClaimID(effect))
+	return Claimed{Claim: c, TaskID: c.TaskID, Replayed: true}, err
 }
 
 // ClaimFromPool takes a block from the product's batch that expires first, and
@@ -67,18 +72,46 @@ func (s *Service) ClaimFromPool(ctx context.Context, cmd Command, product ids.Pr
 	if err := CheckName("claimant", claimant, nameBytesMax); err != nil {
 		return Claimed{}, err
 	}
+	if effect, replayed, err := s.store.Effect(ctx, cmd.Request); err != nil {
+		return Claimed{}, err
+	} else if replayed {
+		return s.claimedBefore(ctx, effect)
+	}
 	out, err := s.claimNearest(ctx, cmd, &p, quantity, claimant)
-	if f, ok := fault.From(err); ok && f.Is(ErrExhausted) && p.Pool.Target > 0 && quantity <= p.Pool.BatchQuantity {
-		// the first claim of a new pool finds it empty: fill it, then take
-		if err := s.fillPool(ctx, &p, max(p.Pool.Target, quantity)); err != nil {
-			return Claimed{}, err
-		}
-		out, err = s.claimNearest(ctx, cmd, &p, quantity, claimant)
+	if isExhausted(err) && p.Pool.Target > 0 && quantity <= p.Pool.BatchQuantity {
+		out, err = s.fillAndClaim(ctx, cmd, &p, quantity, claimant)
 	}
 	if err != nil {
 		return Claimed{}, err
 	}
-	return out, s.fillPool(ctx, &p, p.Pool.Target)
+	// The block is taken and must be answered. A pool that cannot be filled up is
+	// told to the claim that finds it empty.
+	_ = s.fillPool(ctx, &p, 1)
+	return out, nil
+}
+
+// fillAndClaim serves claims that found nothing, one after the other, so that what
+// one of them fills in is not taken by the next.
+func (s *Service) fillAndClaim(ctx context.Context, cmd Command, p *Product, quantity int64, claimant string) (out Claimed, err error) {
+	s.filling.Lock()
+	defer s.filling.Unlock()
+	for range poolTriesMax {
+		if err := s.fillPool(ctx, p, quantity); err != nil {
+			return Claimed{}, err
+		}
+		if out, err = s.claimNearest(ctx, cmd, p, quantity, claimant); !isExhausted(err) {
+			break
+		}
+	}
+	return out, err
+}
+
+// poolTriesMax bounds how often others may take what was filled in for a claim.
+const poolTriesMax = 8
+
+func isExhausted(err error) bool {
+	f, ok := fault.From(err)
+	return ok && f.Is(ErrExhausted)
 }
 
 func (s *Service) claimNearest(ctx context.Context, cmd Command, p *Product, quantity int64, claimant string) (Claimed, error) {
@@ -92,24 +125,12 @@ func (s *Service) claimNearest(ctx context.Context, cmd Command, p *Product, qua
 			return Claimed{}, err
 		}
 		out, err := s.claim(ctx, cmd, &b, quantity, claimant)
-		if f, ok := fault.From(err); ok && f.Is(ErrExhausted) {
+		if isExhausted(err) {
 			continue // another line was faster; the next batch may have room
 		}
 		return out, err
 	}
 	return Claimed{}, ErrExhausted
-}
-
-// fillPool allocates batches while the pool has fewer than target left.
-func (s *Service) fillPool(ctx context.Context, p *Product, target int64) error {
-	if p.Pool.Target == 0 {
-		return nil
-	}
-	_, free, err := s.store.PoolCandidates(ctx, p.ID, 1, s.clock.Now())
-	if err != nil {
-		return err
-	}
-	return s.topUp(ctx, p, target, free)
 }
 
 // Codes lists the codes of a claim's block.
@@ -140,6 +161,9 @@ func (s *Service) ReturnClaim(ctx context.Context, cmd Command, batch ids.BatchI
 	defer lock.Unlock()
 	c, err := s.store.FindClaim(ctx, b.ID, id)
 	if err != nil {
+		return Claim{}, false, err
+	}
+	if err := s.catchUp(ctx, b.Shard()); err != nil {
 		return Claim{}, false, err
 	}
 	if c.From <= from && from <= c.To {
@@ -203,5 +227,5 @@ func (s *Service) Export(ctx context.Context, cmd Command, batch ids.BatchID, wi
 	if err != nil {
 		return "", false, err
 	}
-	return ids.TaskID(id), replayed, s.tasks.Wake(ctx, ids.TaskID(id))
+	return ids.TaskID(id), replayed, s.wake(ctx, ids.TaskID(id))
 }

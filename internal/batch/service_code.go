@@ -136,3 +136,20 @@ func (s *Service) CodeHistory(ctx context.Context, code string) ([]HistoryStep, 
 	slices.SortFunc(steps, func(a, b HistoryStep) int { return cmp.Compare(a.Seq, b.Seq) })
 	return steps, nil
 }
+
+// TryInner counts a try of an item's inner code and keeps the first right one for
+// every later answer.
+func (s *Service) TryInner(ctx context.Context, serial ids.Serial, right bool, triesMax int) (InnerRecord, error) {
+	item, ok := s.proj.Lookup(serial)
+	if !ok {
+		return InnerRecord{}, ErrUnknownCode
+	}
+	b := item.Batch
+	rec, err := s.store.TryInner(ctx, ItemChange{
+		ID: ids.ChangeID(ids.New("chg")), Batch: b.First, Serial: serial, Version: 1, Actor: "public", Reason: "inner code checked",
+	}, b.BrandID, right, triesMax)
+	if err != nil || !right {
+		return rec, err
+	}
+	return rec, s.catchUp(ctx, b.Shard())
+}

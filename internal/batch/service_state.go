@@ -98,6 +98,12 @@ const decideTriesMax = 8
 
 func (s *Service) decideAndAppend(ctx context.Context, cmd Command, c Change, targets []target, unknown []Refused, strict bool) (Change, bool, error) {
 	shard := targets[0].Shard()
+	if id, replayed, err := s.store.Effect(ctx, cmd.Request); err != nil {
+		return Change{}, false, err
+	} else if replayed { // the items may have moved on since
+		done, err := s.store.FindChange(ctx, ids.ChangeID(id))
+		return done, true, err
+	}
 	if err := s.catchUp(ctx, shard); err != nil {
 		return Change{}, false, err
 	}
@@ -314,8 +320,7 @@ func (s *Service) changeEvents(c *Change, targets []target) ([]Event, error) {
 	for _, t := range targets {
 		id[t.First] = t.entry
 	}
-	var all []Event
-	var failed error
+	var told []batchevent.StateChanged
 	for _, cover := range c.Covers {
 		base := batchevent.StateChanged{
 			Kind: cover.To.String(), ChangeID: string(c.ID), Reverts: string(c.Reverts), BatchID: string(id[cover.Batch].ID),
@@ -324,21 +329,24 @@ func (s *Service) changeEvents(c *Change, targets []target) ([]Event, error) {
 		if !c.At.IsZero() {
 			base.At = &c.At
 		}
-		emit := func(e batchevent.StateChanged) {
-			ev, err := NewEvent(batchevent.CodeStateChanged, c.BrandID, e.BatchID, e)
-			failed = cmp.Or(failed, err)
-			all = append(all, ev)
-		}
+		emit := func(e batchevent.StateChanged) { told = append(told, e) }
 		if !s.splitCover(&id[cover.Batch].Batch, cover.Numbers, base, emit) {
 			base.Partial = true
 			emit(base)
 		}
 	}
-	if len(all) > eventsMax {
-		last := all[len(all)-1]
-		all = append(all[:eventsMax-1], last)
+	if len(told) > eventsMax {
+		told = told[:eventsMax]
+		told[eventsMax-1].Partial = true
 	}
-	return all, failed
+	all := make([]Event, len(told))
+	for i, e := range told {
+		var err error
+		if all[i], err = NewEvent(batchevent.CodeStateChanged, c.BrandID, e.BatchID, e); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // splitCover cuts a cover into events; false when it needs too many.

@@ -67,20 +67,36 @@ type located struct {
 
 // lookup answers for a number in 1..quantity. It allocates nothing.
 func (s *states) lookup(no int64) located {
-	var out located
 	p := s.page(no >> pageBits)
-	if p != nil {
-		low := uint32(no & pageLow)
-		out.extra = p.extra != nil && p.extra.Contains(low)
-		for i := range p.singles {
-			if p.singles[i].at.Contains(low) {
-				out.state, out.own = p.singles[i].state, true
-				return out
-			}
+	for {
+		out := p.locate(uint32(no & pageLow))
+		if out.own {
+			return out
+		}
+		seg := s.segment(no)
+		// A segment speaks for a number only while it has no bit: a bridge may have
+		// been laid over one that got its bit since the page was read.
+		if now := s.page(no >> pageBits); now != p {
+			p = now
+			continue
+		}
+		out.state, out.seq = seg.State, seg.Seq
+		return out
+	}
+}
+
+// locate is what the page itself knows of a number.
+func (p *page) locate(low uint32) (out located) {
+	if p == nil {
+		return out
+	}
+	out.extra = p.extra != nil && p.extra.Contains(low)
+	for i := range p.singles {
+		if p.singles[i].at.Contains(low) {
+			out.state, out.own = p.singles[i].state, true
+			break
 		}
 	}
-	seg := s.segment(no)
-	out.state, out.seq = seg.State, seg.Seq
 	return out
 }
 

@@ -18,6 +18,9 @@ type Store interface {
 	Batches
 	Claims
 	Changes
+	// Effect names the effect that a request had, as replayed would. What is decided
+	// anew at each try must ask it first: the world has moved on since.
+	Effect(ctx context.Context, r ids.Request) (effect string, replayed bool, _ error)
 }
 
 // Catalog keeps brands and products.
@@ -69,8 +72,9 @@ type Batches interface {
 	CreateBatch(ctx context.Context, r ids.Request, n NewBatch) (effect string, replayed bool, _ error)
 	Batch(ctx context.Context, id ids.BatchID) (Batch, error)
 	BatchByNo(ctx context.Context, product ids.ProductID, no string) (Batch, error)
-	// AllBatches gives every batch of a shard in the order of its serials.
-	AllBatches(ctx context.Context, shard ids.Shard, after ids.Serial, limit int) ([]Batch, error)
+	// AllBatches gives every batch of a shard with serials at or above from, in
+	// their order.
+	AllBatches(ctx context.Context, shard ids.Shard, from ids.Serial, limit int) ([]Batch, error)
 	// ListBatches gives batches newest first; 0 for any product.
 	ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]Batch, error)
 }
@@ -92,6 +96,7 @@ type Claims interface {
 	// is made of what was claimed. effect is the task's id when there is a task and
 	// no block was asked for, else the claim's.
 	Claim(ctx context.Context, r ids.Request, ask ClaimAsk, task *NewTask) (_ []Claim, effect string, replayed bool, _ error)
+	// FindClaim finds a claim of the batch; "" for any batch.
 	FindClaim(ctx context.Context, batch ids.BatchID, id ids.ClaimID) (Claim, error)
 	// ClaimsOf gives a batch's claims in order of their numbers.
 	ClaimsOf(ctx context.Context, batch ids.BatchID, within Run, limit int) ([]Claim, error)
@@ -140,8 +145,8 @@ type ItemChange struct {
 // Changes keeps what happened to items, and the feed of it.
 type Changes interface {
 	// AppendChange commits a state change. decided is the feed's position on which
-	// the decision stands: when another entry came between, it must commit nothing
-	// and answer ErrRaced.
+	// the decision stands: when another state change came between, it must commit
+	// nothing and answer ErrRaced.
 	AppendChange(ctx context.Context, r ids.Request, c Change, decided int64, events []Event) (_ Change, replayed bool, _ error)
 	// Reissue gives the item version i.Version, or answers ErrRaced when it is not
 	// at the one before.

@@ -2,6 +2,8 @@ package codebook
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"
@@ -101,6 +103,52 @@ func TestFF1Vectors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFF1Shapes covers what the samples of NIST do not: halves of a whole number
+// of bytes, an u that is not v, long tweaks, rounds of several blocks of output.
+// The values come from a second implementation, in another language, which
+// reproduces the nine samples.
+func TestFF1Shapes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		radix, length, tweakBytes int
+		sum                       string // of the numerals as u16, SHA-256, 16 bytes
+	}{
+		{2, 32, 0, "f78bc5f03fb3199e944d4a47098d7f2b"},
+		{2, 33, 3, "5274ea567cf3a4cc9a738fa3334e124f"},
+		{256, 8, 0, "3d97d578b230e59792f6449ebdd1e573"},
+		{65536, 2, 0, "35ba583b629037b02a019fab78a2fbaa"},
+		{65536, 9, 16, "3c718b5c3e2a02f97d9b0ed7df88370d"},
+		{10, 57, 11, "8256ae26ef48618b9a50c996ae57bd97"},
+		{10, 18, 11, "b0e54f51e1330e6c2bd8df45445140bc"},
+		{10, 100, 0, "daeb41f9447f2003c3cdd11d9b390770"},
+		{36, 151, 40, "2ed69e5bf2d65ca7f3d12eb233c14200"},
+		{10, 600, 5, "5f93917ff3a3eeee2d4828f4f2bd77f0"},
+	} {
+		f := mustFF1(t, unhex(t, k3), c.radix, c.length)
+		plain, tweak := make([]uint16, c.length), make([]byte, c.tweakBytes)
+		for i := range plain {
+			plain[i] = uint16((i*7919 + 3) % c.radix)
+		}
+		for i := range tweak {
+			tweak[i] = byte(i)
+		}
+		for _, f := range []*FF1{f, bigOnly(f)} {
+			got := make([]uint16, c.length)
+			if err := f.Encrypt(got, plain, tweak); err != nil {
+				t.Fatal(err)
+			}
+			h := sha256.New()
+			_ = binary.Write(h, binary.BigEndian, got) // a hash never fails
+			if sum := hex.EncodeToString(h.Sum(nil)[:16]); sum != c.sum {
+				t.Errorf("radix %d, length %d, tweak of %d: sum %s, want %s", c.radix, c.length, c.tweakBytes, sum, c.sum)
+			}
+			if err := f.Decrypt(got, got, tweak); err != nil || !slices.Equal(got, plain) {
+				t.Errorf("radix %d, length %d: Decrypt = %v, %v", c.radix, c.length, got, err)
+			}
+		}
 	}
 }
 

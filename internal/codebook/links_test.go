@@ -173,6 +173,7 @@ func TestEpoch(t *testing.T) {
 		{"negative period", at(100 * time.Hour), -time.Hour, 0},
 		{"at creation", created, time.Hour, 0},
 		{"before creation", at(-time.Nanosecond), time.Hour, 0},
+		{"some periods before", at(-10 * time.Minute), time.Minute, 0},
 		{"long before", at(-100 * time.Hour), time.Hour, 0},
 		{"just before the change", at(time.Hour - time.Nanosecond), time.Hour, 0},
 		{"at the change", at(time.Hour), time.Hour, 1},

@@ -326,6 +326,28 @@ func TestDecodeHoldsTheInvariant(t *testing.T) {
 	}
 }
 
+// TestDecodeShortSecret: the checksum fits and a secret is no secret.
+func TestDecodeShortSecret(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{"", "00", strings.Repeat("0", 66), strings.Repeat("z", 64)} {
+		e := encoded{Format: encodedFormat}
+		for _, k := range newSet().keys {
+			e.Keys = append(e.Keys, encodedKey{ID: k.ID, Purpose: k.Purpose, Secret: secret, CreatedAt: k.CreatedAt})
+		}
+		var err error
+		if e.Checksum, err = e.sum(); err != nil {
+			t.Fatal(err)
+		}
+		data, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Decode(data); !errors.Is(err, ErrDamaged) {
+			t.Errorf("secret %q: %v, want ErrDamaged", secret, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	data, err := Encode(newSet())
 	if err != nil {

@@ -224,6 +224,37 @@ func TestOpenTogether(t *testing.T) {
 	p.mustBeSettled(t, sets[0])
 }
 
+// TestOpenLosesTheRace: the file appears between the look and the creation.
+func TestOpenLosesTheRace(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	winner := keysettest.NewSet()
+	if err := p.Vault.Create(t.Context(), winner); err != nil {
+		t.Fatal(err)
+	}
+	file := p.Vault
+	p.Vault = &lateVault{Vault: file}
+	if set := p.open(t); !set.Equal(winner) {
+		t.Error("Open gave another keyset than the winner's")
+	}
+	p.Vault = file
+	p.mustBeSettled(t, winner)
+}
+
+// lateVault shows its keyset from the second look on.
+type lateVault struct {
+	keyset.Vault
+	looked bool
+}
+
+func (v *lateVault) Load(ctx context.Context) (*keyset.Set, error) {
+	if !v.looked {
+		v.looked = true
+		return nil, keyset.ErrMissing
+	}
+	return v.Vault.Load(ctx)
+}
+
 // TestTwoVaultsOneStore: two machines with a directory each and one database must
 // not both become the codebook.
 func TestTwoVaultsOneStore(t *testing.T) {

@@ -102,8 +102,8 @@ func TestEncodeDecodeRandom(t *testing.T) {
 func TestSplitIsSmallest(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
-		text := make([]byte, 1+random.IntN(9))
+	for range 3000 {
+		text := make([]byte, 1+random.IntN(16))
 		for i := range text {
 			text[i] = "01234567ABCxyz"[random.IntN(14)]
 		}

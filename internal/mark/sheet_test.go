@@ -159,6 +159,10 @@ func TestSheetTakesAnyText(t *testing.T) {
 	if !strings.Contains(long, shown("长…")) {
 		t.Error("an endless name is cut without a sign")
 	}
+	framed := content(t, sheet(t, Roll50x30, 1, func(l *Label) { l.Product, l.Inner = strings.Repeat("长", 500), "7K3F9QWX" }))
+	if n, m := strings.Count(framed, shown("长")), strings.Count(long, shown("长")); n == 0 || n > m/2+1 {
+		t.Errorf("%d characters stand above the scratch frame, %d without one", n, m)
+	}
 }
 
 func TestWrap(t *testing.T) {

@@ -16,11 +16,13 @@ const unknown = "unknown"
 const manyScans = 10
 
 // What a page holds at most, in characters; longer texts are cut with "…". Together
-// with stepsMax it keeps the worst page below 6 KB compressed.
+// with stepsMax it keeps the worst page, headers included, below 6 KB compressed.
 const (
-	nameMax   = 120
-	textMax   = 60
-	reasonMax = 240
+	nameMax   = 80
+	textMax   = 40
+	stageMax  = 16
+	reasonMax = 140
+	linkMax   = 160 // bytes: a link is never cut, a longer one is shown as text
 	stepsMax  = 6
 )
 
@@ -185,7 +187,7 @@ func (l *language) steps(steps []Step, at func(time.Time) string) []stepView {
 	for i, s := range steps {
 		stage, ok := l.Stages[s.Stage]
 		if !ok {
-			stage = clip(s.Stage, textMax)
+			stage = clip(s.Stage, stageMax)
 		}
 		views[i] = stepView{Stage: stage, Time: at(s.Time), Place: clip(s.Location, textMax), Text: clip(s.Text, textMax)}
 		if s.Loading {
@@ -197,10 +199,12 @@ func (l *language) steps(steps []Step, at func(time.Time) string) []stepView {
 
 // help makes a link of what is one: a web page, a mail address, a telephone number.
 func (l *language) help(text string) (string, template.URL) {
-	text = clip(strings.TrimSpace(text), nameMax)
+	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
 		return l.HelpDefault, ""
+	case len(text) > linkMax:
+		return clip(text, nameMax), ""
 	case strings.HasPrefix(text, "https://") || strings.HasPrefix(text, "http://"):
 		return text, template.URL(text) //nolint:gosec // the scheme was just looked at, and the template escapes the rest
 	case isPhone(text):

@@ -110,7 +110,7 @@ func newLanguage(w words, a assets) (*language, error) {
 		return nil, err
 	}
 	var refusal bytes.Buffer
-	if err := l.verdicts[unknown].Execute(&refusal, view{}); err != nil {
+	if err := l.verdicts[unknown].Execute(&refusal, view{Help: w.HelpDefault}); err != nil {
 		return nil, err
 	}
 	l.refusal = refusal.Bytes()

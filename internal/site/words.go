@@ -19,14 +19,14 @@ type noticePhrase struct{ Tone, Title, Means, Do string }
 // words is one language.
 type words struct {
 	Lang, Tag, Other, OtherTag, OtherName string
-	TimeLayout                            string
+	TimeLayout                            string // its spaces do not break
 
 	Verdicts map[string]phrase
 	Notices  map[int]noticePhrase // by HTTP status
 	Stages   map[string]string
 
 	BatchNo, Made, Expires, Sold                              string
-	Reason, Scans, ScanFirst, ScanAgain                       string
+	Reason, Scans, ScanCount, FirstOn, Comma, NoPlace         string
 	Inner, InnerAsk, InnerGo                                  string
 	InnerOK, InnerAgain, InnerCare, InnerWrong, InnerLocked   string
 	Journey, Loading, Help, HelpDefault                       string
@@ -43,7 +43,7 @@ const many = "authentic_many"
 func chinese() words {
 	return words{
 		Lang: "zh", Tag: "zh-CN", Other: "en", OtherTag: "en", OtherName: "English",
-		TimeLayout: "2006年1月2日 15:04",
+		TimeLayout: "2006年1月2日\u00a015:04",
 		Verdicts:   chineseVerdicts(),
 		Notices: map[int]noticePhrase{
 			400: {"warn", "链接不完整", "商品码应为 18 位数字，这个链接里的不是。", "请重新扫描商品上的二维码，或核对手动输入的数字。"},
@@ -55,9 +55,8 @@ func chinese() words {
 		Stages:  map[string]string{"production": "生产", "logistics": "物流", "sales": "销售"},
 		BatchNo: "批号", Made: "生产日期", Expires: "有效期至", Sold: "售出",
 		Reason: "说明", Scans: "查询记录",
-		ScanFirst: "第 1 次查询，时间 {{.First}}{{with .FirstPlace}}，{{.}}{{end}}。",
-		ScanAgain: "<b>第 {{.Count}} 次查询</b>{{if .First}}，首次查询于 {{.First}}，{{with .FirstPlace}}{{.}}{{else}}地点未知{{end}}{{end}}。",
-		Inner:     "涂层码验证", InnerAsk: "刮开涂层，输入下面的 8 位防伪码", InnerGo: "验证",
+		ScanCount: "第 {{.Count}} 次查询", FirstOn: "首次查询于 ", Comma: "，", NoPlace: "地点未知",
+		Inner: "涂层码验证", InnerAsk: "刮开涂层，输入下面的 8 位防伪码", InnerGo: "验证",
 		InnerOK:     "✓ 防伪码正确，这是首次验证。",
 		InnerAgain:  "✓ 防伪码正确，首次验证于 {{.First}}。",
 		InnerCare:   "如果那次不是您本人验证，请谨慎：涂层可能已被他人刮开。",

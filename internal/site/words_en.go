@@ -3,7 +3,7 @@ package site
 func english() words {
 	return words{
 		Lang: "en", Tag: "en", Other: "zh", OtherTag: "zh-CN", OtherName: "中文",
-		TimeLayout: "2 Jan 2006, 15:04",
+		TimeLayout: "2\u00a0Jan\u00a02006,\u00a015:04",
 		Verdicts:   englishVerdicts(),
 		Notices: map[int]noticePhrase{
 			400: {"warn", "This link is not complete", "An item’s code has 18 digits; the one in this link does not.", "Scan the code on the item again, or check the digits you typed."},
@@ -15,9 +15,8 @@ func english() words {
 		Stages:  map[string]string{"production": "Production", "logistics": "Logistics", "sales": "Sales"},
 		BatchNo: "Batch", Made: "Made on", Expires: "Good until", Sold: "Sold",
 		Reason: "Details", Scans: "Scans",
-		ScanFirst: "Scanned for the first time: {{.First}}{{with .FirstPlace}}, {{.}}{{end}}.",
-		ScanAgain: "<b>Scanned {{.Count}} times</b>{{if .First}}; first on {{.First}}, {{with .FirstPlace}}{{.}}{{else}}place unknown{{end}}{{end}}.",
-		Inner:     "Code under the scratch layer", InnerAsk: "Scratch the layer off and enter the 8 characters below it", InnerGo: "Check",
+		ScanCount: "{{if eq .Count 1}}First scan{{else}}Scanned {{.Count}} times{{end}}", FirstOn: "First on ", Comma: ", ", NoPlace: "place unknown",
+		Inner: "Code under the scratch layer", InnerAsk: "Scratch the layer off and enter the 8 characters below it", InnerGo: "Check",
 		InnerOK:     "✓ Correct. It has not been checked before.",
 		InnerAgain:  "✓ Correct. First checked on {{.First}}.",
 		InnerCare:   "If that was not you, be careful: someone else may have scratched it off before.",
@@ -52,7 +51,7 @@ func englishVerdicts() map[string]phrase {
 			"Do not buy or use it, and tell the brand.", "A stolen or damaged item, or one of unclear origin."},
 		"consumed": {"warn", "Already redeemed", "What this code was good for has been used. It cannot be used again.",
 			"If it was not you who redeemed it, ask the brand.", "A code whose reward was redeemed."},
-		"recalled": {"bad", "Recalled: stop using it", "The brand has recalled this item{{with .Since}} since {{.}}{{end}}.",
+		"recalled": {"bad", "Recalled: stop using it", "The brand recalled this item{{with .Since}} on {{.}}{{end}}.",
 			"Stop using it now, keep it, and ask the brand for a return.", "A recalled item, with the reason."},
 		"void": {"bad", "Void", "This code was withdrawn. It should not be on any item for sale.",
 			"Do not buy or use the item, and tell the brand.", "A withdrawn or destroyed item."},

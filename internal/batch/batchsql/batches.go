@@ -112,13 +112,9 @@ func (s *Store) BatchByNo(ctx context.Context, product ids.ProductID, no string)
 }
 
 // AllBatches implements batch.Batches.
-func (s *Store) AllBatches(ctx context.Context, shard ids.Shard, after ids.Serial, limit int) ([]batch.Batch, error) {
-	const query = `SELECT ` + batchColumns + ` FROM batches WHERE first_serial > ? AND brand_id % 16 = ? ORDER BY first_serial LIMIT ?`
-	from := int64(after)
-	if after == 0 {
-		from = -1 // the very first serial is 0
-	}
-	return sqldb.Collect(ctx, s.db.Reader(), scanBatch, query, from, shard, limit)
+func (s *Store) AllBatches(ctx context.Context, shard ids.Shard, from ids.Serial, limit int) ([]batch.Batch, error) {
+	const query = `SELECT ` + batchColumns + ` FROM batches WHERE first_serial >= ? AND brand_id % 16 = ? ORDER BY first_serial LIMIT ?`
+	return sqldb.Collect(ctx, s.db.Reader(), scanBatch, query, int64(from), shard, limit)
 }
 
 // ListBatches implements batch.Batches.
@@ -140,4 +136,10 @@ func number(effect string) int64 {
 		return 0 // no such id: the look-up answers "unknown"
 	}
 	return n
+}
+
+// HasBatches reports whether anything was ever issued here.
+func (s *Store) HasBatches(ctx context.Context) (has bool, _ error) {
+	err := s.db.Reader().QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM batches)`).Scan(&has)
+	return has, err
 }

@@ -65,6 +65,11 @@ func (s *Store) once(ctx context.Context, r ids.Request, fn func(ctx context.Con
 	return effect, replayed, err
 }
 
+// Effect implements batch.Store.
+func (s *Store) Effect(ctx context.Context, r ids.Request) (effect string, replayed bool, err error) {
+	return idem.Find(ctx, s.db.Reader(), r)
+}
+
 // nextID takes the next number of a kind.
 func nextID(ctx context.Context, tx *sqldb.Tx, kind string) (id int32, _ error) {
 	if _, err := tx.ExecContext(ctx, `UPDATE batch_ids SET last = last + 1 WHERE name = ?`, kind); err != nil {

@@ -154,7 +154,7 @@ func (s *Store) FindClaim(ctx context.Context, b ids.BatchID, id ids.ClaimID) (b
 }
 
 func findClaim(ctx context.Context, q sqldb.Querier, b ids.BatchID, id ids.ClaimID) (batch.Claim, error) {
-	all, err := sqldb.Collect(ctx, q, scanClaim, `SELECT `+claimColumns+` FROM claims WHERE claim_id = ? AND batch_id = ?`, id, b)
+	all, err := sqldb.Collect(ctx, q, scanClaim, `SELECT `+claimColumns+` FROM claims WHERE claim_id = ? AND (batch_id = ? OR ? = '')`, id, b, b)
 	return first(all, err, batch.ErrUnknownClaim)
 }
 

@@ -113,6 +113,9 @@ func (d *Dir) Resume(_ context.Context, name string, offset int64) (*Upload, err
 	if err == nil {
 		_, err = f.Seek(offset, io.SeekStart)
 	}
+	if err == nil && offset == 0 {
+		err = d.sync() // what Sync makes durable must also be found again
+	}
 	if err != nil {
 		return nil, errors.Join(spaceOr("resume upload", err), f.Close())
 	}

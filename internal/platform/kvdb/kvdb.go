@@ -59,7 +59,9 @@ func (l logger) Infof(format string, args ...any) {
 	}
 }
 
-func (l logger) Errorf(format string, args ...any) { l.log.Error("kvdb: " + fmt.Sprintf(format, args...)) }
+func (l logger) Errorf(format string, args ...any) {
+	l.log.Error("kvdb: " + fmt.Sprintf(format, args...))
+}
 
 // Fatalf is called when the engine can no longer keep its promises (it could not
 // write its log). Going on would answer what is not durable.

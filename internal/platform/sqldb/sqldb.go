@@ -54,7 +54,15 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	if err != nil {
 		return fmt.Errorf("begin in %s: %w", d.name, err)
 	}
-	if err := fn(ctx, &Tx{tx}); err != nil {
+	returned := false
+	defer func() {
+		if !returned { // fn panics: without the writer every later Write would wait for ever
+			_ = tx.Rollback()
+		}
+	}()
+	err = fn(ctx, &Tx{tx})
+	returned = true
+	if err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {

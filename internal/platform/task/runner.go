@@ -3,7 +3,6 @@ package task
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -76,19 +75,19 @@ func (r *Runner) Start(ctx context.Context) error {
 		return fmt.Errorf("find open tasks: %w", err)
 	}
 	for _, t := range open {
-		r.launch(t)
+		r.launch(t.ID)
 	}
 	return nil
 }
 
-// Wake starts a task that was just inserted.
+// Wake starts a task that was just inserted. One that runs or has ended is left alone.
 func (r *Runner) Wake(ctx context.Context, id ids.TaskID) error {
 	t, err := r.Find(ctx, id)
 	if err != nil {
 		return err
 	}
 	if t.State == Queued {
-		r.launch(t)
+		r.launch(id)
 	}
 	return nil
 }
@@ -100,28 +99,43 @@ func (r *Runner) Find(ctx context.Context, id ids.TaskID) (Task, error) {
 
 // Stop ends all work and waits for it. Open tasks go on at the next Start.
 func (r *Runner) Stop() {
-	r.cancel()
+	r.mu.Lock()
+	r.cancel() // under the lock: no launch slips in behind the wait
+	r.mu.Unlock()
 	r.work.Wait()
 }
 
-func (r *Runner) launch(t Task) {
+func (r *Runner) launch(id ids.TaskID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.started[t.ID] || r.ctx.Err() != nil {
+	if r.started[id] || r.ctx.Err() != nil {
 		return
 	}
-	r.started[t.ID] = true
+	r.started[id] = true
 	r.work.Go(func() {
 		select {
 		case r.slots <- struct{}{}:
 			defer func() { <-r.slots }()
-			r.run(&Progress{Task: t, runner: r})
+			r.take(id)
 		case <-r.ctx.Done():
 		}
 		r.mu.Lock()
-		delete(r.started, t.ID)
+		delete(r.started, id)
 		r.mu.Unlock()
 	})
+}
+
+// take runs the task from where it stands now: since it was launched it may have
+// been run to its end already.
+func (r *Runner) take(id ids.TaskID) {
+	t, err := r.Find(r.ctx, id)
+	switch {
+	case r.ctx.Err() != nil:
+	case err != nil:
+		r.log.Error("task cannot be read, stays open", "task_id", id, "error", err)
+	case t.State == Queued || t.State == Running:
+		r.run(&Progress{Task: t, runner: r})
+	}
 }
 
 func (r *Runner) run(p *Progress) {
@@ -131,7 +145,7 @@ func (r *Runner) run(p *Progress) {
 		return
 	}
 	err := h.Run(r.ctx, p)
-	if r.ctx.Err() != nil && !errors.Is(err, nil) {
+	if r.ctx.Err() != nil && err != nil {
 		return // stopping: the next start goes on from the checkpoint
 	}
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"gopkg.in/yaml.v3"
+
+	"github.com/chopmark/chopmark/internal/app"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/obs"
+)
+
+// cli is the command line. A flag wins over CHOPMARK_… in the environment, which
+// wins over the file of --config.
+type cli struct {
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Run the server (default)."`
+	Issue   issueCmd   `cmd:"" help:"Issue codes and write them to a file."`
+	Export  exportCmd  `cmd:"" help:"Write a batch's codes to a file."`
+	Verify  verifyCmd  `cmd:"" help:"Look at a code as a scan would, without counting."`
+	State   stateCmd   `cmd:"" help:"Move items to a state."`
+	Keys    keysCmd    `cmd:"" help:"List, rotate, export and import keys."`
+	Migrate migrateCmd `cmd:"" help:"Bring the tables to this version's form."`
+	Doctor  doctorCmd  `cmd:"" help:"Check data directory, keys and files."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// dataFlags are common to all that open a data directory.
+type dataFlags struct {
+	Data       string          `default:"./data" placeholder:"DIR" help:"Embedded engines, keys and files (${default})."`
+	Region     int             `default:"0" placeholder:"N" help:"Region of the serials issued here, 0 to 9999."`
+	PublicURL  string          `name:"public-url" placeholder:"URL" help:"What codes link to. Default: by the listeners."`
+	ExpireRule string          `placeholder:"TIME" help:"When batches expire that name no expiry, with a zone: \"2030-12-31 23:59:59 Asia/Shanghai\"."`
+	LogLevel   string          `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	Config     kong.ConfigFlag `placeholder:"FILE" help:"YAML with these flags; unknown keys are refused."`
+}
+
+func (f *dataFlags) config() app.Config {
+	return app.Config{Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version}
+}
+
+func (f *dataFlags) logger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
+		level = slog.LevelInfo // the enum above allows nothing else
+	}
+	return obs.NewLogger(os.Stderr, level)
+}
+
+// serveCmd runs the server.
+type serveCmd struct {
+	dataFlags
+	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
+	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS; off by default."`
+	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey        string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
+	TLSSelfSigned bool   `name:"tls-self-signed" help:"Make a certificate for this machine."`
+	GRPCListen    string `name:"grpc-listen" default:"127.0.0.1:8081" placeholder:"ADDR" help:"gRPC (${default}); empty = off."`
+	DebugListen   string `placeholder:"ADDR" help:"pprof; off by default."`
+	Target        string `default:"all" placeholder:"LIST" help:"Roles of this process: all."`
+	ScanAck       string `default:"durable" enum:"durable,async" help:"durable: answer a scan when it is on disk; async: before."`
+	Demo          bool   `help:"Brands, products, batches and history to look at."`
+	AdminKey      string `env:"CHOPMARK_ADMIN_KEY" hidden:"" help:"Becomes the admin API key of an empty installation."`
+}
+
+// Run serves until a signal ends it.
+func (s *serveCmd) Run(ctx context.Context) error {
+	for role := range strings.SplitSeq(s.Target, ",") {
+		if role != "all" {
+			return fault.Field("usage", "target", "role %q is not built into this version; use all", role)
+		}
+	}
+	cfg := s.config()
+	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
+	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
+	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
+	log := s.logger()
+	if cfg.ScanAckAsync {
+		log.Warn("scans are answered before they are on disk (--scan-ack async): a crash loses the last of them")
+	}
+	a, err := app.Open(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	err = a.Serve(ctx, func(addrs app.Addresses) { app.Greet(os.Stdout, a, addrs) })
+	if closing := a.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// versionCmd prints the version.
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run() error {
+	fmt.Println(version)
+	return nil
+}
+
+// strictYAML reads --config. It fills flags that neither the command line nor the
+// environment names, and refuses keys that are no flags.
+func strictYAML(r io.Reader) (kong.Resolver, error) {
+	values := map[string]any{}
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && err != io.EOF {
+		return nil, fault.New(fault.Invalid, "usage", "--config: %v", err)
+	}
+	return yamlResolver(values), nil
+}
+
+type yamlResolver map[string]any
+
+// Validate implements kong.Resolver.
+func (y yamlResolver) Validate(a *kong.Application) error {
+	known := map[string]bool{}
+	var visit func(n *kong.Node)
+	visit = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			known[strings.ReplaceAll(f.Name, "-", "_")] = true
+		}
+		for _, child := range n.Children {
+			visit(child)
+		}
+	}
+	visit(a.Node)
+	for key := range y {
+		if !known[strings.ReplaceAll(key, "-", "_")] || key == "config" {
+			return fault.Field("usage", "config", "%q is not a setting", key)
+		}
+	}
+	return nil
+}
+
+// Resolve implements kong.Resolver.
+func (y yamlResolver) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+	for _, env := range f.Envs {
+		if _, set := os.LookupEnv(env); set {
+			return nil, nil //nolint:nilnil // not ours to say
+		}
+	}
+	for _, key := range []string{f.Name, strings.ReplaceAll(f.Name, "-", "_")} {
+		if v, ok := y[key]; ok {
+			if t, isTime := v.(time.Time); isTime { // YAML knows times; flags are texts
+				return t.Format(time.RFC3339), nil
+			}
+			return fmt.Sprint(v), nil
+		}
+	}
+	return nil, nil //nolint:nilnil // not in the file
+}

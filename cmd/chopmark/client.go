@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/app"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+// placeFlags say where a tool works: on a data directory that nobody serves, or on
+// a server.
+type placeFlags struct {
+	dataFlags
+	Server string `placeholder:"URL" help:"Work through a running server instead of --data."`
+	Key    string `env:"CHOPMARK_ADMIN_KEY" placeholder:"KEY" help:"API key for --server."`
+}
+
+// client speaks the HTTP API, over the network or within this process.
+type client struct {
+	http *http.Client
+	base string
+	key  string
+	app  *app.App // nil with --server
+}
+
+func (p *placeFlags) open(ctx context.Context) (*client, error) {
+	if p.Server != "" {
+		if p.Key == "" {
+			return nil, fault.Field("usage", "key", "is needed with --server (or CHOPMARK_ADMIN_KEY)")
+		}
+		return &client{http: http.DefaultClient, base: strings.TrimSuffix(p.Server, "/"), key: p.Key}, nil
+	}
+	cfg := p.config()
+	cfg.Listen = "127.0.0.1:8080" // what codes link to when nothing else is said
+	a, err := app.Open(ctx, cfg, p.logger())
+	if err != nil {
+		return nil, err
+	}
+	return &client{http: a.Client(), base: a.URL, app: a}, nil
+}
+
+func (c *client) close() error {
+	if c.app == nil {
+		return nil
+	}
+	return c.app.Close()
+}
+
+// with opens the place, does the work and closes it.
+func (p *placeFlags) with(ctx context.Context, work func(*client) error) error {
+	c, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(c), c.close())
+}
+
+// call sends a request and decodes the data of its envelope into data.
+func (c *client) call(ctx context.Context, method, path string, body, data any) error {
+	var in io.Reader = http.NoBody
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(raw)
+	}
+	r, err := c.request(ctx, method, c.base+path, in)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var envelope struct {
+		Message string          `json:"message"`
+		Error   string          `json:"error"`
+		Data    json.RawMessage `json:"data"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
+		return fmt.Errorf("%s %s answered %d and no JSON: %w", method, path, resp.StatusCode, err)
+	}
+	if data != nil && len(envelope.Data) > 0 && string(envelope.Data) != "null" {
+		if err := json.Unmarshal(envelope.Data, data); err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+	}
+	if resp.StatusCode != http.StatusOK {
+		return &apiError{envelope.Error, envelope.Message}
+	}
+	return nil
+}
+
+func (c *client) request(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err == nil && c.key != "" {
+		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	return r, err
+}
+
+// apiError is a refusal by the server.
+type apiError struct{ code, message string }
+
+func (e *apiError) Error() string { return e.message }
+
+// isCode reports that err is the server's refusal with a stable code.
+func isCode(err error, code string) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.code == code
+}
+
+type taskView struct {
+	TaskID      string `json:"task_id"`
+	State       string `json:"state"`
+	Done        int64  `json:"done"`
+	Total       int64  `json:"total"`
+	DownloadURL string `json:"download_url"`
+	Error       *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// wait follows a task to its end.
+func (c *client) wait(ctx context.Context, id string, show *progress) (taskView, error) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var t taskView
+		if err := c.call(ctx, http.MethodGet, "/api/v1/tasks/"+id, nil, &t); err != nil {
+			return t, err
+		}
+		show.set(t.Done, t.Total)
+		switch t.State {
+		case "done":
+			show.end()
+			return t, nil
+		case "failed":
+			show.end()
+			return t, fmt.Errorf("task %s failed: %s", id, t.Error.Message)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return t, fmt.Errorf("stopped; task %s goes on at the next start", id)
+		}
+	}
+}
+
+// download fetches a task's file. It appears under its name only when it is whole.
+func (c *client) download(ctx context.Context, url, out string) (err error) {
+	r, err := c.request(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("download answered %d", resp.StatusCode)
+	}
+	part := out + ".part"
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(f, resp.Body); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", out, err), os.Remove(part))
+	}
+	return os.Rename(part, out)
+}

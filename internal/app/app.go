@@ -1,0 +1,263 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/batch/batchfile"
+	"github.com/chopmark/chopmark/internal/batch/batchkv"
+	"github.com/chopmark/chopmark/internal/batch/batchsql"
+	"github.com/chopmark/chopmark/internal/identity"
+	"github.com/chopmark/chopmark/internal/identity/identitysql"
+	"github.com/chopmark/chopmark/internal/keyset"
+	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
+	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
+	"github.com/chopmark/chopmark/internal/platform/blob"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/idem"
+	"github.com/chopmark/chopmark/internal/platform/obs"
+	"github.com/chopmark/chopmark/internal/platform/outbox"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/task"
+	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifykv"
+)
+
+// App is one process with its engines open and its domains wired. Serve adds the
+// listeners; the command line uses it without them.
+type App struct {
+	Config
+	URL     string // what codes link to
+	Batches *batch.Service
+	Verify  *verify.Service
+
+	log       *slog.Logger
+	clock     clock.Clock
+	metrics   *obs.Metrics
+	product   *productMetrics
+	db        *sqldb.DB
+	keys      *keyring
+	identity  *identity.Service
+	proj      *batch.Projection
+	sightings *verifykv.Log
+	files     *blob.Dir
+	tasks     *task.Runner
+	outbox    *outbox.Outbox
+	site      *site.Site
+	demoWorld atomic.Pointer[demo] // nil without --demo
+
+	background context.Context    // the life of all background work
+	stop       context.CancelFunc // ends background
+	work       sync.WaitGroup     // Close waits for it
+	closers    []func() error     // in the order of opening
+}
+
+// The names under the data directory.
+const (
+	fileLock       = "LOCK"
+	fileSQL        = "chopmark.db"
+	fileKeys       = "keyset.json"
+	dirProjection  = "projection"
+	dirSightings   = "sightings"
+	dirBlobs       = "files"
+	dirTLS         = "tls"
+	taskSlots      = 2
+	checkpointTime = 5 * time.Second
+)
+
+// ErrServed says that another process has the data directory.
+var ErrServed = fault.New(fault.Conflict, "data.served", "this data directory is in use by a running chopmark")
+
+// Open opens the data directory and wires the domains. What it opened is closed by
+// Close, also when it fails halfway.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	a := &App{Config: cfg, log: log, clock: clock.System{}, metrics: obs.NewMetrics()}
+	a.background, a.stop = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.URL, err = publicURL(&a.Config); err != nil {
+		return nil, err
+	}
+	if err := a.openData(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openDomains(ctx); err != nil {
+		return nil, err
+	}
+	a.work.Go(func() { a.keys.run(a.background) })
+	a.work.Go(func() { a.checkpoints(a.background) })
+	return a, a.tasks.Start(ctx)
+}
+
+// openData opens the engines under the data directory.
+func (a *App) openData(ctx context.Context) error {
+	if err := a.openSQL(ctx); err != nil {
+		return err
+	}
+	if err := a.openKeys(ctx); err != nil {
+		return err
+	}
+	var err error
+	if a.files, err = blob.OpenDir(filepath.Join(a.Data, dirBlobs)); err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.files.Close)
+	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{Async: a.ScanAckAsync, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.sightings.Close)
+	return nil
+}
+
+// Migrate brings all tables to their newest form.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	return errors.Join(
+		db.Migrate(ctx, "outbox", outbox.Schema()),
+		db.Migrate(ctx, "idem", idem.Schema()),
+		db.Migrate(ctx, "task", task.Schema()),
+		db.Migrate(ctx, "keyset", keysetsql.Schema()),
+		db.Migrate(ctx, "batch", batchsql.Schema()),
+		db.Migrate(ctx, "identity", identitysql.Schema()),
+	)
+}
+
+// lock keeps a second process out. The lock ends with the process, however it ends.
+func (a *App) lock() error {
+	if err := os.MkdirAll(a.Data, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(a.Data, fileLock), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock data directory: %w", err)
+	}
+	a.closers = append(a.closers, f.Close)
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return ErrServed.Textf("the data directory %s is in use by a running chopmark; stop it, or name it with --server URL", a.Data)
+	}
+	return nil
+}
+
+// keyOptions is where this installation keeps its keys.
+func (a *App) keyOptions(ctx context.Context) (keyset.Options, error) {
+	has, err := batchsql.New(a.db, a.clock).HasBatches(ctx)
+	return keyset.Options{
+		Vault: keysetfile.New(filepath.Join(a.Data, fileKeys)), Store: keysetsql.New(a.db), Clock: a.clock, HasBatches: has,
+	}, err
+}
+
+func (a *App) openKeys(ctx context.Context) error {
+	o, err := a.keyOptions(ctx)
+	if err != nil {
+		return err
+	}
+	set, err := keyset.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	a.keys = newKeyring(set, a.clock)
+	return nil
+}
+
+// openProjection opens what is rebuilt when it is damaged: everything in it comes
+// from SQL.
+func (a *App) openProjection(owner string) (*batchkv.Store, error) {
+	path := filepath.Join(a.Data, dirProjection)
+	local, err := batchkv.Open(path, owner, a.log)
+	if err == nil {
+		return local, nil
+	}
+	a.log.Warn("the local projection is damaged and will be rebuilt from SQL", "path", path, "error", err)
+	if err := os.RemoveAll(path); err != nil {
+		return nil, fmt.Errorf("remove damaged projection: %w", err)
+	}
+	return batchkv.Open(path, owner, a.log)
+}
+
+func (a *App) openDomains(ctx context.Context) error {
+	local, err := a.openProjection(a.keys.set.Current(keyset.Codebook).ID)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, local.Close)
+	store := batchsql.New(a.db, a.clock)
+	a.proj = batch.NewProjection(store, local, a.Region)
+	if err := a.proj.Start(ctx); err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.proj.Checkpoint)
+
+	rule, err := ParseExpireRule(a.ExpireRule)
+	if err != nil {
+		return err
+	}
+	a.product = newProductMetrics(a.metrics.Registry)
+	a.tasks = task.NewRunner(a.db, a.clock, a.log, taskSlots)
+	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
+	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
+		store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
+	files := batchfile.New(batchfile.Config{}, a.Batches, store, a.files, a.clock, a.log)
+	a.tasks.Handle(batch.TaskGenerate, files)
+	a.tasks.Handle(batch.TaskExport, files)
+	a.outbox = outbox.New(a.db)
+
+	texts, err := verify.NewTextCache(productTexts(a.Batches))
+	if err != nil {
+		return err
+	}
+	a.product.watch(a.db, texts)
+	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace}, a.keys.items, itemView{a.proj}, a.keys,
+		innerTries{a.Batches}, texts, a.sightings, a.clock)
+
+	a.identity, err = identity.NewService(ctx, identitysql.New(a.db), a.clock)
+	if err != nil {
+		return err
+	}
+	a.site, err = site.New()
+	return err
+}
+
+// checkpoints keeps the next start short.
+func (a *App) checkpoints(ctx context.Context) {
+	t := time.NewTicker(checkpointTime)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			if err := a.proj.Checkpoint(); err != nil {
+				a.log.Error("projection cannot be checkpointed; the next start will take longer", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends all work and closes what is open, the last opened first.
+func (a *App) Close() error {
+	a.stop()
+	a.work.Wait()
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}

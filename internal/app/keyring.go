@@ -1,0 +1,101 @@
+package app
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/keyset"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/verify"
+)
+
+// keyring derives what the domains use from the keyset. Keys whose time to verify
+// has ended fall out when it is refreshed.
+type keyring struct {
+	set   *keyset.Set
+	clock clock.Clock
+	items *codebook.Items
+	live  atomic.Pointer[liveKeys]
+}
+
+type liveKeys struct {
+	links []*codebook.Links // newest first
+	inner map[string]*codebook.Inner
+}
+
+var (
+	_ batch.Keys  = (*keyring)(nil)
+	_ verify.Keys = (*keyring)(nil)
+)
+
+func newKeyring(set *keyset.Set, c clock.Clock) *keyring {
+	k := &keyring{set: set, clock: c, items: codebook.NewItems(keyset.Subkey(set.Current(keyset.Codebook)))}
+	k.refresh()
+	return k
+}
+
+// keyringRefresh is how long a key may go on verifying after its time.
+const keyringRefresh = time.Minute
+
+func (k *keyring) refresh() {
+	now := k.clock.Now()
+	live := &liveKeys{inner: map[string]*codebook.Inner{}}
+	for _, key := range k.set.Verifying(keyset.Link, now) {
+		live.links = append(live.links, codebook.NewLinks(keyset.Subkey(key)))
+	}
+	for _, key := range k.set.Verifying(keyset.Inner, now) {
+		live.inner[key.ID] = codebook.NewInner(keyset.Subkey(key))
+	}
+	k.live.Store(live)
+}
+
+// run refreshes until the context ends.
+func (k *keyring) run(ctx context.Context) {
+	t := time.NewTicker(keyringRefresh)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			k.refresh()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Token implements batch.Keys.
+func (k *keyring) Token(s ids.Serial, version uint16, periodSeconds uint32, epoch uint64) (codebook.Token, error) {
+	return k.live.Load().links[0].Token(s, version, periodSeconds, epoch)
+}
+
+// InnerKeyID implements batch.Keys.
+func (k *keyring) InnerKeyID() string { return k.set.Current(keyset.Inner).ID }
+
+// InnerCode implements batch.Keys.
+func (k *keyring) InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, error) {
+	key, err := k.Inner(keyID)
+	if err != nil {
+		return codebook.InnerCode{}, err
+	}
+	return key.Code(s), nil
+}
+
+// Links implements verify.Keys.
+func (k *keyring) Links() []*codebook.Links { return k.live.Load().links }
+
+// Inner implements verify.Keys.
+func (k *keyring) Inner(keyID string) (*codebook.Inner, error) {
+	key, ok := k.live.Load().inner[keyID]
+	if !ok {
+		return nil, fault.New(fault.Unavailable, "keyset.no_inner_key", "the key of this batch's inner codes is not in the keyset")
+	}
+	return key, nil
+}
+
+// downloadKey signs download links.
+func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.set.Current(keyset.Session)) }

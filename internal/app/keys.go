@@ -1,0 +1,144 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/keyset"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/obs"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+)
+
+// Keys is the keyset of a data directory that nobody serves, for the command line.
+type Keys struct {
+	options keyset.Options
+	set     *keyset.Set
+}
+
+// openBare opens lock and SQL only: what keys need, also when the start would be
+// refused for want of them.
+func openBare(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	a := &App{Config: cfg, log: log, clock: clock.System{}, metrics: obs.NewMetrics(), stop: func() {}}
+	if err := a.openSQL(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// openSQL makes the data directory, locks it and opens its database.
+func (a *App) openSQL(ctx context.Context) error {
+	if err := a.lock(); err != nil {
+		return err
+	}
+	var err error
+	if a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL)); err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.db.Close)
+	return Migrate(ctx, a.db)
+}
+
+// WithKeys opens the keyset, lets fn work on it, and closes everything.
+func WithKeys(ctx context.Context, cfg Config, log *slog.Logger, fn func(*Keys) error) error {
+	a, err := openBare(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	work := func() error {
+		o, err := a.keyOptions(ctx)
+		if err != nil {
+			return err
+		}
+		set, err := keyset.Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		return fn(&Keys{o, set})
+	}
+	return errors.Join(work(), a.Close())
+}
+
+// List tells of every key without its secret.
+func (k *Keys) List() []keyset.Known { return k.set.Known() }
+
+// Rotate makes a new key of a purpose and names it.
+func (k *Keys) Rotate(ctx context.Context, p keyset.Purpose, keep time.Duration) (id string, _ error) {
+	set, err := keyset.Rotate(ctx, k.options, p, keep)
+	if err != nil {
+		return "", err
+	}
+	return set.Current(p).ID, nil
+}
+
+// Export writes all keys under a passphrase.
+func (k *Keys) Export(passphrase string) ([]byte, error) { return keyset.Export(k.set, passphrase) }
+
+// ImportKeys brings an export into the data directory, if it is what SQL knows.
+func ImportKeys(ctx context.Context, cfg Config, log *slog.Logger, data []byte, passphrase string) error {
+	set, err := keyset.Import(data, passphrase)
+	if err != nil {
+		return err
+	}
+	a, err := openBare(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	work := func() error {
+		o, err := a.keyOptions(ctx)
+		if err != nil {
+			return err
+		}
+		return keyset.Restore(ctx, o, set)
+	}
+	return errors.Join(work(), a.Close())
+}
+
+// Doctor opens everything as a start would, and tells what it found.
+func Doctor(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) error {
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+	a, err := Open(ctx, cfg, log)
+	if err != nil {
+		say("BAD   the data directory cannot be opened: %v", err)
+		return err
+	}
+	say("ok    data directory %s, database sound, tables in this version's form", a.Data)
+	set := a.keys.set
+	say("ok    keyset: codebook key %s with check value %s, known to the database", set.Current(keyset.Codebook).ID,
+		keyset.Check(set.Current(keyset.Codebook)))
+	serials, batches := a.proj.Issued()
+	say("ok    %d serials in %d batches; a random guess hits with %.1e", serials, batches, float64(serials)/1e18)
+	problems := a.crossCheck(ctx, say)
+	return errors.Join(problems, a.Close())
+}
+
+// crossCheck samples that codes lead to their batches and back, and that the
+// projection is at the end of the feed.
+func (a *App) crossCheck(ctx context.Context, say func(string, ...any)) error {
+	list, err := a.Batches.ListBatches(ctx, 0, a.clock.Now().Add(time.Hour), "~", doctorBatches)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		b := &list[i]
+		for _, no := range []int64{1, b.Quantity/2 + 1, b.Quantity} {
+			_, item, err := a.Batches.Resolve(a.Batches.Code(b, no).String())
+			if err != nil || item.Batch.ID != b.ID || item.No != no {
+				say("BAD   number %d of batch %s does not lead back to itself", no, b.ID)
+				return errors.Join(err, fmt.Errorf("batch %s cannot be verified", b.ID))
+			}
+		}
+	}
+	say("ok    first, middle and last code of %d batches lead back to themselves", len(list))
+	return nil
+}
+
+const doctorBatches = 100

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/term"
+
+	"github.com/chopmark/chopmark/internal/batch/batchhttp"
+	"github.com/chopmark/chopmark/internal/identity/identityhttp"
+	"github.com/chopmark/chopmark/internal/mark"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
+)
+
+// routes puts every domain's routes on one handler.
+func (a *App) routes(ready *atomic.Bool, auth httpx.Authenticator) http.Handler {
+	rt := httpx.NewRouter(auth, a.metrics, a.log)
+	a.probes(rt, ready)
+	batchhttp.Mount(rt, batchhttp.Deps{
+		Service: a.Batches, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Auth: auth,
+		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Traced: a.product.Traced, Stopping: a.background,
+	})
+	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.URL}, a.log).Add(rt)
+	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.getDemo(w, r); err != nil {
+			httpx.Fail(w, r, a.log, err)
+		}
+	}))
+	verifyhttp.New(a.Verify, tokenLinks{a.Batches}, pages{a.site}, a.product, a.log).Mount(rt)
+	return rt
+}
+
+// signInPages shows the sign-in with the site's page.
+type signInPages struct {
+	site *site.Site
+	url  string
+}
+
+// SignIn implements identityhttp.Pages.
+func (p signInPages) SignIn(w io.Writer, lang string, state identityhttp.State, key string) error {
+	return p.site.RenderSignIn(w, site.SignIn{Lang: lang, State: string(state), Key: key, BaseURL: p.url})
+}
+
+// CSP implements identityhttp.Pages.
+func (p signInPages) CSP() string { return p.site.DeskCSP() }
+
+// bootstrap gives an empty installation its first credential.
+func (a *App) bootstrap(ctx context.Context) (link string, _ error) {
+	token, err := a.identity.Bootstrap(ctx, a.AdminKey)
+	if err != nil || token == "" {
+		return "", err
+	}
+	return a.localURL() + "/signin/" + token, nil
+}
+
+// localURL is where the operator of this machine reaches it.
+func (a *App) localURL() string {
+	c := a.Config
+	c.PublicURL, c.TLSListen = "", ""
+	if url, err := publicURL(&c); err == nil {
+		return url
+	}
+	return a.URL
+}
+
+// Greet tells a person where everything is.
+func Greet(w io.Writer, a *App, addrs Addresses) {
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
+	line("Chopmark %s", a.Version)
+	line("  data      %s", a.Data)
+	line("  HTTP      http://%s", addrs.HTTP)
+	if addrs.TLS != "" {
+		line("  HTTPS     https://%s", addrs.TLS)
+	}
+	if addrs.GRPC != "" {
+		line("  gRPC      %s", addrs.GRPC)
+	}
+	line("  codes     %s/{code}", a.URL)
+	if addrs.SignIn != "" {
+		line("  sign in   %s   (one use, 24 h)", addrs.SignIn)
+	}
+	if !a.Demo {
+		return
+	}
+	line("  demo      %s/demo", a.localURL())
+	if addrs.TLS != "" {
+		line("\nScan this with a phone in the same network (the certificate is self-signed):\n")
+		if symbol, err := mark.New(a.URL + "/demo"); err == nil {
+			_ = symbol.Terminal(w, term.IsTerminal(int(os.Stdout.Fd()))) // a greeting that nobody reads is no failure
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
+)
+
+// itemView shows the batch projection to verify in its own words.
+type itemView struct{ proj *batch.Projection }
+
+var _ verify.Items = itemView{}
+
+// Lookup implements verify.Items.
+func (v itemView) Lookup(s ids.Serial) (verify.Item, bool) {
+	it, ok := v.proj.Lookup(s)
+	if !ok {
+		return verify.Item{}, false
+	}
+	b := it.Batch
+	return verify.Item{
+		Serial: s, BatchID: b.ID, BatchNo: b.No, ProductID: b.ProductID, BrandID: b.BrandID, No: it.No,
+		State: it.State, Display: b.Mark == batch.Display, RotateEvery: b.RotateEvery, InnerKeyID: b.InnerKeyID,
+		ExpiresAt: b.ExpiresAt, ProductionDate: b.ProductionDate, CreatedAt: b.CreatedAt, HasExtra: it.HasExtra(),
+	}, true
+}
+
+// Extra implements verify.Items.
+func (v itemView) Extra(s ids.Serial) (verify.Extra, error) {
+	it, ok := v.proj.Lookup(s)
+	if !ok {
+		return verify.Extra{}, verify.ErrRefused
+	}
+	e, err := v.proj.Extra(s, it)
+	return verify.Extra{Version: e.Version, Superseded: e.Superseded, InnerAt: e.InnerAt}, err
+}
+
+// Note implements verify.Items. A sale happened when the caller said, else when it
+// was told.
+func (v itemView) Note(s ids.Serial) (verify.Note, bool, error) {
+	it, ok := v.proj.Lookup(s)
+	if !ok {
+		return verify.Note{}, false, nil
+	}
+	n, ok, err := v.proj.Note(s, it)
+	if n.At.IsZero() {
+		n.At = n.Effective
+	}
+	return verify.Note{At: n.At, Place: n.Place}, ok, err
+}
+
+// innerTries counts tries of inner codes in the batch domain.
+type innerTries struct{ svc *batch.Service }
+
+var _ verify.InnerTries = innerTries{}
+
+// TryInner implements verify.InnerTries.
+func (t innerTries) TryInner(ctx context.Context, item *verify.Item, right bool) (verify.Tried, error) {
+	rec, err := t.svc.TryInner(ctx, item.Serial, right, verify.InnerTriesMax)
+	return verify.Tried{Tries: rec.Tries, FirstAt: rec.FirstAt, Locked: rec.Locked}, err
+}
+
+// tokenLinks makes token links for answers to scans.
+type tokenLinks struct{ svc *batch.Service }
+
+var _ verifyhttp.Links = tokenLinks{}
+
+// TokenPath implements verifyhttp.Links.
+func (t tokenLinks) TokenPath(item *verify.Item) (string, error) {
+	it, ok := t.svc.Projection().Lookup(item.Serial)
+	if !ok {
+		return "", verify.ErrRefused
+	}
+	l, err := t.svc.LinkOf(item.Serial, it)
+	if err != nil {
+		return "", err
+	}
+	return "/" + t.svc.Code(it.Batch, it.No).String() + "/" + l.Token.String(), nil
+}
+
+// productTexts loads what a consumer reads of a product.
+func productTexts(svc *batch.Service) verify.TextSource {
+	return func(ctx context.Context, id ids.ProductID) (verify.Text, error) {
+		p, err := svc.Product(ctx, id)
+		if err != nil {
+			return verify.Text{}, fmt.Errorf("load product %d: %w", id, err)
+		}
+		b, err := svc.Brand(ctx, p.BrandID)
+		if err != nil {
+			return verify.Text{}, fmt.Errorf("load brand %d: %w", p.BrandID, err)
+		}
+		return verify.Text{Name: p.Name, Brand: b.Name, Help: p.Help, GTIN: p.GTIN}, nil
+	}
+}
+
+// pages shows answers with the site's pages.
+type pages struct{ site *site.Site }
+
+var _ verifyhttp.Pages = pages{}
+
+// Verdict implements verifyhttp.Pages.
+func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
+	a := v.Answer
+	page := site.Page{
+		Lang: v.Lang, Verdict: a.Verdict.String(), Code: v.Code,
+		Product: site.Product{
+			Name: a.Text.Name, Brand: a.Text.Brand, BatchNo: a.Item.BatchNo,
+			ProductionDate: a.Item.ProductionDate, Help: a.Text.Help,
+		},
+		ScanCount: a.Seen.Count, FirstScan: site.Event{At: a.Seen.FirstAt},
+		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: v.Zone,
+	}
+	if a.Verdict == verify.Recalled {
+		page.Since = a.RecalledAt
+	}
+	if !a.SoldAt.IsZero() {
+		page.Sold = &site.Event{At: a.SoldAt, Place: a.SoldIn}
+	}
+	if in := a.Inner; in != nil {
+		page.Inner = &site.Inner{Asked: in.Asked, OK: in.OK, FirstAt: in.FirstAt, TriesLeft: in.TriesLeft}
+	}
+	return p.site.Render(w, page)
+}
+
+// Refused implements verifyhttp.Pages.
+func (p pages) Refused(w io.Writer, lang string) error {
+	return p.site.Render(w, site.Page{Lang: lang, Verdict: verify.Unknown.String()})
+}
+
+// ContentSecurityPolicy implements verifyhttp.Pages.
+func (p pages) ContentSecurityPolicy() string { return p.site.CSP() }
+
+// Malformed implements verifyhttp.Pages.
+func (p pages) Malformed(w io.Writer, lang, reason string) error {
+	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusBadRequest, Detail: reason})
+}
+
+// Unavailable implements verifyhttp.Pages.
+func (p pages) Unavailable(w io.Writer, lang string) error {
+	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusServiceUnavailable})
+}

@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync/atomic"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/identity/identityhttp"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+)
+
+// The limits of a connection. Bodies have their own, by route.
+const (
+	headerTimeout  = 10 * time.Second
+	readTimeout    = 60 * time.Second
+	idleTimeout    = 120 * time.Second
+	headerBytesMax = 16 << 10
+	drainTimeout   = 25 * time.Second
+)
+
+// Addresses are what a started process listens on.
+type Addresses struct {
+	HTTP, TLS, GRPC, Debug string
+	SignIn                 string // the link of an empty installation; "" = none
+}
+
+// Serve listens until ctx ends, then drains: every request that was accepted is
+// answered. started is called once everything listens.
+func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
+	ready := &atomic.Bool{}
+	handler := a.routes(ready, identityhttp.NewAuthenticator(a.identity))
+	servers, addrs, err := a.listen(handler)
+	if err != nil {
+		return errors.Join(err, closeAll(servers))
+	}
+	failed := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() { failed <- s.serve() }() // ended by stop below
+	}
+	if addrs.SignIn, err = a.bootstrap(ctx); err == nil && a.Demo {
+		err = a.seedDemo(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, closeAll(servers))
+	}
+	ready.Store(true)
+	started(addrs)
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	ready.Store(false)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	for _, s := range servers {
+		err = errors.Join(err, s.stop(drain))
+	}
+	return err
+}
+
+// server is one listener with what serves it.
+type server struct {
+	serve func() error
+	stop  func(context.Context) error
+}
+
+func closeAll(servers []server) error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	var err error
+	for _, s := range servers {
+		if stop := s.stop(now); !errors.Is(stop, context.Canceled) {
+			err = errors.Join(err, stop)
+		}
+	}
+	return err
+}
+
+// listen opens every listener before any is served, so that a port that is taken
+// is known at the start.
+func (a *App) listen(handler http.Handler) (servers []server, addrs Addresses, err error) {
+	open := func(flag, addr string, config *tls.Config, h http.Handler) string {
+		if addr == "" || err != nil {
+			return ""
+		}
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", addr); err != nil {
+			err = fmt.Errorf("--%s: %w", flag, err)
+			return ""
+		}
+		s := a.httpServer(h)
+		if config != nil {
+			ln = tls.NewListener(ln, config)
+		}
+		servers = append(servers, server{
+			serve: func() error { return ignoreClosed(s.Serve(ln)) },
+			stop:  s.Shutdown,
+		})
+		return ln.Addr().String()
+	}
+	addrs.HTTP = open("listen", a.Listen, nil, handler)
+	if a.TLSListen != "" && err == nil {
+		var config *tls.Config
+		if config, err = a.tlsConfig(); err == nil {
+			addrs.TLS = open("tls-listen", a.TLSListen, config, handler)
+		}
+	}
+	addrs.Debug = open("debug-listen", a.DebugListen, nil, debugRoutes())
+	if a.GRPCListen != "" && err == nil {
+		var s server
+		if s, addrs.GRPC, err = a.listenGRPC(); err == nil {
+			servers = append(servers, s)
+		}
+	}
+	return servers, addrs, err
+}
+
+func (a *App) httpServer(h http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: headerBytesMax, ConnState: a.metrics.ConnState, Protocols: &protocols,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func debugRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// probes adds what orchestrators ask.
+func (a *App) probes(rt *httpx.Router, ready *atomic.Bool) {
+	live := func(w http.ResponseWriter, _ *http.Request) error {
+		return httpx.OK(w, map[string]string{"status": "alive"})
+	}
+	isReady := func(w http.ResponseWriter, r *http.Request) error {
+		if !ready.Load() {
+			return fault.New(fault.Unavailable, "not_ready", "starting or draining")
+		}
+		if err := a.db.Ping(r.Context()); err != nil {
+			return fault.New(fault.Unavailable, "not_ready", "the database does not answer").Because(err)
+		}
+		return httpx.OK(w, map[string]string{"status": "ready"})
+	}
+	for _, path := range []string{"/livez", "/health"} {
+		rt.Public("GET "+path, live)
+	}
+	for _, path := range []string{"/readyz", "/ready"} {
+		rt.Public("GET "+path, isReady)
+	}
+	metrics := a.metrics.Handler()
+	rt.Public("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
+		metrics.ServeHTTP(w, r)
+		return nil
+	})
+}

@@ -1,0 +1,96 @@
+package batchtest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+// TestCatalog holds the store to batch.Catalog.
+func TestCatalog(t *testing.T, open Open) {
+	t.Run("ProductsKeepEveryField", func(t *testing.T) {
+		w := newWorld(t, open)
+		want := batch.Product{
+			BrandID: w.brand.ID, Name: "龙井 Dragon well", GTIN: "09506000134352", Description: "first\nflush", Help: "tel 110",
+			Pool: batch.Pool{
+				Target: 1 << 40, BatchQuantity: 5000, ExpireHours: 48, RotateEvery: 90 * time.Minute,
+				Mark: batch.Display, InnerCode: true,
+			},
+			CreatedAt: Start(),
+		}
+		got, _, err := w.CreateProduct(t.Context(), ids.Request{}, want)
+		w.must(err)
+		want.ID = got.ID
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("created (-want +got):\n%s", diff)
+		}
+		read, err := w.Product(t.Context(), got.ID)
+		w.must(err)
+		if diff := cmp.Diff(want, read); diff != "" {
+			t.Errorf("read back (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("BrandsKeepEveryField", func(t *testing.T) {
+		w := newWorld(t, open)
+		read, err := w.Brand(t.Context(), w.brand.ID)
+		w.must(err)
+		if diff := cmp.Diff(batch.Brand{ID: w.brand.ID, Name: "Tea house", CreatedAt: Start()}, read); diff != "" {
+			t.Errorf("read back (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("UnknownIsSaid", func(t *testing.T) {
+		w := newWorld(t, open)
+		_, err := w.Brand(t.Context(), w.brand.ID+1)
+		wantFault(t, err, batch.ErrUnknownBrand)
+		_, err = w.Product(t.Context(), w.product.ID+1)
+		wantFault(t, err, batch.ErrUnknownProduct)
+	})
+	t.Run("ListsPageById", func(t *testing.T) { listsPageByID(t, open) })
+}
+
+func listsPageByID(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	brands, products := []ids.BrandID{w.brand.ID}, []ids.ProductID{w.product.ID}
+	for i := range 4 {
+		b, p := w.addProduct(fmt.Sprint("brand ", i))
+		brands, products = append(brands, b.ID), append(products, p.ID)
+	}
+	var gotBrands []ids.BrandID
+	for after := ids.BrandID(0); ; {
+		page, err := w.Brands(t.Context(), after, 2)
+		w.must(err)
+		for _, b := range page {
+			gotBrands, after = append(gotBrands, b.ID), b.ID
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if diff := cmp.Diff(brands, gotBrands); diff != "" {
+		t.Errorf("brands (-want +got):\n%s", diff)
+	}
+	var gotProducts []ids.ProductID
+	for after := ids.ProductID(0); ; {
+		page, err := w.Products(t.Context(), 0, after, 2)
+		w.must(err)
+		for _, p := range page {
+			gotProducts, after = append(gotProducts, p.ID), p.ID
+		}
+		if len(page) < 2 {
+			break
+		}
+	}
+	if diff := cmp.Diff(products, gotProducts); diff != "" {
+		t.Errorf("products of all brands (-want +got):\n%s", diff)
+	}
+	one, err := w.Products(t.Context(), brands[2], 0, 10)
+	w.must(err)
+	if len(one) != 1 || one[0].ID != products[2] {
+		t.Errorf("products of brand %d = %v, want only %d", brands[2], one, products[2])
+	}
+}

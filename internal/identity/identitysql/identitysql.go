@@ -1,0 +1,201 @@
+// Package identitysql keeps API keys and sign-ins in SQL.
+//
+// One engine: SQLite and the MySQL protocol are dialects of this package, told
+// apart by platform/sqldb.
+package identitysql
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/identity"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+)
+
+//go:embed schema
+var schema embed.FS
+
+// Schema is the tables' definition for the SQLite dialect.
+func Schema() fs.FS {
+	sub, err := fs.Sub(schema, "schema/sqlite")
+	if err != nil {
+		panic(err) // the path is embedded above
+	}
+	return sub
+}
+
+// Store implements identity.Store.
+type Store struct{ db *sqldb.DB }
+
+var _ identity.Store = (*Store)(nil)
+
+// New makes the store of a migrated database.
+func New(db *sqldb.DB) *Store { return &Store{db} }
+
+// Keys implements identity.Store.
+func (s *Store) Keys(ctx context.Context) ([]identity.Key, error) {
+	keys, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (k identity.Key, err error) {
+		var hash []byte
+		var created, revoked int64
+		err = r.Scan(&k.ID, &hash, &k.Name, &k.Role, &created, &revoked)
+		copy(k.Hash[:], hash)
+		k.CreatedAt, k.RevokedAt = sqldb.Time(created), sqldb.Time(revoked)
+		return k, err
+	}, `SELECT key_id, hash, name, role, created_at, revoked_at FROM identity_keys ORDER BY created_at, key_id`)
+	if err != nil {
+		return nil, fmt.Errorf("select keys: %w", err)
+	}
+	return keys, nil
+}
+
+// New implements identity.Store.
+func (s *Store) New(ctx context.Context, now time.Time) (bool, error) {
+	return isNew(ctx, s.db.Reader(), now)
+}
+
+func isNew(ctx context.Context, q sqldb.Querier, now time.Time) (bool, error) {
+	const query = `SELECT (SELECT COUNT(*) FROM identity_keys) + (SELECT COUNT(*) FROM identity_sign_ins WHERE used_at = 0 AND expires_at > ?)`
+	var credentials int64
+	if err := q.QueryRowContext(ctx, query, sqldb.Micros(now)).Scan(&credentials); err != nil {
+		return false, fmt.Errorf("count credentials: %w", err)
+	}
+	return credentials == 0, nil
+}
+
+// Found implements identity.Store.
+func (s *Store) Found(ctx context.Context, first identity.Credential, now time.Time) (stored bool, _ error) {
+	err := s.inTurn(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		ok, err := isNew(ctx, tx, now)
+		if err != nil || !ok {
+			return err
+		}
+		stored = true
+		if first.Key != nil {
+			return insertKey(ctx, tx, first.Key)
+		}
+		return insertSignIn(ctx, tx, first.SignIn)
+	})
+	return stored && err == nil, err
+}
+
+// inTurn runs fn while no other process can decide about all credentials.
+func (s *Store) inTurn(ctx context.Context, fn func(ctx context.Context, tx *sqldb.Tx) error) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE identity_turns SET turn = turn + 1 WHERE name = 'credentials'`); err != nil {
+			return fmt.Errorf("take a turn: %w", err)
+		}
+		return fn(ctx, tx)
+	})
+}
+
+func insertKey(ctx context.Context, tx *sqldb.Tx, k *identity.Key) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO identity_keys (key_id, hash, name, role, created_at, revoked_at) VALUES (?,?,?,?,?,?)`,
+		k.ID, k.Hash[:], k.Name, string(k.Role), sqldb.Micros(k.CreatedAt), sqldb.Micros(k.RevokedAt))
+	if err != nil {
+		return fmt.Errorf("insert key %s: %w", k.ID, err)
+	}
+	return nil
+}
+
+func insertSignIn(ctx context.Context, tx *sqldb.Tx, s *identity.SignIn) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO identity_sign_ins (hash, created_at, expires_at, used_at, key_id) VALUES (?,?,?,?,?)`,
+		s.Hash[:], sqldb.Micros(s.CreatedAt), sqldb.Micros(s.ExpiresAt), sqldb.Micros(s.UsedAt), s.KeyID)
+	if err != nil {
+		return fmt.Errorf("insert sign-in: %w", err)
+	}
+	return nil
+}
+
+// AddSignIn implements identity.Store.
+func (s *Store) AddSignIn(ctx context.Context, signIn identity.SignIn) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return insertSignIn(ctx, tx, &signIn) })
+}
+
+// SignIn implements identity.Store.
+func (s *Store) SignIn(ctx context.Context, token identity.Hash) (identity.SignIn, error) {
+	return findSignIn(ctx, s.db.Reader(), token)
+}
+
+func findSignIn(ctx context.Context, q sqldb.Querier, token identity.Hash) (identity.SignIn, error) {
+	all, err := sqldb.Collect(ctx, q, func(r *sql.Rows) (identity.SignIn, error) {
+		one := identity.SignIn{Hash: token}
+		var created, expires, used int64
+		err := r.Scan(&created, &expires, &used, &one.KeyID)
+		one.CreatedAt, one.ExpiresAt, one.UsedAt = sqldb.Time(created), sqldb.Time(expires), sqldb.Time(used)
+		return one, err
+	}, `SELECT created_at, expires_at, used_at, key_id FROM identity_sign_ins WHERE hash = ?`, token[:])
+	switch {
+	case err != nil:
+		return identity.SignIn{}, fmt.Errorf("select sign-in: %w", err)
+	case len(all) == 0:
+		return identity.SignIn{}, identity.ErrUnknownSignIn
+	}
+	return all[0], nil
+}
+
+// UseSignIn implements identity.Store. The update decides: it finds the row unused
+// for one caller only.
+func (s *Store) UseSignIn(ctx context.Context, token identity.Hash, k identity.Key) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		now := sqldb.Micros(k.CreatedAt)
+		const use = `UPDATE identity_sign_ins SET used_at = ?, key_id = ? WHERE hash = ? AND used_at = 0 AND expires_at > ?`
+		ok, err := changed(tx.ExecContext(ctx, use, now, k.ID, token[:], now))
+		switch {
+		case err != nil:
+			return fmt.Errorf("use sign-in: %w", err)
+		case !ok:
+			return whyNot(ctx, tx, token)
+		}
+		return insertKey(ctx, tx, &k)
+	})
+}
+
+// whyNot says why a sign-in gave no key.
+func whyNot(ctx context.Context, tx *sqldb.Tx, token identity.Hash) error {
+	signIn, err := findSignIn(ctx, tx, token)
+	switch {
+	case err != nil:
+		return err
+	case !signIn.UsedAt.IsZero():
+		return identity.ErrSignInUsed
+	}
+	return identity.ErrSignInExpired
+}
+
+// Revoke implements identity.Store.
+func (s *Store) Revoke(ctx context.Context, id string, now time.Time) error {
+	return s.inTurn(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		const query = `SELECT COUNT(CASE WHEN key_id = ? THEN 1 END), COUNT(CASE WHEN key_id = ? AND revoked_at = 0 THEN 1 END),
+			COUNT(CASE WHEN revoked_at = 0 THEN 1 END) FROM identity_keys`
+		var known, lives, living int64
+		if err := tx.QueryRowContext(ctx, query, id, id).Scan(&known, &lives, &living); err != nil {
+			return fmt.Errorf("count keys: %w", err)
+		}
+		switch {
+		case known == 0:
+			return identity.ErrUnknownKey
+		case lives == 0:
+			return nil
+		case living == 1:
+			return identity.ErrLastKey
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE identity_keys SET revoked_at = ? WHERE key_id = ?`, sqldb.Micros(now), id)
+		if err != nil {
+			return fmt.Errorf("revoke key %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// changed reports whether a compare-and-set took effect.
+func changed(r sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := r.RowsAffected()
+	return n == 1, err
+}

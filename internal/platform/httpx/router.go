@@ -1,0 +1,317 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/idem"
+)
+
+// Handler answers a request or returns why not. It must not have written anything
+// when it returns an error.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// Principal is who a request comes from.
+type Principal struct {
+	ID   string // names the credential in idempotency scopes
+	Name string // what history shows as the actor
+}
+
+// Authenticator tells who a request comes from, or ErrNoAuth.
+type Authenticator interface {
+	Authenticate(r *http.Request) (Principal, error)
+}
+
+// Observer is told of every request, for metrics. endpoint is the route's pattern.
+type Observer interface {
+	Request(method, endpoint string, status int, took time.Duration)
+}
+
+// Router sends requests to handlers by pattern. All routes are added before it
+// serves.
+type Router struct {
+	mux      *http.ServeMux
+	auth     Authenticator
+	observer Observer
+	log      *slog.Logger
+	methods  map[string][]string // path → its methods
+	public   map[string]bool     // paths that any origin may GET
+	running  sync.Map            // idempotency keys of requests that are being answered
+	sealed   sync.Once           // the first request adds what answers other methods
+	ids      *idSource
+}
+
+// NewRouter makes an empty router.
+func NewRouter(auth Authenticator, observer Observer, log *slog.Logger) *Router {
+	return &Router{
+		mux: http.NewServeMux(), auth: auth, observer: observer, log: log,
+		methods: map[string][]string{}, public: map[string]bool{}, ids: newIDSource(),
+	}
+}
+
+type principalKey struct{}
+
+// Caller is who an authorised request comes from.
+func Caller(r *http.Request) Principal {
+	p, _ := r.Context().Value(principalKey{}).(Principal)
+	return p
+}
+
+// Public adds a route that needs no key. Any origin may read it.
+func (rt *Router) Public(pattern string, h Handler) {
+	method, path, _ := strings.Cut(pattern, " ")
+	rt.public[path] = rt.public[path] || method == http.MethodGet
+	rt.add(pattern, h)
+}
+
+// Admin adds a route that needs a key.
+func (rt *Router) Admin(pattern string, h Handler) {
+	rt.add(pattern, func(w http.ResponseWriter, r *http.Request) error {
+		p, err := rt.auth.Authenticate(r)
+		if err != nil {
+			return err
+		}
+		return rt.alone(p, r, func() error {
+			return h(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
+		})
+	})
+}
+
+// alone refuses a second request under one idempotency key while the first runs.
+func (rt *Router) alone(p Principal, r *http.Request, fn func() error) error {
+	if r.Method == http.MethodGet || r.Header.Get("Idempotency-Key") == "" {
+		return fn()
+	}
+	req, err := Request(r, p.ID, nil)
+	if err != nil {
+		return err
+	}
+	if _, taken := rt.running.LoadOrStore(req.Key, true); taken {
+		return idem.ErrRunning
+	}
+	defer rt.running.Delete(req.Key)
+	return fn()
+}
+
+func (rt *Router) add(pattern string, h Handler) {
+	method, path, ok := strings.Cut(pattern, " ")
+	if !ok {
+		panic("httpx: pattern without a method: " + pattern)
+	}
+	rt.methods[path] = append(rt.methods[path], method)
+	if method == http.MethodGet {
+		rt.methods[path] = append(rt.methods[path], http.MethodHead)
+	}
+	rt.mux.Handle(pattern, rt.wrap(path, h))
+}
+
+// seal answers, on every path, the methods that have no route there. A pattern
+// without a method would say it in one line, but ServeMux refuses "/codes/state"
+// beside "GET /codes/{code}": each matches what the other does not.
+func (rt *Router) seal() {
+	for path, taken := range rt.methods {
+		other := rt.wrap(path, rt.otherMethod(path))
+		for _, method := range []string{
+			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+		} {
+			if !slices.Contains(taken, method) {
+				rt.mux.Handle(method+" "+path, other)
+			}
+		}
+	}
+}
+
+// otherMethod answers OPTIONS, and 405 for the rest.
+func (rt *Router) otherMethod(path string) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		allowed := slices.Clone(rt.methods[path])
+		w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+		if r.Method != http.MethodOptions {
+			return ErrMethod
+		}
+		if rt.public[path] {
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", "*")
+			h.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+			h.Set("Access-Control-Allow-Headers", "Accept, Accept-Language, Time-Zone, X-Request-ID")
+			h.Set("Access-Control-Max-Age", "86400")
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+}
+
+// Hot adds a handler that is written by hand: it answers its own errors and
+// returns the status, and gets nothing but a request id and its metrics.
+func (rt *Router) Hot(pattern, endpoint string, h func(w http.ResponseWriter, r *http.Request) (status int)) {
+	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := rt.ids.of(r)
+		w.Header()[requestIDHeader] = []string{id}
+		status := h(w, r)
+		took := time.Since(start)
+		rt.observer.Request(r.Method, endpoint, status, took)
+		if status >= http.StatusInternalServerError || rt.log.Enabled(r.Context(), slog.LevelDebug) {
+			r.Header.Set(requestIDHeader, id)
+			rt.logRequest(r, endpoint, status, took)
+		}
+	})
+}
+
+// Raw adds a handler that does its own answering; it is labelled and logged like
+// the others, but nothing invites other origins to read it.
+func (rt *Router) Raw(pattern, endpoint string, h http.Handler) {
+	rt.mux.Handle(pattern, rt.wrap(endpoint, func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}))
+}
+
+// Routes lists what was added, as "GET /path".
+func (rt *Router) Routes() []string {
+	var all []string
+	for path, methods := range rt.methods {
+		for _, m := range methods {
+			all = append(all, m+" "+path)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// ServeHTTP implements http.Handler.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rt.sealed.Do(rt.seal)
+	rt.mux.ServeHTTP(w, r)
+}
+
+// wrap gives a handler its request id, its metrics, its log line, and answers its
+// error.
+func (rt *Router) wrap(endpoint string, h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := recorder{ResponseWriter: w}
+		id := rt.ids.of(r)
+		r.Header.Set(requestIDHeader, id)
+		head := w.Header()
+		head.Set(requestIDHeader, id)
+		head.Set("X-Content-Type-Options", "nosniff")
+		if rt.public[endpoint] {
+			head.Set("Access-Control-Allow-Origin", "*")
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				rt.log.Error("handler panicked", "request_id", id, "endpoint", endpoint, "panic", p, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					Fail(&rec, r, rt.log, fault.New(fault.Internal, "internal", "internal error"))
+				}
+			}
+			took := time.Since(start)
+			rt.observer.Request(r.Method, endpoint, rec.code(), took)
+			rt.logRequest(r, endpoint, rec.code(), took)
+		}()
+		if err := h(&rec, r); err != nil && !errors.Is(err, errClientGone) {
+			Fail(&rec, r, rt.log, err)
+		}
+	})
+}
+
+// logRequest writes the seed's log line. Scans and probes are many and boring: they
+// are logged only when they fail or when someone asks for detail.
+func (rt *Router) logRequest(r *http.Request, endpoint string, status int, took time.Duration) {
+	level := slog.LevelInfo
+	if r.Method == http.MethodGet && status < http.StatusInternalServerError {
+		level = slog.LevelDebug
+	}
+	if !rt.log.Enabled(r.Context(), level) {
+		return
+	}
+	rt.log.Log(r.Context(), level, "request",
+		"method", r.Method, "url", cleanURL(r), "remote_addr", coarse(r.RemoteAddr), "user_agent", r.UserAgent(),
+		"duration_ms", float64(took.Microseconds())/1000, "status_code", status, "request_id", RequestID(r), "endpoint", endpoint)
+}
+
+// cleanURL is the request's path without what is secret in it: link tokens and
+// sign-in tokens are path segments, inner codes and signatures are in the query.
+func cleanURL(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if len(path) > 256 {
+		path = path[:256] + "…"
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if i >= 2 && len(segments[i-1]) == 18 && len(s) == 18 || i > 0 && segments[i-1] == "signin" {
+			segments[i] = "-"
+		}
+	}
+	if r.URL.RawQuery != "" {
+		return strings.Join(segments, "/") + "?-"
+	}
+	return strings.Join(segments, "/")
+}
+
+const requestIDHeader = "X-Request-Id"
+
+// RequestID is the request's id, taken from the caller or made here.
+func RequestID(r *http.Request) string { return r.Header.Get(requestIDHeader) }
+
+// idSource makes request ids that are unique without asking for randomness each
+// time: one random beginning for the process, then a count.
+type idSource struct {
+	prefix string
+	count  atomic.Uint64
+}
+
+func newIDSource() *idSource { return &idSource{prefix: ids.New("req")[:17]} }
+
+// of takes the caller's id, or makes one.
+func (s *idSource) of(r *http.Request) string {
+	if id := r.Header.Get(requestIDHeader); id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(c rune) bool { return c <= 0x20 || c > 0x7e }) {
+		return id
+	}
+	return s.prefix + strconv.FormatUint(s.count.Add(1), 36)
+}
+
+// recorder remembers the status for metrics and the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap serves http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) code() int {
+	if r.status == 0 {
+		return http.StatusOK
+	}
+	return r.status
+}
+
+// StatusText is the status as metrics label it.
+func StatusText(status int) string { return strconv.Itoa(status) }

@@ -1,0 +1,63 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+// The seed's first-level cache: hot product texts, 10 MB, five minutes.
+const (
+	textCacheBytes  = 10 << 20
+	textCacheLife   = 5 * time.Minute
+	textCacheJitter = 30 * time.Second
+	textOverhead    = 200 // what an entry costs beside its texts
+)
+
+// TextSource loads a product's text from where it is kept.
+type TextSource func(ctx context.Context, product ids.ProductID) (Text, error)
+
+// TextCache keeps product texts in memory. Concurrent misses of one product load
+// it once, and lives differ a little so that texts do not all end together.
+type TextCache struct {
+	cache *otter.Cache[ids.ProductID, Text]
+	load  otter.LoaderFunc[ids.ProductID, Text]
+}
+
+// NewTextCache makes an empty cache in front of a source.
+func NewTextCache(source TextSource) (*TextCache, error) {
+	cache, err := otter.New(&otter.Options[ids.ProductID, Text]{
+		MaximumWeight: textCacheBytes,
+		Weigher: func(_ ids.ProductID, t Text) uint32 {
+			return uint32(textOverhead + len(t.Name) + len(t.Brand) + len(t.Help))
+		},
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[ids.ProductID, Text]) time.Duration {
+			return textCacheLife - jitter(e.Key)
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make text cache: %w", err)
+	}
+	return &TextCache{cache, otter.LoaderFunc[ids.ProductID, Text](source)}, nil
+}
+
+// jitter spreads lives by product: nothing here needs to be unguessable.
+func jitter(id ids.ProductID) time.Duration {
+	const golden = 0x9E3779B97F4A7C15 // 2^64/φ: neighbours land far apart
+	return time.Duration(uint64(id) * golden % uint64(textCacheJitter))
+}
+
+// Text implements Texts.
+func (c *TextCache) Text(ctx context.Context, item *Item) (Text, error) {
+	if t, ok := c.cache.GetIfPresent(item.ProductID); ok {
+		return t, nil
+	}
+	return c.cache.Get(ctx, item.ProductID, c.load)
+}
+
+// HitRate is the share of look-ups that the cache answered, for metrics.
+func (c *TextCache) HitRate() float64 { return c.cache.Stats().HitRatio() }

@@ -1,0 +1,216 @@
+// Package verify turns a scan into a verdict.
+//
+// Promise: an answer that counts a scan is given after the sighting is durable;
+// counts never go down; a code that was never issued, a token that was never ours
+// and a display mark without its token get one and the same refusal.
+//
+// No scan needs SQL: the code is arithmetic, its state comes from the projection,
+// its sightings from the local log, its texts from a small cache. Only a try of an
+// inner code, which is a hard fact, is a transaction.
+package verify
+
+import (
+	"context"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+// Verdict is the answer in one word.
+type Verdict uint8
+
+// The verdicts, in the order of the stored sightings: append, never renumber.
+const (
+	Unknown Verdict = iota
+	Inactive
+	Authentic
+	AuthenticAgain
+	Sold
+	Suspicious
+	Consumed
+	Recalled
+	Void
+	Expired
+	Superseded
+	verdictCount
+)
+
+var verdicts = [verdictCount]struct {
+	name  string
+	valid bool
+	kind  fault.Kind // what it answers with; 0 = 200
+}{
+	Unknown:        {"unknown", false, fault.NotFound},
+	Inactive:       {"inactive", false, 0},
+	Authentic:      {"authentic", true, 0},
+	AuthenticAgain: {"authentic_again", true, 0},
+	Sold:           {"sold", true, 0},
+	Suspicious:     {"suspicious", false, 0},
+	Consumed:       {"consumed", false, 0},
+	Recalled:       {"recalled", false, fault.Gone},
+	Void:           {"void", false, fault.Gone},
+	Expired:        {"expired", false, fault.Gone},
+	Superseded:     {"superseded", false, fault.Gone},
+}
+
+// String is the verdict's name in answers, metrics and events.
+func (v Verdict) String() string { return verdicts[v].name }
+
+// Valid reports whether the item may be taken for genuine and sellable or sold.
+func (v Verdict) Valid() bool { return verdicts[v].valid }
+
+// Kind is the fault that the verdict answers with; Internal (0) stands for 200.
+func (v Verdict) Kind() fault.Kind { return verdicts[v].kind }
+
+// Verdicts lists all of them.
+func Verdicts() []Verdict {
+	all := make([]Verdict, verdictCount)
+	for i := range all {
+		all[i] = Verdict(i)
+	}
+	return all
+}
+
+// ErrRefused is the one public refusal.
+var ErrRefused = fault.New(fault.NotFound, "code.unknown", "this code is not known")
+
+// Item is what a scan needs to know of an item and its batch.
+type Item struct {
+	Serial         ids.Serial
+	BatchID        ids.BatchID
+	BatchNo        string
+	ProductID      ids.ProductID
+	BrandID        ids.BrandID
+	No             int64
+	State          gs1.Disposition
+	Display        bool
+	RotateEvery    time.Duration
+	InnerKeyID     string
+	ExpiresAt      time.Time
+	ProductionDate string
+	CreatedAt      time.Time
+	HasExtra       bool // a record of its own: a version, an inner code
+}
+
+// Extra is the record of an item that has one.
+type Extra struct {
+	Version    uint16
+	Superseded []time.Time // when the versions before were ended, the newest last
+	InnerAt    time.Time
+}
+
+// Note is what the change to the present state said.
+type Note struct {
+	At    time.Time
+	Place string
+}
+
+// Items answers from memory and local disk, never from SQL.
+type Items interface {
+	Lookup(s ids.Serial) (Item, bool)
+	Extra(s ids.Serial) (Extra, error)
+	Note(s ids.Serial) (Note, bool, error)
+}
+
+// Keys gives the keys that still verify.
+type Keys interface {
+	// Links gives the link keys, newest first.
+	Links() []*codebook.Links
+	// Inner is the inner-code key of the given name.
+	Inner(keyID string) (*codebook.Inner, error)
+}
+
+// InnerTries counts tries of inner codes, durably.
+type InnerTries interface {
+	TryInner(ctx context.Context, item *Item, right bool) (Tried, error)
+}
+
+// Tried is what a try of an inner code came to.
+type Tried struct {
+	Tries   int
+	FirstAt time.Time // of the first right one, also when it is this one
+	Locked  bool      // the tries were used up before
+}
+
+// Text is what a consumer reads of a product.
+type Text struct {
+	Name, Brand, Help string
+	GTIN              gs1.GTIN
+}
+
+// Source tells which door a scan came through, as stored.
+type Source uint8
+
+// The doors.
+const (
+	FromPage Source = iota + 1
+	FromAPI
+	FromGRPC
+)
+
+// Sighting is one scan.
+type Sighting struct {
+	Serial  ids.Serial
+	At      time.Time
+	Verdict Verdict
+	Source  Source
+}
+
+// Seen is what the sightings of an item add up to.
+type Seen struct {
+	Count   int64
+	FirstAt time.Time
+	LastAt  time.Time
+}
+
+// Sightings is the durable log of scans.
+type Sightings interface {
+	// Record counts the scan and returns when it is durable (or, where the operator
+	// chose so, before). Seen includes this scan.
+	Record(s Sighting) (Seen, error)
+	// Seen tells what is known without counting.
+	Seen(s ids.Serial) (Seen, error)
+}
+
+// Query is one scan's question.
+type Query struct {
+	Code    codebook.Code
+	Token   string // "" = none
+	Version uint16 // 0 = not said
+	Inner   string // "" = not said
+	Source  Source
+	Count   bool // false: look only (HEAD, prefetch)
+}
+
+// Answer is what a scan is told.
+type Answer struct {
+	Verdict Verdict
+	Reasons []string // shared: do not change
+	Item    Item
+	Version uint16
+	Text    Text
+	Seen    Seen
+	Counted bool
+	SoldAt  time.Time
+	SoldIn  string
+	Since   time.Time // since when a link is superseded
+
+	RecalledAt time.Time
+	Inner      *InnerAnswer
+	HasToken   bool // the scan carried a token that verified
+}
+
+// InnerAnswer is what is known of the item's inner code.
+type InnerAnswer struct {
+	Asked     bool
+	OK        bool
+	Locked    bool
+	FirstAt   time.Time
+	TriesLeft int
+}
+
+// InnerTriesMax is how often an inner code may be tried.
+const InnerTriesMax = 5

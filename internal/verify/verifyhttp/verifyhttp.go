@@ -1,0 +1,410 @@
+// Package verifyhttp answers scans: the verify route in JSON, and what marks link
+// to, /{code} and /{code}/{token}, as a page or as the same JSON.
+//
+// It is the hottest path of the product, so it is written by hand: no reflection,
+// pooled buffers, one header map.
+package verifyhttp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/verify"
+)
+
+// Links makes the present token link of an item.
+type Links interface {
+	// TokenPath is "/{code}/{token}" of this moment, "" when the item's link does
+	// not rotate or may not be told.
+	TokenPath(item *verify.Item) (string, error)
+}
+
+// Pages renders what people see.
+type Pages interface {
+	Verdict(w io.Writer, v *View) error
+	Refused(w io.Writer, lang string) error
+	Malformed(w io.Writer, lang, reason string) error
+	Unavailable(w io.Writer, lang string) error
+	Front(w io.Writer, lang string) error
+	ContentSecurityPolicy() string
+}
+
+// View is what a page is made of.
+type View struct {
+	Lang      string
+	Code      string
+	Answer    *verify.Answer
+	TokenPath string
+	Zone      *time.Location
+}
+
+// Observer counts verdicts.
+type Observer interface {
+	Verified(brand ids.BrandID, verdict verify.Verdict)
+}
+
+// Handler answers scans.
+type Handler struct {
+	svc      *verify.Service
+	links    Links
+	pages    Pages
+	observer Observer
+	log      *slog.Logger
+	pool     sync.Pool // *scratch
+}
+
+// scratch is what one answer needs; it is reused.
+type scratch struct {
+	query  verify.Query
+	answer verify.Answer
+	out    []byte
+	page   bytes.Buffer
+}
+
+// New makes the handler.
+func New(svc *verify.Service, links Links, pages Pages, observer Observer, log *slog.Logger) *Handler {
+	h := &Handler{svc: svc, links: links, pages: pages, observer: observer, log: log}
+	h.pool.New = func() any { return &scratch{out: make([]byte, 0, 1024)} }
+	return h
+}
+
+// Mount adds the routes. "/" takes every path that no other route has.
+func (h *Handler) Mount(rt *httpx.Router) {
+	rt.Hot("GET /api/v1/codes/{code}/verify", "/api/v1/codes/{code}/verify", h.getVerify)
+	rt.Hot("OPTIONS /api/v1/codes/{code}/verify", "/api/v1/codes/{code}/verify", options)
+	rt.Hot("/", "/{code}", h.root)
+}
+
+// getVerify answers GET /api/v1/codes/{code}/verify.
+func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request) int {
+	s := h.take()
+	defer h.pool.Put(s)
+	s.query.Source = verify.FromAPI
+	code, err := codebook.ParseCode(r.PathValue("code"))
+	if err == nil {
+		s.query.Code = code
+		err = s.readQuery(r)
+	}
+	return h.answerJSON(w, r, s, err)
+}
+
+func (h *Handler) take() *scratch {
+	s := h.pool.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
+	s.query, s.out = verify.Query{}, s.out[:0]
+	s.page.Reset()
+	return s
+}
+
+var errBadVersion = fault.Field("verify.bad_version", "version", "must be a whole number between 1 and 65535")
+
+// readQuery takes the optional parameters. Most scans have none.
+func (s *scratch) readQuery(r *http.Request) error {
+	s.query.Count = counts(r)
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	q := r.URL.Query()
+	if t := q.Get("token"); t != "" {
+		s.query.Token = t
+	}
+	s.query.Inner = q.Get("inner")
+	if text := q.Get("version"); text != "" {
+		v, err := strconv.ParseUint(text, 10, 16)
+		if err != nil || v == 0 {
+			return errBadVersion
+		}
+		s.query.Version = uint16(v)
+	}
+	return nil
+}
+
+// counts reports whether a request is a scan: a look ahead by a browser is not.
+func counts(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	return r.Header["Sec-Purpose"] == nil && r.Header["Purpose"] == nil && r.Header["X-Moz"] == nil
+}
+
+// root dispatches by shape what no fixed prefix took.
+func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	first, rest, deeper := strings.Cut(path, "/")
+	if r.Method == http.MethodOptions {
+		return options(w, r)
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		return h.fail(w, r, httpx.ErrMethod)
+	}
+	switch {
+	case path == "":
+		return h.front(w, r)
+	case first == "01" && deeper:
+		return h.digitalLink(w, r)
+	case reserved(first):
+		return h.fail(w, r, httpx.ErrNoRoute)
+	case !deeper:
+		return h.scan(w, r, first, "")
+	case !strings.Contains(rest, "/") && rest != "":
+		if _, err := codebook.ParseCode(first); err != nil {
+			return h.fail(w, r, httpx.ErrNoRoute)
+		}
+		return h.scan(w, r, first, rest)
+	default:
+		return h.fail(w, r, httpx.ErrNoRoute)
+	}
+}
+
+// reserved are first segments that are no codes, so that a browser's own requests
+// and mistyped routes get a plain 404.
+func reserved(first string) bool {
+	switch first {
+	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "signin":
+		return true
+	}
+	return strings.HasPrefix(first, "apple-touch-icon")
+}
+
+// scan answers /{code} and /{code}/{token}.
+func (h *Handler) scan(w http.ResponseWriter, r *http.Request, text, token string) int {
+	s := h.take()
+	defer h.pool.Put(s)
+	s.query.Source = verify.FromPage
+	code, err := codebook.ParseCode(text)
+	if err == nil {
+		s.query.Code = code
+		err = s.readQuery(r)
+	}
+	if token != "" {
+		s.query.Token = token
+	}
+	if wantsJSON(r) {
+		return h.answerJSON(w, r, s, err)
+	}
+	return h.answerPage(w, r, s, err)
+}
+
+// wantsJSON reports that the caller asks for JSON rather than a page.
+func wantsJSON(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	at := strings.Index(accept, "application/json")
+	if at < 0 {
+		return false
+	}
+	page := strings.Index(accept, "text/html")
+	return page < 0 || at < page
+}
+
+// answerJSON verifies and writes the seed's envelope.
+func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
+	status := http.StatusOK
+	if err == nil {
+		err = h.svc.Verify(r.Context(), &s.query, &s.answer)
+	}
+	if err != nil {
+		h.observe(&s.answer, err)
+		noStore(w)
+		return h.fail(w, r, err)
+	}
+	h.observe(&s.answer, nil)
+	zone, zerr := httpx.Zone(r)
+	if zerr != nil {
+		return h.fail(w, r, zerr)
+	}
+	if kind := s.answer.Verdict.Kind(); kind != fault.Internal {
+		status = kind.HTTPStatus()
+	}
+	if err := h.linkHeader(w, s); err != nil {
+		return h.fail(w, r, err)
+	}
+	s.out = appendAnswer(s.out, status, s.query.Code, &s.answer, zone)
+	head := noStore(w)
+	head["Content-Type"] = jsonType
+	head.Set("Content-Length", strconv.Itoa(len(s.out)))
+	w.WriteHeader(status)
+	_, _ = w.Write(s.out) // the client may be gone; the scan is counted all the same
+	return status
+}
+
+var jsonType = []string{"application/json; charset=utf-8"}
+
+// linkHeader tells the present token link of an item whose link rotates, unless
+// the scan came with one.
+func (h *Handler) linkHeader(w http.ResponseWriter, s *scratch) error {
+	path, err := h.tokenPath(s)
+	if err == nil && path != "" {
+		w.Header().Set("Content-Location", path)
+	}
+	return err
+}
+
+func (h *Handler) tokenPath(s *scratch) (string, error) {
+	if s.query.Token != "" || s.query.Source != verify.FromPage || s.answer.Item.RotateEvery == 0 || s.answer.Item.Display {
+		return "", nil
+	}
+	return h.links.TokenPath(&s.answer.Item)
+}
+
+// answerPage verifies and writes the page.
+func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
+	lang := httpx.Language(r)
+	if err == nil {
+		err = h.svc.Verify(r.Context(), &s.query, &s.answer)
+	}
+	h.observe(&s.answer, err)
+	status := http.StatusOK
+	switch f, isFault := fault.From(err); {
+	case err == nil:
+		status, err = h.renderVerdict(w, s, lang)
+	case errors.Is(err, verify.ErrRefused):
+		status, err = http.StatusNotFound, h.pages.Refused(&s.page, lang)
+	case isFault && f.Kind == fault.Invalid:
+		status, err = http.StatusBadRequest, h.pages.Malformed(&s.page, lang, f.Text)
+	default:
+		h.log.ErrorContext(r.Context(), "scan failed", "request_id", httpx.RequestID(r), "error", err)
+		status = http.StatusInternalServerError
+		if isFault {
+			status = f.Kind.HTTPStatus()
+		}
+		err = h.pages.Unavailable(&s.page, lang)
+	}
+	if err != nil {
+		return h.fail(w, r, err)
+	}
+	return h.writePage(w, s, status)
+}
+
+func (h *Handler) renderVerdict(w http.ResponseWriter, s *scratch, lang string) (int, error) {
+	status := http.StatusOK
+	if kind := s.answer.Verdict.Kind(); kind != fault.Internal {
+		status = kind.HTTPStatus()
+	}
+	path, err := h.tokenPath(s)
+	if err != nil {
+		return status, err
+	}
+	if path != "" {
+		w.Header().Set("Content-Location", path)
+	}
+	return status, h.pages.Verdict(&s.page, &View{
+		Lang: lang, Code: s.query.Code.String(), Answer: &s.answer, TokenPath: path,
+	})
+}
+
+func (h *Handler) writePage(w http.ResponseWriter, s *scratch, status int) int {
+	noStore(w)
+	_ = httpx.HTML(w, status, h.pages.ContentSecurityPolicy(), s.page.Bytes()) // the client may be gone
+	return status
+}
+
+// front is the page at "/": where a person can type a code.
+func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
+	if code := r.URL.Query().Get("code"); code != "" {
+		digits := strings.Map(func(c rune) rune {
+			if c == ' ' || c == '-' {
+				return -1
+			}
+			return c
+		}, code)
+		if _, err := codebook.ParseCode(digits); err == nil {
+			return redirect(w, "/"+digits, http.StatusSeeOther)
+		}
+		return h.scan(w, r, digits, "")
+	}
+	s := h.take()
+	defer h.pool.Put(s)
+	if err := h.pages.Front(&s.page, httpx.Language(r)); err != nil {
+		return h.fail(w, r, err)
+	}
+	return h.writePage(w, s, http.StatusOK)
+}
+
+// digitalLink answers /01/{gtin}[/10/{lot}]/21/{serial}: a 307 to the item's page
+// with its present token. A serial that does not verify goes to its own refusal,
+// never to the product.
+func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
+	path, err := gs1.ParseItemPath(r.URL.EscapedPath())
+	if err != nil {
+		return h.fail(w, r, err)
+	}
+	code, err := codebook.ParseCode(path.Serial)
+	if err != nil {
+		return h.fail(w, r, err)
+	}
+	target, err := h.svc.Target(r.Context(), code, path.GTIN, path.Lot)
+	if err != nil {
+		return h.fail(w, r, err)
+	}
+	to := "/" + code.String()
+	if target != nil && target.RotateEvery > 0 && !target.Display {
+		if to, err = h.links.TokenPath(target); err != nil {
+			return h.fail(w, r, err)
+		}
+	}
+	if r.URL.RawQuery != "" {
+		to += "?" + r.URL.RawQuery
+	}
+	return redirect(w, to, http.StatusTemporaryRedirect)
+}
+
+func redirect(w http.ResponseWriter, to string, status int) int {
+	noStore(w).Set("Location", to)
+	w.WriteHeader(status)
+	return status
+}
+
+// observe counts the verdict; what is not ours has no brand.
+func (h *Handler) observe(a *verify.Answer, err error) {
+	switch {
+	case err == nil:
+		h.observer.Verified(a.Item.BrandID, a.Verdict)
+	case errors.Is(err, verify.ErrRefused):
+		h.observer.Verified(0, verify.Unknown)
+	}
+}
+
+// fail answers an error in the envelope, uncached.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	noStore(w)
+	httpx.Fail(w, r, h.log, err)
+	return fault.KindOf(err).HTTPStatus()
+}
+
+var (
+	noStoreValue = []string{"no-store"}
+	varyValue    = []string{"Accept, Accept-Language"}
+	originValue  = []string{"*"}
+)
+
+// noStore keeps verdicts out of every cache.
+func noStore(w http.ResponseWriter) http.Header {
+	head := w.Header()
+	head["Cache-Control"] = noStoreValue
+	head["Vary"] = varyValue
+	head["Access-Control-Allow-Origin"] = originValue
+	return head
+}
+
+// options answers a browser's question before a request from another origin.
+func options(w http.ResponseWriter, _ *http.Request) int {
+	head := noStore(w)
+	head.Set("Allow", "GET, HEAD, OPTIONS")
+	head.Set("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+	head.Set("Access-Control-Allow-Headers", "Accept, Accept-Language, Time-Zone, X-Request-ID")
+	head.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return http.StatusNoContent
+}

@@ -1,0 +1,319 @@
+// Package verifykv is the log of sightings on Pebble.
+//
+// Promise: Record returns after the sighting is on disk, and what it answered is
+// still so after a crash: counts never go down. Concurrent scans share one synced
+// record (group commit). Counts live in memory, are written behind, and are
+// rebuilt from the log's tail.
+//
+// Invariant: the stored counts are exactly the sum of all groups up to the stored
+// watermark; Open adds the groups after it. A count and its place in the log are
+// taken under one lock, so a later answer never rests on an earlier sighting that
+// is not in the same group or one before (TestCrash).
+//
+// One engine: the log is local to its process by design.
+package verifykv
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/kvdb"
+	"github.com/chopmark/chopmark/internal/verify"
+)
+
+const (
+	cacheBytes    = 32 << 20
+	memTableBytes = 8 << 20
+	// writeBehind is how many changed counts are gathered before they are written;
+	// the copy is made under the lock, so it bounds the pause (about 1 ms).
+	writeBehind = 10_000
+	writeEvery  = time.Second
+	recentMax   = 500_000 // counts in the younger half of the memory
+)
+
+// Options are what an operator may choose.
+type Options struct {
+	Async bool   // answer before the group is durable
+	FS    vfs.FS // nil = the disk
+	Log   *slog.Logger
+}
+
+// Log implements verify.Sightings.
+type Log struct {
+	db    *pebble.DB
+	async bool
+	gen   uint32 // of this opening; positions are never used twice
+
+	mu     sync.Mutex
+	open   *group                // guarded by mu: gathers entries
+	seq    uint64                // guarded by mu: of the open group
+	counts *counts               // guarded by mu
+	dirty  map[ids.Serial]*tally // guarded by mu: changed since the last snapshot
+	frozen map[ids.Serial]*tally // guarded by mu: the snapshot that is being written
+	ended  bool                  // guarded by mu
+	epoch  uint64                // guarded by mu: counts forgotten so far
+
+	wake chan struct{} // holds one token while the open group has entries
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+var _ verify.Sightings = (*Log)(nil)
+
+// group is what one synced record will hold.
+type group struct {
+	entries []byte
+	synced  chan struct{} // closed when the group is durable, or failed
+	err     error         // read after synced
+}
+
+func newGroup() *group { return &group{synced: make(chan struct{})} }
+
+// tally is what the sightings of one item add up to.
+type tally struct {
+	count           int64
+	firstAt, lastAt int64 // microseconds
+}
+
+func (t *tally) add(at int64) {
+	if t.count == 0 {
+		t.firstAt = at
+	}
+	t.count++
+	t.lastAt = max(t.lastAt, at)
+}
+
+func (t *tally) seen() verify.Seen {
+	if t.count == 0 {
+		return verify.Seen{}
+	}
+	return verify.Seen{Count: t.count, FirstAt: time.UnixMicro(t.firstAt).UTC(), LastAt: time.UnixMicro(t.lastAt).UTC()}
+}
+
+// ErrEnded answers a scan that comes while the process is going down.
+var ErrEnded = errors.New("verifykv: the log of sightings is closed")
+
+// Open opens the log and rebuilds what was not yet written behind.
+func Open(path string, o Options) (*Log, error) {
+	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: cacheBytes, MemTableBytes: memTableBytes, FS: o.FS, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{
+		db: db, async: o.Async, open: newGroup(), seq: 1, counts: newCounts(recentMax), dirty: map[ids.Serial]*tally{},
+		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
+	if err := l.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("recover sightings in %s: %w", path, err), db.Close())
+	}
+	l.done.Go(l.commitLoop)
+	return l, nil
+}
+
+// Record implements verify.Sightings.
+func (l *Log) Record(s verify.Sighting) (verify.Seen, error) {
+	l.mu.Lock()
+	t, err := l.tallyLocked(s.Serial)
+	if err != nil {
+		l.mu.Unlock()
+		return verify.Seen{}, err
+	}
+	if l.ended {
+		l.mu.Unlock()
+		return verify.Seen{}, ErrEnded
+	}
+	at := s.At.UnixMicro()
+	t.add(at)
+	l.dirty[s.Serial] = t
+	seen := t.seen()
+	g := l.open
+	first := len(g.entries) == 0
+	g.entries = appendEntry(g.entries, s.Serial, at, s.Verdict, s.Source)
+	l.mu.Unlock()
+	if first {
+		l.wake <- struct{}{} // never blocks: one token for each open group
+	}
+	if l.async {
+		return seen, nil
+	}
+	<-g.synced
+	return seen, g.err
+}
+
+// tallyLocked finds an item's tally, or loads it with the lock let go.
+func (l *Log) tallyLocked(s ids.Serial) (*tally, error) {
+	for {
+		if t := l.counts.get(s); t != nil {
+			return t, nil
+		}
+		epoch := l.epoch
+		l.mu.Unlock()
+		stored, err := l.load(s)
+		l.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		if l.epoch != epoch {
+			continue // what was read may be older than what was forgotten since
+		}
+		if t := l.counts.get(s); t != nil {
+			return t, nil
+		}
+		l.counts.put(s, stored)
+		return stored, nil
+	}
+}
+
+// Seen implements verify.Sightings.
+func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, err := l.tallyLocked(s)
+	if err != nil {
+		return verify.Seen{}, err
+	}
+	return t.seen(), nil
+}
+
+// AnyIn reports whether an item with a serial of first..last was ever scanned.
+func (l *Log) AnyIn(first, last ids.Serial) (bool, error) {
+	l.mu.Lock()
+	for _, changed := range []map[ids.Serial]*tally{l.dirty, l.frozen} {
+		for s := range changed {
+			if s >= first && s <= last {
+				l.mu.Unlock()
+				return true, nil
+			}
+		}
+	}
+	l.mu.Unlock()
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: countKey(first), UpperBound: countKey(last + 1)})
+	if err != nil {
+		return false, fmt.Errorf("look for sightings: %w", err)
+	}
+	found := it.First()
+	return found, errors.Join(it.Error(), it.Close())
+}
+
+// commitLoop makes groups durable, one after the other.
+func (l *Log) commitLoop() {
+	timer := time.NewTicker(writeEvery)
+	defer timer.Stop()
+	due := false
+	for {
+		select {
+		case <-l.wake:
+			// Let the requests that are ready join before the group is sealed: a
+			// synced write costs far more than one turn of the scheduler.
+			runtime.Gosched()
+			due = l.commit(due)
+		case <-timer.C:
+			due = true
+			if l.idle() {
+				l.writeCounts(l.snapshot())
+				due = false
+			}
+		case <-l.stop:
+			l.drain()
+			return
+		}
+	}
+}
+
+// idle reports that no group is waiting, so that a snapshot may be taken here.
+func (l *Log) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open.entries) == 0
+}
+
+// drain makes the last group and the last counts durable.
+func (l *Log) drain() {
+	if !l.idle() {
+		l.commit(true)
+		return
+	}
+	l.writeCounts(l.snapshot())
+}
+
+// commit seals the open group, makes it durable and tells who waits. With due, or
+// when many counts have changed, it also writes them behind.
+func (l *Log) commit(due bool) (stillDue bool) {
+	l.mu.Lock()
+	g, seq := l.open, l.seq
+	l.open, l.seq = newGroup(), l.seq+1
+	snap := snapshot{}
+	if due || len(l.dirty) >= writeBehind {
+		snap = l.snapshotLocked(seq)
+	}
+	l.mu.Unlock()
+
+	if g.err = l.db.Set(groupKey(l.gen, seq), g.entries, pebble.Sync); g.err != nil {
+		g.err = fmt.Errorf("write sightings: %w", g.err)
+	}
+	close(g.synced)
+	l.writeCounts(snap)
+	return due && snap.tallies == nil
+}
+
+// Close makes everything durable and ends the log.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return nil
+	}
+	l.ended = true
+	l.mu.Unlock()
+	close(l.stop)
+	l.done.Wait()
+	return l.db.Close()
+}
+
+// The keys, and the entries of a group. Format 1 of an entry: serial u64, time in
+// microseconds u64, verdict u8, source u8; a group begins with its format.
+const (
+	keyGeneration = 'g'
+	keyWatermark  = 'w'
+	keyGroup      = 'l' // generation u32, seq u64
+	keyCount      = 'c' // serial u64
+	entryFormat   = 1
+	entryBytes    = 18
+)
+
+func groupKey(gen uint32, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{keyGroup}, gen), seq)
+}
+
+func countKey(s ids.Serial) []byte { return binary.BigEndian.AppendUint64([]byte{keyCount}, uint64(s)) }
+
+func appendEntry(dst []byte, s ids.Serial, at int64, v verify.Verdict, src verify.Source) []byte {
+	if len(dst) == 0 {
+		dst = append(dst, entryFormat)
+	}
+	dst = binary.BigEndian.AppendUint64(dst, uint64(s))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(at))
+	return append(dst, byte(v), byte(src))
+}
+
+var errDamaged = errors.New("a group of sightings is damaged")
+
+// entries calls fn for each entry of a group.
+func entries(group []byte, fn func(s ids.Serial, at int64)) error {
+	if len(group) == 0 || group[0] != entryFormat || (len(group)-1)%entryBytes != 0 {
+		return errDamaged
+	}
+	for e := group[1:]; len(e) > 0; e = e[entryBytes:] {
+		fn(ids.Serial(binary.BigEndian.Uint64(e)), int64(binary.BigEndian.Uint64(e[8:])))
+	}
+	return nil
+}
