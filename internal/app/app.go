@@ -47,6 +47,7 @@ type App struct {
 	metrics   *obs.Metrics
 	product   *productMetrics
 	db        *sqldb.DB
+	store     *batchsql.Store
 	keys      *keyring
 	identity  *identity.Service
 	proj      *batch.Projection
@@ -197,8 +198,8 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, local.Close)
-	store := batchsql.New(a.db, a.clock)
-	a.proj = batch.NewProjection(store, local, a.Region)
+	a.store = batchsql.New(a.db, a.clock)
+	a.proj = batch.NewProjection(a.store, local, a.Region)
 	if err := a.proj.Start(ctx); err != nil {
 		return err
 	}
@@ -212,8 +213,8 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.tasks = task.NewRunner(a.db, a.clock, a.log, taskSlots)
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
 	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
-		store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
-	files := batchfile.New(batchfile.Config{}, a.Batches, store, a.files, a.clock, a.log)
+		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
+	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
 	a.tasks.Handle(batch.TaskGenerate, files)
 	a.tasks.Handle(batch.TaskExport, files)
 	a.outbox = outbox.New(a.db)

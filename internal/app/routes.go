@@ -23,10 +23,11 @@ func (a *App) routes(ready *atomic.Bool, auth httpx.Authenticator) http.Handler 
 	rt := httpx.NewRouter(auth, a.metrics, a.log)
 	a.probes(rt, ready)
 	batchhttp.Mount(rt, batchhttp.Deps{
-		Service: a.Batches, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Auth: auth,
-		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Traced: a.product.Traced, Stopping: a.background,
+		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Auth: auth,
+		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: a.background,
+		Generated: a.product.Generated, Traced: a.product.Traced,
 	})
-	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.URL}, a.log).Add(rt)
+	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {
 			httpx.Fail(w, r, a.log, err)

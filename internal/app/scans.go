@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -115,7 +116,7 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 			ProductionDate: a.Item.ProductionDate, Help: a.Text.Help,
 		},
 		ScanCount: a.Seen.Count, FirstScan: site.Event{At: a.Seen.FirstAt},
-		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: v.Zone,
+		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: pageZone(v),
 	}
 	if a.Verdict == verify.Recalled {
 		page.Since = a.RecalledAt
@@ -124,10 +125,24 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 		page.Sold = &site.Event{At: a.SoldAt, Place: a.SoldIn}
 	}
 	if in := a.Inner; in != nil {
-		page.Inner = &site.Inner{Asked: in.Asked, OK: in.OK, FirstAt: in.FirstAt, TriesLeft: in.TriesLeft}
+		page.Inner = &site.Inner{Asked: in.Asked, OK: in.OK, TriesLeft: in.TriesLeft}
+		if !in.First { // for the first right one there is no earlier time to warn of
+			page.Inner.FirstAt = in.FirstAt
+		}
 	}
 	return p.site.Render(w, page)
 }
+
+// pageZone is the zone that times are shown in: the one asked for, else China's for
+// readers of Chinese.
+func pageZone(v *verifyhttp.View) *time.Location {
+	if v.Zone != nil || v.Lang != "zh" {
+		return v.Zone
+	}
+	return chinaTime
+}
+
+var chinaTime = time.FixedZone("UTC+8", 8*60*60)
 
 // Refused implements verifyhttp.Pages.
 func (p pages) Refused(w io.Writer, lang string) error {
@@ -146,3 +161,6 @@ func (p pages) Malformed(w io.Writer, lang, reason string) error {
 func (p pages) Unavailable(w io.Writer, lang string) error {
 	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusServiceUnavailable})
 }
+
+// Front implements verifyhttp.Pages.
+func (p pages) Front(w io.Writer, lang string) error { return p.site.RenderFront(w, lang) }

@@ -47,7 +47,7 @@ func (a *App) stillGood(certFile, keyFile string) bool {
 	if err != nil {
 		return false
 	}
-	return time.Until(pair.Leaf.NotAfter) > selfSignedRenew && pair.Leaf.VerifyHostname(lanAddress()) == nil
+	return pair.Leaf.NotAfter.Sub(a.clock.Now()) > selfSignedRenew && pair.Leaf.VerifyHostname(lanAddress()) == nil
 }
 
 // makeCertificate makes an ECDSA certificate for localhost and this machine.

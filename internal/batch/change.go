@@ -117,12 +117,13 @@ func foldWithout(b *Batch, history []Change, undone ids.ChangeID, numbers Runs, 
 			continue // its effect is in dead
 		}
 		for _, cover := range c.Covers {
-			d := r.states.decide(b.First, cover.Numbers.Minus(dead[c.ID]), cover.To, table)
+			living := cover.Numbers.Intersect(numbers).Minus(dead[c.ID])
+			d := r.states.decide(b.First, living, cover.To, table)
 			for _, done := range d.covers {
 				r.states.set(done.Numbers, done.To, c.Seq)
 			}
 			for _, no := range d.refused {
-				r.impossible = r.impossible.Union(no.Numbers.Intersect(numbers))
+				r.impossible = r.impossible.Union(no.Numbers)
 			}
 		}
 	}

@@ -217,6 +217,9 @@ func multiply(a, b byte) byte {
 	return p
 }
 
+// utf8Set stands among the modes for the mark of UTF-8.
+const utf8Set = -1
+
 type bitReader struct {
 	data []byte
 	at   int
@@ -271,6 +274,11 @@ func readSegments(data []byte, v int) (text string, modes []int, err error) {
 			for n := r.read([2]int{8, 16}[wide]); n > 0; n-- {
 				out = append(out, byte(r.read(8)))
 			}
+		case 7:
+			if set := r.read(8); set != 26 || len(out) > 0 {
+				return "", nil, fmt.Errorf("character set %d after %q", set, out)
+			}
+			modes = append(modes, utf8Set)
 		default:
 			return "", nil, fmt.Errorf("mode %d", mode)
 		}

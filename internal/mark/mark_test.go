@@ -28,7 +28,8 @@ func TestEncodeDecode(t *testing.T) {
 		{"1", 1, []int{numeric}},
 		{"123456789012345678", 1, []int{numeric}},
 		{"HELLO WORLD", 1, []int{alphanumeric}},
-		{"茶", 1, []int{byteMode}},
+		{"茶", 1, []int{utf8Set, byteMode}},
+		{"\xff\xfe", 1, []int{byteMode}},
 		{"HTTPS://Q.EXAMPLE.COM/123456789012345678", 2, []int{alphanumeric, numeric}},
 		{printURL, 3, []int{byteMode, numeric}},
 		{displayURL, 3, []int{alphanumeric, numeric, alphanumeric}},
@@ -89,9 +90,13 @@ func TestEncodeDecodeRandom(t *testing.T) {
 		if err != nil || got != want {
 			t.Fatalf("%q reads back as %q, %v", want, got, err)
 		}
+		mark := 0 // what the mark of UTF-8 takes
+		if strings.ContainsFunc(want, func(r rune) bool { return r > 127 }) {
+			mark = 12
+		}
 		for _, one := range []coding.Encoding{coding.Num(want), coding.Alpha(want), coding.String(want)} {
 			whole := coding.Version(s.Version() - 1)
-			if one.Check() == nil && whole > 0 && one.Bits(whole) <= 8*whole.DataBytes(coding.M) {
+			if one.Check() == nil && whole > 0 && mark+one.Bits(whole) <= 8*whole.DataBytes(coding.M) {
 				t.Fatalf("%q has version %d, one segment fits %d", want, s.Version(), whole)
 			}
 		}

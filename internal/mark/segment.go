@@ -3,6 +3,7 @@ package mark
 import (
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"rsc.io/qr/coding"
 )
@@ -26,6 +27,9 @@ func fit(text string) (coding.Version, []coding.Encoding, bool) {
 	v := coding.Version(coding.MinVersion)
 	for _, last := range versionClasses {
 		segments := split(text, last)
+		if isUTF8(text) {
+			segments = append([]coding.Encoding{utf8Mark{}}, segments...)
+		}
 		bits := 0
 		for _, s := range segments {
 			bits += s.Bits(last)
@@ -124,4 +128,25 @@ func encoding(mode int, text string) coding.Encoding {
 		return coding.Alpha(text)
 	}
 	return coding.String(text)
+}
+
+// utf8Mark tells a reader that the bytes after it are UTF-8 (extended channel
+// interpretation 26). Without it readers guess, and guess wrong for short texts.
+type utf8Mark struct{}
+
+func (utf8Mark) Check() error            { return nil }
+func (utf8Mark) Bits(coding.Version) int { return 12 }
+func (utf8Mark) Encode(b *coding.Bits, _ coding.Version) {
+	b.Write(0b0111, 4)
+	b.Write(26, 8)
+}
+
+// isUTF8 tells a text that needs the mark: ASCII means the same with and without it.
+func isUTF8(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return utf8.ValidString(text)
+		}
+	}
+	return false
 }

@@ -20,3 +20,8 @@ func (s *Site) RenderNotice(w io.Writer, n Notice) error {
 	n.Detail, n.Reference = clip(n.Detail, reasonMax), clip(n.Reference, textMax)
 	return s.write(w, t, n)
 }
+
+// RenderFront writes the page at "/": where a code can be typed.
+func (s *Site) RenderFront(w io.Writer, lang string) error {
+	return s.write(w, s.language(lang).front, nil)
+}

@@ -42,6 +42,7 @@ type language struct {
 	refusal  []byte // the page of verdict "unknown", rendered once
 	demo     *template.Template
 	signIn   *template.Template
+	front    *template.Template
 }
 
 // assets are the constant texts within the pages. Their hashes are what the content
@@ -106,6 +107,7 @@ func newLanguage(w words, a assets) (*language, error) {
 	}
 	l.demo = parse("demo.html", fixed{})
 	l.signIn = parse("signin.html", fixed{})
+	l.front = parse("front.html", fixed{Icon: svg(question, "wait")})
 	if err != nil {
 		return nil, err
 	}

@@ -25,16 +25,17 @@ type words struct {
 	Notices  map[int]noticePhrase // by HTTP status
 	Stages   map[string]string
 
-	BatchNo, Made, Expires, Sold                              string
-	Reason, Scans, ScanCount, FirstOn, Comma, NoPlace         string
-	Inner, InnerAsk, InnerGo                                  string
-	InnerOK, InnerAgain, InnerCare, InnerWrong, InnerLocked   string
-	Journey, Loading, Help, HelpDefault                       string
-	Zone, Reference                                           string
-	DemoTitle, DemoLead                                       string
-	SignInTitle, OfferText, OfferButton, OfferNote            string
-	ShownTitle, ShownText, ShownUse, ShownNote                string
-	Copy, Copied, ToConsole, SpentTitle, SpentText, SpentNext string
+	BatchNo, Made, Expires, Sold                            string
+	Reason, Scans, ScanCount, FirstOn, Comma, NoPlace       string
+	Inner, InnerAsk, InnerGo                                string
+	InnerOK, InnerAgain, InnerCare, InnerWrong, InnerLocked string
+	Journey, Loading, Help, HelpDefault                     string
+	Zone, Reference                                         string
+	DemoTitle, DemoLead                                     string
+	FrontTitle, FrontText, FrontAsk                         string
+	SignInTitle, OfferText, OfferButton, OfferNote          string
+	ShownTitle, ShownText, ShownUse, ShownNote              string
+	Copy, Copied, SpentTitle, SpentText, SpentNext          string
 }
 
 // many is authentic_again for a code that was scanned suspiciously often.
@@ -65,11 +66,12 @@ func chinese() words {
 		Journey:     "流通记录", Loading: "数据加载中", Help: "有疑问？请联系", HelpDefault: "品牌方客服，或您购买商品的商家。",
 		Zone: "时间按 {{.}} 时区显示", Reference: "反馈编号 {{.}}",
 		DemoTitle: "演示二维码", DemoLead: "用手机扫一扫，看看每一种结果。需要保存时，可直接打印本页。",
+		FrontTitle: "查验商品", FrontText: "请用手机扫描商品上的二维码。", FrontAsk: "或输入码下方的 18 位数字",
 		SignInTitle: "管理员登录", OfferText: "此链接只能使用一次。点击下面的按钮，显示您的管理员密钥。",
 		OfferButton: "显示我的管理员密钥", OfferNote: "密钥只显示这一次。请先准备好保存它的地方，例如密码管理器。",
 		ShownTitle: "您的管理员密钥", ShownText: "请立即保存。离开本页后，将无法再次查看。",
-		ShownUse: "用它登录控制台，或在程序中调用接口：", ShownNote: "持有此密钥的人可以执行所有管理操作，请勿写入代码或发给他人。",
-		Copy: "复制", Copied: "已复制", ToConsole: "打开控制台",
+		ShownUse: "在程序中用它调用接口：", ShownNote: "持有此密钥的人可以执行所有管理操作，请勿写入代码或发给他人。",
+		Copy: "复制", Copied: "已复制",
 		SpentTitle: "链接已使用或已过期", SpentText: "登录链接只能使用一次，24 小时内有效。如果您没有保存密钥，请联系其他管理员；如果链接不是您本人使用的，请立即停用由它生成的密钥。",
 		SpentNext: "在服务器上运行以下命令，可获得新的链接：",
 	}

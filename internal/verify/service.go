@@ -208,7 +208,7 @@ func (s *Service) judgeInner(ctx context.Context, q *Query, a *Answer, firstAt t
 		return nil
 	}
 	a.Inner = &InnerAnswer{FirstAt: firstAt, TriesLeft: InnerTriesMax}
-	if q.Inner == "" {
+	if q.Inner == "" || !q.Count { // a look ahead must not use up a try
 		return nil
 	}
 	if len(q.Inner) > innerInputMax {
@@ -225,7 +225,7 @@ func (s *Service) judgeInner(ctx context.Context, q *Query, a *Answer, firstAt t
 	}
 	*a.Inner = InnerAnswer{
 		Asked: true, OK: right && !tried.Locked, Locked: tried.Locked, FirstAt: tried.FirstAt,
-		TriesLeft: max(0, InnerTriesMax-tried.Tries),
+		First: right && firstAt.IsZero(), TriesLeft: max(0, InnerTriesMax-tried.Tries),
 	}
 	return nil
 }

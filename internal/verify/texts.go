@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
 
 	"github.com/chopmark/chopmark/internal/ids"
 )
@@ -29,7 +30,10 @@ type TextCache struct {
 }
 
 // NewTextCache makes an empty cache in front of a source.
-func NewTextCache(source TextSource) (*TextCache, error) {
+func NewTextCache(source TextSource) (*TextCache, error) { return newTextCache(source, nil) }
+
+// newTextCache takes the cache's clock too; nil is the machine's.
+func newTextCache(source TextSource, clock otter.Clock) (*TextCache, error) {
 	cache, err := otter.New(&otter.Options[ids.ProductID, Text]{
 		MaximumWeight: textCacheBytes,
 		Weigher: func(_ ids.ProductID, t Text) uint32 {
@@ -38,6 +42,8 @@ func NewTextCache(source TextSource) (*TextCache, error) {
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[ids.ProductID, Text]) time.Duration {
 			return textCacheLife - jitter(e.Key)
 		}),
+		StatsRecorder: stats.NewCounter(),
+		Clock:         clock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make text cache: %w", err)
@@ -53,9 +59,6 @@ func jitter(id ids.ProductID) time.Duration {
 
 // Text implements Texts.
 func (c *TextCache) Text(ctx context.Context, item *Item) (Text, error) {
-	if t, ok := c.cache.GetIfPresent(item.ProductID); ok {
-		return t, nil
-	}
 	return c.cache.Get(ctx, item.ProductID, c.load)
 }
 

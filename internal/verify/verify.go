@@ -208,6 +208,7 @@ type InnerAnswer struct {
 	Asked     bool
 	OK        bool
 	Locked    bool
+	First     bool // this scan was the first with the right code
 	FirstAt   time.Time
 	TriesLeft int
 }

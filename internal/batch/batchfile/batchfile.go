@@ -142,13 +142,14 @@ func jobOf(t *task.Task) (batch.FileJob, error) {
 // Finish implements task.Handler.
 func (h *Handler) Finish(ctx context.Context, tx *sqldb.Tx, t *task.Task, failure error) error {
 	job, err := jobOf(t)
-	if err != nil && failure != nil {
+	switch {
+	case err != nil && failure == nil:
+		return err
+	case err != nil:
 		// It failed for the same reason. Without a payload there is nobody to tell and
 		// nothing to release, and to insist would keep the task open for ever.
+		h.log.Error("task ends without a word to anyone", "task_id", t.ID, "error", err)
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	b, err := h.svc.Batch(ctx, job.BatchID)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
@@ -106,7 +107,7 @@ func cutOff(t *testing.T, dir string) (ids.TaskID, batch.Batch) {
 	}
 	w := openWorld(t, open{dir: dir, keys: k, chunk: unitRows, workers: 1})
 	defer w.close()
-	b = w.batch(batch.BatchSpec{Quantity: 120 * unitRows, Mark: batch.Display, RotateEvery: time.Hour}, "")
+	b = w.batch(batch.BatchSpec{Quantity: 50 * unitRows, Mark: batch.Display, RotateEvery: time.Hour}, "")
 	w.start()
 	id := w.export(&b, batch.FileSpec{})
 	<-reached
@@ -123,22 +124,22 @@ func TestStopAndGoOn(t *testing.T) {
 	t.Parallel()
 	const later = 1_800_000_000 + 2*3600 // two epochs later
 	for name, c := range map[string]struct {
-		spoil func(t *testing.T, part string)
+		spoil func(part string) error
 		url   string
 		at    int64 // the moment of the links that the file must have
 	}{
-		"as it was":    {spoil: func(*testing.T, string) {}, at: 1_800_000_000},
+		"as it was":    {spoil: leave, at: 1_800_000_000},
 		"torn tail":    {spoil: tearTail, at: 1_800_000_000},
-		"lost":         {spoil: func(t *testing.T, part string) { must(t, os.Remove(part)) }, at: later},
-		"too short":    {spoil: func(t *testing.T, part string) { must(t, os.Truncate(part, 100)) }, at: later},
-		"other origin": {spoil: func(*testing.T, string) {}, url: "https://new.example.com", at: later},
+		"lost":         {spoil: os.Remove, at: later},
+		"too short":    {spoil: func(part string) error { return os.Truncate(part, 100) }, at: later},
+		"other origin": {spoil: leave, url: "https://new.example.com", at: later},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			id, b := cutOff(t, dir)
-			c.spoil(t, filepath.Join(dir, "files", string(id)+".zip.part"))
-			w := openWorld(t, open{dir: dir, url: c.url, now: later, chunk: 30 * unitRows})
+			must(t, c.spoil(filepath.Join(dir, "files", string(id)+".zip.part")))
+			w := openWorld(t, open{dir: dir, url: c.url, now: later, chunk: 20 * unitRows})
 			defer w.close()
 			w.start()
 			text := unzip(t, w.done(id))
@@ -151,12 +152,16 @@ func TestStopAndGoOn(t *testing.T) {
 	}
 }
 
-func tearTail(t *testing.T, part string) {
-	t.Helper()
+func leave(string) error { return nil }
+
+// tearTail adds what a dying process may have written behind its last checkpoint.
+func tearTail(part string) error {
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_APPEND, 0o600)
-	must(t, err)
+	if err != nil {
+		return err
+	}
 	_, err = f.Write(bytes.Repeat([]byte{0xab}, 70_000))
-	must(t, errors.Join(err, f.Close()))
+	return errors.Join(err, f.Close())
 }
 
 func must(t *testing.T, err error) {
@@ -292,5 +297,34 @@ func TestCancelledRunStaysOpen(t *testing.T) {
 	}
 	if got := w.task(id); got.State != task.Queued {
 		t.Errorf("task is %s", got.State)
+	}
+}
+
+// TestFullDatabase: where files and database share a disk, a checkpoint may find it
+// full before the file does. The operator must be told the same.
+func TestFullDatabase(t *testing.T) {
+	t.Parallel()
+	db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "full.db"))
+	must(t, err)
+	full := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		for _, statement := range []string{`CREATE TABLE t (b BLOB)`, `PRAGMA max_page_count = 3`, `INSERT INTO t VALUES (zeroblob(1000000))`} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	must(t, db.Close())
+	if !sqldb.IsFull(full) {
+		t.Fatalf("the database is not full: %v", full)
+	}
+	k := newKeys()
+	k.onToken = func(ids.Serial) error { return full } // as Save would
+	w := openWorld(t, open{keys: k})
+	defer w.close()
+	w.start()
+	b := w.batch(batch.BatchSpec{Quantity: 10, Mark: batch.Display}, "")
+	if got := w.ended(w.export(&b, batch.FileSpec{})); got.ErrorCode != "blob.no_space" || !strings.Contains(got.ErrorText, "no space left") {
+		t.Errorf("task ended with %s: %s", got.ErrorCode, got.ErrorText)
 	}
 }

@@ -57,6 +57,7 @@ func cpuSeconds() float64 {
 
 // residentMB is the most that was ever resident, test binary and all.
 func residentMB(b *testing.B) float64 {
+	b.Helper()
 	f, err := os.Open("/proc/self/status")
 	if err != nil {
 		b.Fatal(err)

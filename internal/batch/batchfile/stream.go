@@ -215,7 +215,12 @@ func (s *stream) work(jobs <-chan *unit) {
 	var z *flate.Writer
 	for u := range jobs {
 		if u.err = u.format(r); u.err == nil && s.zip {
-			z, u.err = u.pack(z)
+			if z == nil {
+				z, u.err = flate.NewWriter(&u.packed, deflateLevel)
+			}
+			if u.err == nil {
+				u.err = u.pack(z)
+			}
 		}
 		u.ready <- struct{}{}
 	}
@@ -236,20 +241,14 @@ func (u *unit) format(r *rows) (err error) {
 	return nil
 }
 
-func (u *unit) pack(z *flate.Writer) (*flate.Writer, error) {
+// pack deflates the text on its own, up to a byte boundary.
+func (u *unit) pack(z *flate.Writer) error {
 	u.packed.Reset()
-	if z == nil {
-		var err error
-		if z, err = flate.NewWriter(&u.packed, deflateLevel); err != nil {
-			return nil, err
-		}
-	} else {
-		z.Reset(&u.packed)
-	}
+	z.Reset(&u.packed)
 	if _, err := z.Write(u.text); err != nil {
-		return z, err
+		return err
 	}
-	return z, z.Flush()
+	return z.Flush()
 }
 
 // WriteCSVZip writes the codes of the numbers in runs to w: a zip with the one entry

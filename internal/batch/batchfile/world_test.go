@@ -3,7 +3,6 @@ package batchfile
 import (
 	"archive/zip"
 	"bytes"
-	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
 	"github.com/chopmark/chopmark/internal/batch/batchsql"
+	"github.com/chopmark/chopmark/internal/batch/batchtest"
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/blob"
@@ -30,16 +30,13 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
-// keys are the batch.Keys of the tests. onToken sees each token being made.
+// keys are batchtest's, and onToken sees each token being made.
 type keys struct {
-	links   *codebook.Links
-	inner   *codebook.Inner
+	*batchtest.Keys
 	onToken func(ids.Serial) error
 }
 
-func newKeys() *keys {
-	return &keys{links: codebook.NewLinks([32]byte{2}), inner: codebook.NewInner([32]byte{3})}
-}
+func newKeys() *keys { return &keys{Keys: batchtest.NewKeys()} }
 
 func (k *keys) Token(s ids.Serial, version uint16, period uint32, epoch uint64) (codebook.Token, error) {
 	if k.onToken != nil {
@@ -47,13 +44,7 @@ func (k *keys) Token(s ids.Serial, version uint16, period uint32, epoch uint64) 
 			return codebook.Token{}, err
 		}
 	}
-	return k.links.Token(s, version, period, epoch)
-}
-
-func (k *keys) InnerKeyID() string { return "key_inner" }
-
-func (k *keys) InnerCode(_ string, s ids.Serial) (codebook.InnerCode, error) {
-	return k.inner.Code(s), nil
+	return k.Keys.Token(s, version, period, epoch)
 }
 
 // forgetful is the batch.Local that starts from nothing each time.
@@ -73,7 +64,6 @@ func (forgetful) ItemSeq(ids.Serial) (int64, bool, error)              { return 
 func (forgetful) Extra(ids.Serial) (batch.Extra, bool, error)          { return batch.Extra{}, false, nil }
 func (forgetful) Checkpoint([ids.Shards]int64, []batch.Snapshot) error { return nil }
 func (forgetful) Reset() error                                         { return nil }
-func (forgetful) AnyIn(_, _ ids.Serial) (bool, error)                  { return false, nil }
 
 // world is the domain with real SQL, a real directory and a real task runner.
 type world struct {
@@ -99,10 +89,6 @@ type open struct {
 	keys       *keys
 	now        int64
 }
-
-type idle struct{}
-
-func (idle) Wake(context.Context, ids.TaskID) error { return nil }
 
 func openWorld(t testing.TB, o open) *world {
 	t.Helper()
@@ -145,9 +131,9 @@ func openWorld(t testing.TB, o open) *world {
 	w.runner = task.NewRunner(w.db, c, log, 2)
 	var tasks batch.Tasks = w.runner
 	if o.idle {
-		tasks = idle{}
+		tasks = &batchtest.Tasks{}
 	}
-	w.svc = batch.NewService(batch.Config{PublicURL: o.url}, w.store, codebook.NewItems([32]byte{1}), proj, o.keys, tasks, forgetful{}, c)
+	w.svc = batch.NewService(batch.Config{PublicURL: o.url}, w.store, codebook.NewItems([32]byte{1}), proj, o.keys, tasks, &batchtest.Scans{}, c)
 	w.handler = New(Config{Workers: o.workers}, w.svc, w.store, w.files, c, log)
 	if o.chunk > 0 {
 		w.handler.chunk = o.chunk

@@ -31,7 +31,7 @@ const (
 
 const (
 	cacheBytes    = 16 << 20
-	memTableBytes = 4 << 20
+	memTableBytes = 1 << 20
 	putItemsBatch = 10_000
 )
 

@@ -134,7 +134,9 @@ func TestSignIn(t *testing.T) {
 		want(t, s.ask("GET", link), 200, "state=offer key=[]")
 		want(t, s.ask("HEAD", link), 200, "")
 	}
-	want(t, s.ask("PUT", link), 405, "") // otherMethod answers: no page, nothing spent
+	if w := s.ask("PUT", link); w.Code != 405 {
+		t.Errorf("PUT answers %d, want 405", w.Code)
+	}
 	w := s.ask("POST", link)
 	want(t, w, 200, "state=shown")
 	if got := w.Header().Get("Content-Security-Policy"); got != "default-src 'none'" {

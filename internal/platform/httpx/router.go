@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -50,14 +52,17 @@ type Router struct {
 	running  sync.Map            // idempotency keys of requests that are being answered
 	sealed   sync.Once           // the first request adds what answers other methods
 	ids      *idSource
+	unclean  http.Handler // answers paths that are not in their one spelling
 }
 
 // NewRouter makes an empty router.
 func NewRouter(auth Authenticator, observer Observer, log *slog.Logger) *Router {
-	return &Router{
+	rt := &Router{
 		mux: http.NewServeMux(), auth: auth, observer: observer, log: log,
 		methods: map[string][]string{}, public: map[string]bool{}, ids: newIDSource(),
 	}
+	rt.unclean = rt.wrap("other", func(http.ResponseWriter, *http.Request) error { return ErrNoRoute })
+	return rt
 }
 
 type principalKey struct{}
@@ -157,15 +162,20 @@ func (rt *Router) otherMethod(path string) Handler {
 func (rt *Router) Hot(pattern, endpoint string, h func(w http.ResponseWriter, r *http.Request) (status int)) {
 	rt.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		id := rt.ids.of(r)
-		w.Header()[requestIDHeader] = []string{id}
-		status := h(w, r)
-		took := time.Since(start)
-		rt.observer.Request(r.Method, endpoint, status, took)
-		if status >= http.StatusInternalServerError || rt.log.Enabled(r.Context(), slog.LevelDebug) {
-			r.Header.Set(requestIDHeader, id)
-			rt.logRequest(r, endpoint, status, took)
-		}
+		id := []string{rt.ids.of(r)}
+		r.Header[requestIDHeader], w.Header()[requestIDHeader] = id, id
+		status := http.StatusInternalServerError
+		defer func() {
+			if p := recover(); p != nil {
+				rt.panicked(w, r, endpoint, p)
+			}
+			took := time.Since(start)
+			rt.observer.Request(r.Method, endpoint, status, took)
+			if status >= http.StatusInternalServerError || rt.log.Enabled(r.Context(), slog.LevelDebug) {
+				rt.logRequest(r, endpoint, status, took)
+			}
+		}()
+		status = h(w, r)
 	})
 }
 
@@ -190,9 +200,14 @@ func (rt *Router) Routes() []string {
 	return all
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. Paths with "//", "." or ".." are refused:
+// ServeMux would redirect them, escape them twice, and tell nobody.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.sealed.Do(rt.seal)
+	if p := r.URL.EscapedPath(); len(p) > 1 && path.Clean(p) != strings.TrimSuffix(p, "/") {
+		rt.unclean.ServeHTTP(w, r)
+		return
+	}
 	rt.mux.ServeHTTP(w, r)
 }
 
@@ -211,20 +226,32 @@ func (rt *Router) wrap(endpoint string, h Handler) http.Handler {
 			head.Set("Access-Control-Allow-Origin", "*")
 		}
 		defer func() {
-			if p := recover(); p != nil {
-				rt.log.Error("handler panicked", "request_id", id, "endpoint", endpoint, "panic", p, "stack", string(debug.Stack()))
-				if rec.status == 0 {
-					Fail(&rec, r, rt.log, fault.New(fault.Internal, "internal", "internal error"))
-				}
+			p, begun := recover(), rec.status != 0
+			if p != nil && !begun {
+				rt.panicked(&rec, r, endpoint, p)
 			}
 			took := time.Since(start)
 			rt.observer.Request(r.Method, endpoint, rec.code(), took)
 			rt.logRequest(r, endpoint, rec.code(), took)
+			if p != nil && begun {
+				rt.logPanic(r, endpoint, p)
+				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+			}
 		}()
 		if err := h(&rec, r); err != nil && !errors.Is(err, errClientGone) {
 			Fail(&rec, r, rt.log, err)
 		}
 	})
+}
+
+// panicked answers for a handler that panicked before it wrote anything.
+func (rt *Router) panicked(w http.ResponseWriter, r *http.Request, endpoint string, p any) {
+	rt.logPanic(r, endpoint, p)
+	Fail(w, r, rt.log, fault.New(fault.Internal, "internal", "internal error"))
+}
+
+func (rt *Router) logPanic(r *http.Request, endpoint string, p any) {
+	rt.log.Error("handler panicked", "request_id", RequestID(r), "endpoint", endpoint, "panic", p, "stack", string(debug.Stack()))
 }
 
 // logRequest writes the seed's log line. Scans and probes are many and boring: they
@@ -245,21 +272,25 @@ func (rt *Router) logRequest(r *http.Request, endpoint string, status int, took 
 // cleanURL is the request's path without what is secret in it: link tokens and
 // sign-in tokens are path segments, inner codes and signatures are in the query.
 func cleanURL(r *http.Request) string {
-	path := r.URL.EscapedPath()
-	if len(path) > 256 {
-		path = path[:256] + "…"
+	clean := r.URL.EscapedPath()
+	if len(clean) > 256 {
+		clean = clean[:256] + "…"
 	}
-	segments := strings.Split(path, "/")
+	segments := strings.Split(clean, "/")
+	before := ""
 	for i, s := range segments {
-		if i >= 2 && len(segments[i-1]) == 18 && len(s) == 18 || i > 0 && segments[i-1] == "signin" {
+		if before == "signin" || len(before) == 18 && (i == 2 || len(s) == 18) {
 			segments[i] = "-"
 		}
+		before, _ = url.PathUnescape(s) // "" for a broken escape, which the server refused
 	}
+	clean = strings.Join(segments, "/")
 	if r.URL.RawQuery != "" {
-		return strings.Join(segments, "/") + "?-"
+		clean += "?-"
 	}
-	return strings.Join(segments, "/")
+	return clean
 }
+
 
 const requestIDHeader = "X-Request-Id"
 

@@ -38,7 +38,7 @@ func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, zo
 	b = append(b, code[:]...)
 	b = append(b, `","version":`...)
 	b = strconv.AppendUint(b, uint64(a.Version), 10)
-	b = appendProduct(b, a)
+	b = appendProduct(b, a, zone)
 	b = append(b, `,"first_scan":{`...)
 	b = appendTime(b, `"at"`, a.Seen.FirstAt, zone)
 	b = append(b, `,"place":"unknown"},"scan_count":`...)
@@ -68,7 +68,7 @@ func place(s string) string {
 	return s
 }
 
-func appendProduct(b []byte, a *verify.Answer) []byte {
+func appendProduct(b []byte, a *verify.Answer, zone *time.Location) []byte {
 	b = append(b, `,"product_info":{"name":`...)
 	b = appendString(b, a.Text.Name)
 	b = append(b, `,"brand":`...)
@@ -83,7 +83,7 @@ func appendProduct(b []byte, a *verify.Answer) []byte {
 	b = appendNullable(b, a.Item.ProductionDate)
 	b = append(b, `},"logistics":{},"sales":{`...)
 	if !a.SoldAt.IsZero() {
-		b = appendTime(b, `"sold_at"`, a.SoldAt, nil)
+		b = appendTime(b, `"sold_at"`, a.SoldAt, zone)
 		b = append(b, `,"place":`...)
 		b = appendString(b, place(a.SoldIn))
 	}

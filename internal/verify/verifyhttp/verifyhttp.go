@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,6 +72,7 @@ type scratch struct {
 	answer verify.Answer
 	out    []byte
 	page   bytes.Buffer
+	zone   *time.Location // asked for; nil = none
 }
 
 // New makes the handler.
@@ -102,7 +104,7 @@ func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request) int {
 
 func (h *Handler) take() *scratch {
 	s := h.pool.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
-	s.query, s.out = verify.Query{}, s.out[:0]
+	s.query, s.out, s.zone = verify.Query{}, s.out[:0], nil
 	s.page.Reset()
 	return s
 }
@@ -112,14 +114,15 @@ var errBadVersion = fault.Field("verify.bad_version", "version", "must be a whol
 // readQuery takes the optional parameters. Most scans have none.
 func (s *scratch) readQuery(r *http.Request) error {
 	s.query.Count = counts(r)
-	if r.URL.RawQuery == "" {
+	if r.URL.RawQuery == "" && r.Header["Time-Zone"] == nil {
 		return nil
 	}
-	q := r.URL.Query()
-	if t := q.Get("token"); t != "" {
-		s.query.Token = t
+	var err error
+	if s.zone, err = httpx.Zone(r); err != nil {
+		return err
 	}
-	s.query.Inner = q.Get("inner")
+	q := r.URL.Query()
+	s.query.Token, s.query.Inner = q.Get("token"), q.Get("inner")
 	if text := q.Get("version"); text != "" {
 		v, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || v == 0 {
@@ -138,10 +141,12 @@ func counts(r *http.Request) bool {
 	return r.Header["Sec-Purpose"] == nil && r.Header["Purpose"] == nil && r.Header["X-Moz"] == nil
 }
 
-// root dispatches by shape what no fixed prefix took.
+// root dispatches by shape what no fixed prefix took. Segments are cut before they
+// are unescaped: a slash inside one is no border.
 func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
-	path := strings.TrimPrefix(r.URL.Path, "/")
+	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
 	first, rest, deeper := strings.Cut(path, "/")
+	first = unescaped(first)
 	if r.Method == http.MethodOptions {
 		return options(w, r)
 	}
@@ -162,10 +167,18 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 		if _, err := codebook.ParseCode(first); err != nil {
 			return h.fail(w, r, httpx.ErrNoRoute)
 		}
-		return h.scan(w, r, first, rest)
+		return h.scan(w, r, first, unescaped(rest))
 	default:
 		return h.fail(w, r, httpx.ErrNoRoute)
 	}
+}
+
+// unescaped reads one segment of an escaped path, which the server has checked.
+func unescaped(segment string) string {
+	if text, err := url.PathUnescape(segment); err == nil {
+		return text
+	}
+	return segment
 }
 
 // reserved are first segments that are no codes, so that a browser's own requests
@@ -191,6 +204,11 @@ func (h *Handler) scan(w http.ResponseWriter, r *http.Request, text, token strin
 	if token != "" {
 		s.query.Token = token
 	}
+	return h.answer(w, r, s, err)
+}
+
+// answer is JSON or a page, as the caller asks; err is what was wrong before.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	if wantsJSON(r) {
 		return h.answerJSON(w, r, s, err)
 	}
@@ -214,15 +232,9 @@ func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch,
 	if err == nil {
 		err = h.svc.Verify(r.Context(), &s.query, &s.answer)
 	}
+	h.observe(&s.answer, err)
 	if err != nil {
-		h.observe(&s.answer, err)
-		noStore(w)
 		return h.fail(w, r, err)
-	}
-	h.observe(&s.answer, nil)
-	zone, zerr := httpx.Zone(r)
-	if zerr != nil {
-		return h.fail(w, r, zerr)
 	}
 	if kind := s.answer.Verdict.Kind(); kind != fault.Internal {
 		status = kind.HTTPStatus()
@@ -230,7 +242,7 @@ func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch,
 	if err := h.linkHeader(w, s); err != nil {
 		return h.fail(w, r, err)
 	}
-	s.out = appendAnswer(s.out, status, s.query.Code, &s.answer, zone)
+	s.out = appendAnswer(s.out, status, s.query.Code, &s.answer, s.zone)
 	head := noStore(w)
 	head["Content-Type"] = jsonType
 	head.Set("Content-Length", strconv.Itoa(len(s.out)))
@@ -300,7 +312,7 @@ func (h *Handler) renderVerdict(w http.ResponseWriter, s *scratch, lang string) 
 		w.Header().Set("Content-Location", path)
 	}
 	return status, h.pages.Verdict(&s.page, &View{
-		Lang: lang, Code: s.query.Code.String(), Answer: &s.answer, TokenPath: path,
+		Lang: lang, Code: s.query.Code.String(), Answer: &s.answer, TokenPath: path, Zone: s.zone,
 	})
 }
 
@@ -320,7 +332,11 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 			return c
 		}, code)
 		if _, err := codebook.ParseCode(digits); err == nil {
-			return redirect(w, "/"+digits, http.StatusSeeOther)
+			to := "/" + digits
+			if lang := r.URL.Query().Get("lang"); lang == "zh" || lang == "en" {
+				to += "?lang=" + lang
+			}
+			return redirect(w, to, http.StatusSeeOther)
 		}
 		return h.scan(w, r, digits, "")
 	}
@@ -336,28 +352,38 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 // with its present token. A serial that does not verify goes to its own refusal,
 // never to the product.
 func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
-	path, err := gs1.ParseItemPath(r.URL.EscapedPath())
+	to, err := h.target(r)
 	if err != nil {
-		return h.fail(w, r, err)
-	}
-	code, err := codebook.ParseCode(path.Serial)
-	if err != nil {
-		return h.fail(w, r, err)
-	}
-	target, err := h.svc.Target(r.Context(), code, path.GTIN, path.Lot)
-	if err != nil {
-		return h.fail(w, r, err)
-	}
-	to := "/" + code.String()
-	if target != nil && target.RotateEvery > 0 && !target.Display {
-		if to, err = h.links.TokenPath(target); err != nil {
-			return h.fail(w, r, err)
-		}
+		s := h.take()
+		defer h.pool.Put(s)
+		return h.answer(w, r, s, err)
 	}
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
 	}
 	return redirect(w, to, http.StatusTemporaryRedirect)
+}
+
+// target is where a Digital Link leads.
+func (h *Handler) target(r *http.Request) (string, error) {
+	path, err := gs1.ParseItemPath(r.URL.EscapedPath())
+	if err != nil {
+		return "", err
+	}
+	code, err := codebook.ParseCode(path.Serial)
+	if err != nil {
+		return "", err
+	}
+	item, err := h.svc.Target(r.Context(), code, path.GTIN, path.Lot)
+	if err != nil {
+		return "", err
+	}
+	if item != nil && item.RotateEvery > 0 && !item.Display {
+		if to, err := h.links.TokenPath(item); err != nil || to != "" {
+			return to, err
+		}
+	}
+	return "/" + code.String(), nil
 }
 
 func redirect(w http.ResponseWriter, to string, status int) int {

@@ -74,7 +74,7 @@ func (l *Log) snapshotLocked(seq uint64) snapshot {
 	for serial, t := range l.dirty {
 		s.tallies[serial] = *t
 	}
-	l.frozen, l.dirty = l.dirty, make(map[ids.Serial]*tally, writeBehind)
+	l.frozen, l.dirty = l.dirty, make(map[ids.Serial]*tally, l.writeBehind)
 	return s
 }
 
@@ -118,16 +118,19 @@ func (l *Log) load(s ids.Serial) (*tally, error) {
 	if err != nil || !ok {
 		return &tally{}, err
 	}
-	count, n := binary.Uvarint(raw)
-	if n > 0 {
-		first, m := binary.Uvarint(raw[n:])
-		if m > 0 {
-			if last, k := binary.Varint(raw[n+m:]); k > 0 {
-				return &tally{int64(count), int64(first), int64(first) + last}, nil
-			}
-		}
+	t, ok := decodeTally(raw)
+	if !ok {
+		return nil, fmt.Errorf("verifykv: the stored count of item %d in %s is damaged", s, l.path)
 	}
-	return nil, errors.New("verifykv: the stored count of an item is damaged")
+	return &t, nil
+}
+
+func decodeTally(raw []byte) (t tally, ok bool) {
+	count, n := binary.Uvarint(raw)
+	first, m := binary.Uvarint(raw[max(n, 0):])
+	last, k := binary.Varint(raw[max(n, 0)+max(m, 0):])
+	ok = n > 0 && m > 0 && k > 0 && n+m+k == len(raw) && int64(count) > 0
+	return tally{int64(count), int64(first), int64(first) + last}, ok
 }
 
 // recover begins a new generation and adds the groups after the watermark.
@@ -137,6 +140,9 @@ func (l *Log) recover() error {
 		return err
 	}
 	if ok {
+		if len(raw) != 4 {
+			return errors.New("the generation is damaged")
+		}
 		l.gen = binary.BigEndian.Uint32(raw)
 	}
 	l.gen++
@@ -165,19 +171,21 @@ func (l *Log) replay(from []byte) error {
 	}
 	var failed error
 	for ok := it.First(); ok && failed == nil; ok = it.Next() {
-		failed = entries(it.Value(), func(s ids.Serial, at int64) {
-			t := l.counts.get(s)
-			if t == nil {
-				var err error
-				if t, err = l.load(s); err != nil {
-					failed = err
-					return
-				}
-				l.counts.put(s, t)
-			}
-			t.add(at)
-			l.dirty[s] = t
-		})
+		failed = entries(it.Value(), l.readd)
 	}
 	return errors.Join(failed, it.Error(), it.Close())
+}
+
+// readd counts an entry of the log again. Nobody else is here yet.
+func (l *Log) readd(s ids.Serial, at int64) (err error) {
+	t := l.counts.get(s)
+	if t == nil {
+		if t, err = l.load(s); err != nil {
+			return err
+		}
+		l.counts.put(s, t)
+	}
+	t.add(at)
+	l.dirty[s] = t
+	return nil
 }

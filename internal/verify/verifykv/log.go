@@ -32,13 +32,19 @@ import (
 
 const (
 	cacheBytes    = 32 << 20
-	memTableBytes = 8 << 20
+	memTableBytes = 4 << 20 // also what the log files take ahead of need
+)
+
+// tuning is what tests make small, so that what is rare happens all the time.
+type tuning struct {
 	// writeBehind is how many changed counts are gathered before they are written;
 	// the copy is made under the lock, so it bounds the pause (about 1 ms).
-	writeBehind = 10_000
-	writeEvery  = time.Second
-	recentMax   = 500_000 // counts in the younger half of the memory
-)
+	writeBehind int
+	writeEvery  time.Duration
+	recentMax   int // counts in the younger half of the memory
+}
+
+var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_000}
 
 // Options are what an operator may choose.
 type Options struct {
@@ -50,11 +56,14 @@ type Options struct {
 // Log implements verify.Sightings.
 type Log struct {
 	db    *pebble.DB
+	path  string
 	async bool
-	gen   uint32 // of this opening; positions are never used twice
+	tuning
+	gen uint32 // of this opening; positions are never used twice
 
 	mu     sync.Mutex
 	open   *group                // guarded by mu: gathers entries
+	latest *group                // guarded by mu: holds the latest entry
 	seq    uint64                // guarded by mu: of the open group
 	counts *counts               // guarded by mu
 	dirty  map[ids.Serial]*tally // guarded by mu: changed since the last snapshot
@@ -64,7 +73,8 @@ type Log struct {
 
 	wake chan struct{} // holds one token while the open group has entries
 	stop chan struct{}
-	done sync.WaitGroup
+	done sync.WaitGroup // the commit loop; Close waits for it
+	read sync.WaitGroup // readers of the engine outside mu; Close waits for them
 }
 
 var _ verify.Sightings = (*Log)(nil)
@@ -103,15 +113,19 @@ func (t *tally) seen() verify.Seen {
 var ErrEnded = errors.New("verifykv: the log of sightings is closed")
 
 // Open opens the log and rebuilds what was not yet written behind.
-func Open(path string, o Options) (*Log, error) {
+func Open(path string, o Options) (*Log, error) { return open(path, o, usual) }
+
+func open(path string, o Options, t tuning) (*Log, error) {
 	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: cacheBytes, MemTableBytes: memTableBytes, FS: o.FS, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
 	l := &Log{
-		db: db, async: o.Async, open: newGroup(), seq: 1, counts: newCounts(recentMax), dirty: map[ids.Serial]*tally{},
+		db: db, path: path, async: o.Async, tuning: t,
+		open: newGroup(), latest: newGroup(), seq: 1, counts: newCounts(t.recentMax), dirty: map[ids.Serial]*tally{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
+	close(l.latest.synced)
 	if err := l.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("recover sightings in %s: %w", path, err), db.Close())
 	}
@@ -127,15 +141,13 @@ func (l *Log) Record(s verify.Sighting) (verify.Seen, error) {
 		l.mu.Unlock()
 		return verify.Seen{}, err
 	}
-	if l.ended {
-		l.mu.Unlock()
-		return verify.Seen{}, ErrEnded
-	}
 	at := s.At.UnixMicro()
 	t.add(at)
+	l.counts.put(s.Serial, t)
 	l.dirty[s.Serial] = t
 	seen := t.seen()
 	g := l.open
+	l.latest = g
 	first := len(g.entries) == 0
 	g.entries = appendEntry(g.entries, s.Serial, at, s.Verdict, s.Source)
 	l.mu.Unlock()
@@ -149,44 +161,59 @@ func (l *Log) Record(s verify.Sighting) (verify.Seen, error) {
 	return seen, g.err
 }
 
-// tallyLocked finds an item's tally, or loads it with the lock let go.
+// tallyLocked finds an item's tally, or loads it with the lock let go. What it loads
+// is the caller's to keep: looks at items that nobody scans must not fill the memory.
 func (l *Log) tallyLocked(s ids.Serial) (*tally, error) {
 	for {
+		if l.ended {
+			return nil, ErrEnded
+		}
 		if t := l.counts.get(s); t != nil {
 			return t, nil
 		}
 		epoch := l.epoch
+		l.read.Add(1)
 		l.mu.Unlock()
 		stored, err := l.load(s)
+		l.read.Done()
 		l.mu.Lock()
 		if err != nil {
 			return nil, err
 		}
-		if l.epoch != epoch {
-			continue // what was read may be older than what was forgotten since
+		// with another epoch, what was read may be older than what was forgotten since
+		if l.epoch == epoch && l.counts.get(s) == nil {
+			return stored, nil
 		}
-		if t := l.counts.get(s); t != nil {
-			return t, nil
-		}
-		l.counts.put(s, stored)
-		return stored, nil
 	}
 }
 
-// Seen implements verify.Sightings.
+// Seen implements verify.Sightings. Like Record it waits until what it tells would
+// outlive a crash.
 func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	t, err := l.tallyLocked(s)
 	if err != nil {
+		l.mu.Unlock()
 		return verify.Seen{}, err
 	}
-	return t.seen(), nil
+	seen, g := t.seen(), l.latest
+	l.mu.Unlock()
+	if l.async {
+		return seen, nil
+	}
+	<-g.synced
+	return seen, g.err
 }
 
 // AnyIn reports whether an item with a serial of first..last was ever scanned.
 func (l *Log) AnyIn(first, last ids.Serial) (bool, error) {
 	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return false, ErrEnded
+	}
+	l.read.Add(1)
+	defer l.read.Done()
 	for _, changed := range []map[ids.Serial]*tally{l.dirty, l.frozen} {
 		for s := range changed {
 			if s >= first && s <= last {
@@ -206,7 +233,7 @@ func (l *Log) AnyIn(first, last ids.Serial) (bool, error) {
 
 // commitLoop makes groups durable, one after the other.
 func (l *Log) commitLoop() {
-	timer := time.NewTicker(writeEvery)
+	timer := time.NewTicker(l.writeEvery)
 	defer timer.Stop()
 	due := false
 	for {
@@ -252,7 +279,7 @@ func (l *Log) commit(due bool) (stillDue bool) {
 	g, seq := l.open, l.seq
 	l.open, l.seq = newGroup(), l.seq+1
 	snap := snapshot{}
-	if due || len(l.dirty) >= writeBehind {
+	if due || len(l.dirty) >= l.writeBehind {
 		snap = l.snapshotLocked(seq)
 	}
 	l.mu.Unlock()
@@ -276,6 +303,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	close(l.stop)
 	l.done.Wait()
+	l.read.Wait()
 	return l.db.Close()
 }
 
@@ -307,13 +335,15 @@ func appendEntry(dst []byte, s ids.Serial, at int64, v verify.Verdict, src verif
 
 var errDamaged = errors.New("a group of sightings is damaged")
 
-// entries calls fn for each entry of a group.
-func entries(group []byte, fn func(s ids.Serial, at int64)) error {
+// entries calls fn for each entry of a group until fn fails.
+func entries(group []byte, fn func(s ids.Serial, at int64) error) error {
 	if len(group) == 0 || group[0] != entryFormat || (len(group)-1)%entryBytes != 0 {
 		return errDamaged
 	}
 	for e := group[1:]; len(e) > 0; e = e[entryBytes:] {
-		fn(ids.Serial(binary.BigEndian.Uint64(e)), int64(binary.BigEndian.Uint64(e[8:])))
+		if err := fn(ids.Serial(binary.BigEndian.Uint64(e)), int64(binary.BigEndian.Uint64(e[8:]))); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -1,0 +1,48 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/chopmark/chopmark/internal/batch/batchrpc"
+	"github.com/chopmark/chopmark/internal/identity/identityrpc"
+	"github.com/chopmark/chopmark/internal/platform/grpcx"
+	"github.com/chopmark/chopmark/internal/verify"
+)
+
+// listenGRPC opens the gRPC listener with the seed's service on it.
+func (a *App) listenGRPC() (server, string, error) {
+	s := grpcx.New(grpcx.Config{}, identityrpc.NewAuthenticator(a.identity), a.metrics, a.log, a.clock)
+	batchrpc.New(a.Batches, a.tasks, rpcScans{a}, a.product).Add(s)
+	ln, err := net.Listen("tcp", a.GRPCListen)
+	if err != nil {
+		return server{}, "", fmt.Errorf("--grpc-listen: %w", err)
+	}
+	s.SetReady(true)
+	stop := func(ctx context.Context) error {
+		s.SetReady(false)
+		return s.Stop(ctx)
+	}
+	return server{serve: func() error { return s.Serve(ln) }, stop: stop}, ln.Addr().String(), nil
+}
+
+// rpcScans answers gRPC scans with the verify domain.
+type rpcScans struct{ app *App }
+
+var _ batchrpc.Verifier = rpcScans{}
+
+// Verify implements batchrpc.Verifier.
+func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned, error) {
+	var a verify.Answer
+	err := s.app.Verify.Verify(ctx, &verify.Query{Code: q.Code, Source: verify.FromGRPC, Count: true}, &a)
+	if err != nil {
+		s.app.product.Verified(0, verify.Unknown)
+		return batchrpc.Scanned{}, err
+	}
+	s.app.product.Verified(a.Item.BrandID, a.Verdict)
+	return batchrpc.Scanned{
+		Verdict: a.Verdict.String(), Valid: a.Verdict.Valid(), BrandID: a.Item.BrandID, ProductID: a.Item.ProductID,
+		BatchNo: a.Item.BatchNo, State: a.Item.State, Expired: a.Verdict == verify.Expired, Version: a.Version, ExpiresAt: a.Item.ExpiresAt,
+	}, nil
+}

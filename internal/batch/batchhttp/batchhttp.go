@@ -1,0 +1,187 @@
+// Package batchhttp is the HTTP side of the batch domain: brands, products,
+// generation, batches, claims, exports, states, codes, marks, traces and events.
+//
+// Promise: an answer has the shape that docs/openapi.yaml gives it
+// (TestAnswersMatchDocument); no answer has a serial in it, and none to the public
+// names who acted (TestPublicAnswersTellNoActor); a code that is not ours, and a
+// display mark's code without a key, get one and the same refusal
+// (TestOneRefusal).
+package batchhttp
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/mark"
+	"github.com/chopmark/chopmark/internal/platform/blob"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/outbox"
+	"github.com/chopmark/chopmark/internal/platform/task"
+)
+
+// Deps is what the routes need. What is not said to be optional must be given.
+type Deps struct {
+	Service     *batch.Service
+	Claims      batch.Claims // the store's, for the list of a batch's claims
+	Tasks       *task.Runner
+	Files       *blob.Dir
+	Outbox      *outbox.Outbox
+	Auth        httpx.Authenticator
+	DownloadKey [32]byte // signs download links
+	Clock       clock.Clock
+	Log         *slog.Logger
+	Stopping    context.Context //nolint:containedctx // the life of the process: streams end with it
+
+	// Generated is told of codes that were issued, or of a request for some that
+	// failed; brand is 0 when the request named none that exists. Optional.
+	Generated func(brand ids.BrandID, codes int64, err error)
+	Traced    func(took time.Duration) // how long a trace query took; optional
+
+	PollEvery time.Duration // how often event streams look for what is new; 0 = 500 ms
+	BeatEvery time.Duration // how often idle event streams say so; 0 = 15 s
+	TraceWait time.Duration // how long a trace waits for an item's history; 0 = 2 s
+}
+
+const (
+	pollEvery  = 500 * time.Millisecond
+	beatEvery  = 15 * time.Second
+	traceWait  = 2 * time.Second
+	streamsMax = 64 // event streams at a time
+	pageUsual  = 100
+	pageMax    = 1000
+)
+
+// api answers the routes.
+type api struct {
+	Deps
+	marks   *mark.Encoder
+	streams chan struct{} // a place for each event stream
+}
+
+// Mount adds the routes.
+func Mount(rt *httpx.Router, d Deps) {
+	d.complete()
+	a := &api{Deps: d, marks: mark.NewEncoder(), streams: make(chan struct{}, streamsMax)}
+
+	rt.Admin("POST /api/v1/brands", a.postBrand)
+	rt.Admin("GET /api/v1/brands", a.getBrands)
+	rt.Admin("GET /api/v1/brands/{brand_id}", a.getBrand)
+	rt.Admin("POST /api/v1/products", a.postProduct)
+	rt.Admin("GET /api/v1/products", a.getProducts)
+	rt.Admin("GET /api/v1/products/{product_id}", a.getProduct)
+	rt.Admin("POST /api/v1/products/{product_id}/claims", a.postPoolClaim)
+
+	rt.Admin("POST /api/v1/codes/generate", a.postGenerate)
+	rt.Admin("GET /api/v1/tasks/{task_id}", a.getTask)
+	rt.Public("GET "+filesPath+"{name}", a.getFile)
+
+	rt.Admin("POST /api/v1/batches", a.postBatch)
+	rt.Admin("GET /api/v1/batches", a.getBatches)
+	rt.Admin("GET /api/v1/batches/{batch_id}", a.getBatch)
+	rt.Admin("POST /api/v1/batches/{batch_id}/claims", a.postClaim)
+	rt.Admin("GET /api/v1/batches/{batch_id}/claims", a.getClaims)
+	rt.Admin("POST /api/v1/batches/{batch_id}/claims/{claim_id}/return", a.postReturn)
+	rt.Admin("POST /api/v1/batches/{batch_id}/export", a.postExport)
+
+	rt.Admin("POST /api/v1/codes/state", a.postState)
+	rt.Admin("GET /api/v1/codes/{code}", a.getCode)
+	rt.Admin("GET /api/v1/codes/{code}/changes", a.getChanges)
+	rt.Admin("GET /api/v1/codes/{code}/link", a.getLink)
+	rt.Admin("POST /api/v1/codes/{code}/reissue", a.postReissue)
+	rt.Public("GET /api/v1/codes/{code}/qr.svg", a.getQRSVG)
+	rt.Public("GET /api/v1/codes/{code}/qr.png", a.getQRPNG)
+	rt.Public("GET /api/v1/trace/{code}", a.getTrace)
+
+	rt.Admin("GET /api/v1/events", a.getEvents)
+}
+
+// complete fills in what is optional. What is missing of the rest must show at the
+// start and not at the first request.
+func (d *Deps) complete() {
+	if d.Service == nil || d.Claims == nil || d.Tasks == nil || d.Files == nil || d.Outbox == nil || d.Auth == nil ||
+		d.DownloadKey == [32]byte{} || d.Clock == nil || d.Log == nil || d.Stopping == nil {
+		panic("batchhttp: Mount without all of its Deps")
+	}
+	if d.Generated == nil {
+		d.Generated = func(ids.BrandID, int64, error) {}
+	}
+	if d.Traced == nil {
+		d.Traced = func(time.Duration) {}
+	}
+	d.PollEvery, d.BeatEvery, d.TraceWait = cmp.Or(d.PollEvery, pollEvery), cmp.Or(d.BeatEvery, beatEvery), cmp.Or(d.TraceWait, traceWait)
+}
+
+// decode reads a mutation: its body, who asks, and which request it is.
+func decode[T any](w http.ResponseWriter, r *http.Request, limit int64) (body T, _ batch.Command, _ error) {
+	raw, err := httpx.Decode(w, r, limit, &body)
+	if err != nil {
+		return body, batch.Command{}, err
+	}
+	caller := httpx.Caller(r)
+	req, err := httpx.Request(r, caller.ID, raw)
+	return body, batch.Command{Request: req, Actor: caller.Name}, err
+}
+
+// decodeOptional is decode for a request whose every field is optional: no body at
+// all asks for nothing special.
+func decodeOptional[T any](w http.ResponseWriter, r *http.Request, limit int64) (body T, _ batch.Command, _ error) {
+	if r.ContentLength != 0 {
+		return decode[T](w, r, limit)
+	}
+	caller := httpx.Caller(r)
+	req, err := httpx.Request(r, caller.ID, nil)
+	return body, batch.Command{Request: req, Actor: caller.Name}, err
+}
+
+// answer gives the effect of a mutation, and says when it is an earlier one's.
+func answer(w http.ResponseWriter, replayed bool, data any) error {
+	if replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	return httpx.OK(w, data)
+}
+
+// noStore keeps what changes with every moment out of caches.
+func noStore(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Vary", "Accept, Accept-Language")
+}
+
+// operator reports whether the caller of a public route has a key. A key that is
+// not valid is refused rather than passed over.
+func (a *api) operator(r *http.Request) (bool, error) {
+	if r.Header.Get("Authorization") == "" {
+		return false, nil
+	}
+	_, err := a.Auth.Authenticate(r)
+	return err == nil, err
+}
+
+// number reads a 32-bit id of a path or a query.
+func number(field, text string) (int32, error) {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return 0, fault.Field("input.bad_number", field, "must be a whole number in its range")
+	}
+	return int32(n), nil
+}
+
+func missing(field string) error { return fault.Field("input.required", field, "is needed") }
+
+// renamed gives a fault about one field of the core's words the name that the
+// field has in the request.
+func renamed(err error, from, to string) error {
+	f, ok := fault.From(err)
+	if !ok || len(f.Details) != 1 || f.Details[0].Field != from {
+		return err
+	}
+	return fault.Field(f.Code, to, "%s", f.Details[0].Reason)
+}

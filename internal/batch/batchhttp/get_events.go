@@ -1,0 +1,81 @@
+package batchhttp
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/outbox"
+)
+
+// cloudEvent is an event in the JSON format of CloudEvents 1.0; brandid is our
+// extension attribute, the key that order is kept by.
+type cloudEvent struct {
+	SpecVersion     string          `json:"specversion"`
+	ID              string          `json:"id"`
+	Source          string          `json:"source"`
+	Type            string          `json:"type"`
+	Subject         string          `json:"subject"`
+	Time            time.Time       `json:"time"`
+	DataContentType string          `json:"datacontenttype"`
+	BrandID         ids.BrandID     `json:"brandid"`
+	Data            json.RawMessage `json:"data"`
+}
+
+func (a *api) cloudEvent(e outbox.Event) cloudEvent {
+	return cloudEvent{
+		SpecVersion: "1.0", ID: e.ID, Source: a.Service.PublicURL, Type: e.Type, Subject: e.Subject, Time: e.Time,
+		DataContentType: "application/json", BrandID: e.BrandID, Data: e.Data,
+	}
+}
+
+type eventList struct {
+	Events []cloudEvent `json:"events"`
+	Cursor string       `json:"cursor"` // after the last event; never null, so that one can ask again later
+}
+
+// getEvents answers GET /api/v1/events: a page, or with Accept: text/event-stream
+// all that comes.
+func (a *api) getEvents(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Vary", "Accept")
+	text, stream := r.URL.Query().Get("cursor"), wantsStream(r)
+	if last := r.Header.Get("Last-Event-ID"); stream && last != "" {
+		text = last // a reconnecting browser repeats its first address
+	}
+	cursor, err := outbox.ParseCursor(text)
+	if err != nil {
+		return err
+	}
+	limit, err := httpx.Page(r, pageUsual, pageMax)
+	if err != nil {
+		return err
+	}
+	if stream {
+		return a.streamEvents(w, r, cursor)
+	}
+	events, next, err := a.Outbox.Read(r.Context(), cursor, limit)
+	if err != nil {
+		return err
+	}
+	return httpx.OK(w, eventList{each(events, a.cloudEvent), next.String()})
+}
+
+// wantsStream reports whether the caller accepts an event stream and no JSON before it.
+func wantsStream(r *http.Request) bool {
+	for _, accept := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(accept, ",") {
+			switch kind, _, _ := mime.ParseMediaType(part); kind {
+			case "text/event-stream":
+				return true
+			case "application/json":
+				return false
+			}
+		}
+	}
+	return false
+}

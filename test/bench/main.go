@@ -1,0 +1,92 @@
+// Command bench measures what the design promises, on the real binary where that
+// is what counts, and prints goal and measured side by side. Nothing here is a
+// test: absolute times depend on the machine, ratios are of one run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/chopmark/chopmark/test/harness"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "bare" { // the peer of the verify bench, as a process of its own
+		if err := serveBare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify")
+	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *only, *codes); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is what the measurements share.
+type bench struct {
+	dir   string
+	bin   string // chopmark
+	self  string // this program
+	codes int64
+	rows  []row
+}
+
+// row is one line of the table.
+type row struct{ what, goal, measured string }
+
+func (b *bench) row(what, goal, format string, args ...any) {
+	b.rows = append(b.rows, row{what, goal, fmt.Sprintf(format, args...)})
+}
+
+// data is a fresh data directory.
+func (b *bench) data(name string) string { return filepath.Join(b.dir, name) }
+
+func run(ctx context.Context, only string, codes int64) (err error) {
+	dir, err := os.MkdirTemp("", "chopmark-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{dir: dir, codes: codes}
+	if b.bin, err = harness.Build(ctx, dir, "github.com/chopmark/chopmark/cmd/chopmark"); err != nil {
+		return err
+	}
+	if b.self, err = os.Executable(); err != nil {
+		return err
+	}
+	benches := []struct {
+		name string
+		fn   func(context.Context, *bench) error
+	}{
+		{"codebook", benchCodebook}, {"issue", benchIssue}, {"billions", benchBillions}, {"state", benchState}, {"verify", benchVerify},
+	}
+	for _, one := range benches {
+		if only != "" && !strings.Contains(","+only+",", ","+one.name+",") {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "bench:", one.name, "…")
+		if err := one.fn(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", one.name, err)
+		}
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "WHAT\tGOAL\tMEASURED")
+	for _, r := range b.rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.what, r.goal, r.measured)
+	}
+	return w.Flush()
+}
