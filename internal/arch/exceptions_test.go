@@ -5,7 +5,12 @@ package arch
 type exception struct{ clause, at, what, reason string }
 
 // exceptions is the whole list. TestTree fails on a line that excuses nothing.
-var exceptions = []exception{}
+var exceptions = []exception{
+	{"interface-methods", "internal/batch/store.go", "Store", "four contracts of at most twelve methods that one engine keeps in one transaction"},
+	{"wall-clock", "internal/platform/httpx/router.go", "time.Now", "how long an answer took is measured, not decided upon"},
+	{"wall-clock", "internal/platform/httpx/router.go", "time.Since", "how long an answer took is measured, not decided upon"},
+	{"wall-clock", "internal/platform/obs/obs.go", "time.Now", "the window of a metric"},
+}
 
 // excuse takes out what the list allows and adds a violation for each line that
 // is no longer needed.

@@ -28,7 +28,7 @@ func sizeRules(t *tree) []violation {
 				found = append(found, violation{"package-name", f.path, 1, name,
 					"package " + name + " says nothing: name it after what it does"})
 			}
-			if f.test || f.generated {
+			if f.test || f.generated || isSuite(dir) {
 				continue
 			}
 			found = append(found, fileSize(f.path, f.lines)...)
@@ -43,6 +43,13 @@ func sizeRules(t *tree) []violation {
 		}
 	}
 	return found
+}
+
+// isSuite reports that a package is a domain's suite, "batchtest": it is tests, only
+// not in files that the go tool calls so.
+func isSuite(dir string) bool {
+	domain, ok := strings.CutSuffix(path.Base(dir), "test")
+	return ok && domain != "" && path.Base(path.Dir(dir)) == domain
 }
 
 func firstLine(text string) string {

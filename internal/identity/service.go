@@ -24,8 +24,10 @@ type Service struct {
 // NewService loads the keys.
 func NewService(ctx context.Context, store Store, c clock.Clock) (*Service, error) {
 	s := &Service{store: store, clock: c}
-	s.living.Store(&[]Key{})
-	return s, s.Reload(ctx)
+	if err := s.Reload(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Reload reads the keys again. This process sees its own changes at once; one that

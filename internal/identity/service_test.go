@@ -29,6 +29,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	return &world{path: filepath.Join(t.TempDir(), "chopmark.db")}
 }
 

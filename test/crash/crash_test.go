@@ -13,6 +13,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +31,7 @@ var (
 
 const (
 	workers     = 8
+	itemsEach   = 30
 	batchSize   = 1_000_000
 	roundMinMs  = 60
 	roundMaxMs  = 400
@@ -35,18 +39,8 @@ const (
 )
 
 func TestKill(t *testing.T) {
-	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano())
-	}
+	w := newWorld(t)
 	t.Logf("%d rounds with seed %d (-seed %d repeats them)", *rounds, *seed, *seed)
-	bin, err := harness.Build(t.Context(), t.TempDir(), "github.com/chopmark/chopmark/cmd/chopmark")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{t: t, bin: bin, data: t.TempDir(), rng: rand.New(rand.NewPCG(*seed, 0))}
-	w.start()
-	defer func() { w.server.Kill() }()
-	w.found()
 	for round := range *rounds {
 		w.load(time.Duration(roundMinMs+w.rng.IntN(roundMaxMs-roundMinMs)) * time.Millisecond)
 		if round%doubleKills == doubleKills-1 {
@@ -55,12 +49,93 @@ func TestKill(t *testing.T) {
 		w.start()
 		w.settle()
 		w.check()
-		if t.Failed() {
-			t.Fatalf("round %d of seed %d", round, *seed)
+		if len(w.wrong) > 0 {
+			t.Fatalf("round %d of seed %d:\n%s", round, *seed, strings.Join(w.wrong, "\n"))
 		}
 	}
 	t.Logf("%d rounds: %d batches, %d claims, %d state changes, %d reissues, %d scans acknowledged; %d answers never came; recovery %v at most",
 		*rounds, w.acked.batches.Load(), w.acked.claims.Load(), w.acked.changes.Load(), w.acked.reissues.Load(), w.acked.scans.Load(), w.unknown, w.recovery)
+}
+
+// TestCheckerSeesLoss plants what must never happen: after a kill the data of an
+// earlier moment comes back. If the checks let that pass, TestKill proves nothing.
+func TestCheckerSeesLoss(t *testing.T) {
+	for _, lost := range []struct{ what, says string }{
+		{"chopmark.db", "the pool says"}, {"sightings", "acknowledged scans"},
+	} {
+		t.Run(lost.what, func(t *testing.T) {
+			w := newWorld(t)
+			w.load(300 * time.Millisecond)
+			before := t.TempDir()
+			if err := os.CopyFS(before, os.DirFS(w.data)); err != nil {
+				t.Fatal(err)
+			}
+			w.start()
+			w.settle()
+			w.check()
+			w.load(300 * time.Millisecond)
+			w.loseSince(before, lost.what)
+			w.start()
+			w.settle()
+			w.check()
+			if all := strings.Join(w.wrong, "\n"); !strings.Contains(all, lost.says) {
+				t.Errorf("the checks did not see that %s went back in time:\n%s", lost.what, all)
+			}
+		})
+	}
+}
+
+// loseSince brings one part of the data directory back to what it was.
+func (w *world) loseSince(before, part string) {
+	w.t.Helper()
+	parts, err := filepath.Glob(filepath.Join(w.data, part+"*"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range parts {
+		if err := os.RemoveAll(p); err != nil {
+			w.t.Fatal(err)
+		}
+		old := filepath.Join(before, filepath.Base(p))
+		st, err := os.Stat(old)
+		switch {
+		case err != nil: // it was not there then
+			continue
+		case st.IsDir():
+			err = os.CopyFS(p, os.DirFS(old))
+		default:
+			var raw []byte
+			if raw, err = os.ReadFile(old); err == nil {
+				err = os.WriteFile(p, raw, 0o600)
+			}
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	bin, err := harness.Build(t.Context(), t.TempDir(), "github.com/chopmark/chopmark/cmd/chopmark")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, bin: bin, data: t.TempDir(), rng: rand.New(rand.NewPCG(*seed, 0))}
+	w.start()
+	t.Cleanup(func() { w.server.Kill() })
+	w.found()
+	return w
+}
+
+// report notes what is not as it must be.
+func (w *world) report(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
 }
 
 // world is what the test knows of the server.
@@ -72,10 +147,11 @@ type world struct {
 	server   *harness.Server
 	product  int32
 	pool     string // the batch that everyone claims from
-	items    []*item
 	actors   []*actor
 	unknown  int
 	recovery time.Duration
+	mu       sync.Mutex
+	wrong    []string // guarded by mu: what the checks found
 	acked    struct{ batches, claims, changes, reissues, scans atomic.Int64 }
 }
 
@@ -158,15 +234,15 @@ func (w *world) found() {
 	w.product = product.ID
 	w.must(w.server.Must(ctx, http.MethodPost, "/api/v1/batches", w.batch("pool", batchSize), &batch))
 	w.pool = batch.ID
-	w.must(w.server.Must(ctx, http.MethodPost, "/api/v1/batches/"+w.pool+"/claims", map[string]any{"quantity": 50 * workers, "claimant": "items"}, &got))
+	w.must(w.server.Must(ctx, http.MethodPost, "/api/v1/batches/"+w.pool+"/claims", map[string]any{"quantity": itemsEach * workers, "claimant": "items"}, &got))
 	w.must(w.server.Must(ctx, http.MethodPost, "/api/v1/codes/state", map[string]any{
 		"select": map[string]any{"batch_id": w.pool}, "to": "active", "reason": "packed"}, nil))
 	for i := range workers {
 		a := &actor{id: i, rng: rand.New(rand.NewPCG(*seed, uint64(i)+1))}
-		for _, code := range got.Codes[i*50 : (i+1)*50] {
+		for _, code := range got.Codes[i*itemsEach : (i+1)*itemsEach] {
 			a.items = append(a.items, &item{code: code, state: "active", version: 1})
 		}
-		w.actors, w.items = append(w.actors, a), append(w.items, a.items...)
+		w.actors = append(w.actors, a)
 	}
 }
 
@@ -246,7 +322,7 @@ func (w *world) change(a *actor, it *item) *request {
 		"select": map[string]any{"codes": []string{it.code}}, "to": to, "reason": "crash test", "strict": true,
 	}, func(r harness.Answer) {
 		if r.Status != http.StatusOK {
-			w.t.Errorf("move of %s from %s to %s answered %d %s", it.code, it.state, to, r.Status, r.Error)
+			w.report("move of %s from %s to %s answered %d %s", it.code, it.state, to, r.Status, r.Error)
 		}
 		it.state = to
 		w.acked.changes.Add(1)
@@ -259,7 +335,7 @@ func (w *world) claim(a *actor) *request {
 		func(r harness.Answer) {
 			var c claim
 			if err := json.Unmarshal(r.Data, &c); err != nil || r.Status != http.StatusOK {
-				w.t.Errorf("claim answered %d %s", r.Status, r.Error)
+				w.report("claim answered %d %s", r.Status, r.Error)
 			}
 			a.claims = append(a.claims, c)
 			w.acked.claims.Add(1)
@@ -269,7 +345,7 @@ func (w *world) claim(a *actor) *request {
 func (w *world) reissue(a *actor, it *item) *request {
 	return &request{a.key(), "/api/v1/codes/" + it.code + "/reissue", map[string]any{"reason": "crash test"}, func(r harness.Answer) {
 		if r.Status != http.StatusOK {
-			w.t.Errorf("reissue answered %d %s", r.Status, r.Error)
+			w.report("reissue answered %d %s", r.Status, r.Error)
 		}
 		it.version++
 		w.acked.reissues.Add(1)
@@ -282,7 +358,7 @@ func (w *world) newBatch(a *actor) *request {
 			ID string `json:"batch_id"`
 		}
 		if err := json.Unmarshal(r.Data, &b); err != nil || r.Status != http.StatusOK {
-			w.t.Errorf("batch answered %d %s", r.Status, r.Error)
+			w.report("batch answered %d %s", r.Status, r.Error)
 		}
 		a.batches = append(a.batches, b.ID)
 		w.acked.batches.Add(1)
@@ -315,23 +391,23 @@ func (w *world) scan(client *http.Client, it *item) bool {
 func (w *world) judge(it *item, answer harness.Answer) {
 	var v verification
 	if err := json.Unmarshal(answer.Data, &v); err != nil {
-		w.t.Errorf("verify of %s: %v", it.code, err)
+		w.report("verify of %s: %v", it.code, err)
 	}
 	want := map[bool]string{true: "sold", false: "authentic"}[it.state == "retail_sold"]
 	if v.Verdict == "authentic_again" {
 		v.Verdict = "authentic"
 	}
 	if v.Verdict != want || v.Version != it.version {
-		w.t.Errorf("%s: verdict %s version %d, want %s (%s) version %d", it.code, v.Verdict, v.Version, want, it.state, it.version)
+		w.report("%s: verdict %s version %d, want %s (%s) version %d", it.code, v.Verdict, v.Version, want, it.state, it.version)
 	}
 	if v.ScanCount < it.scans || v.ScanCount > it.scans+it.maybe || v.ScanCount <= it.highest {
-		w.t.Errorf("%s: count %d after %d acknowledged scans, %d unknown, highest answer %d", it.code, v.ScanCount, it.scans, it.maybe, it.highest)
+		w.report("%s: count %d after %d acknowledged scans, %d unknown, highest answer %d", it.code, v.ScanCount, it.scans, it.maybe, it.highest)
 	}
 	if it.first == "" {
 		it.first = v.FirstScan.At
 	}
 	if it.scans > 1 && v.FirstScan.At != it.first {
-		w.t.Errorf("%s: first scan moved from %s to %s", it.code, it.first, v.FirstScan.At)
+		w.report("%s: first scan moved from %s to %s", it.code, it.first, v.FirstScan.At)
 	}
 	it.highest = v.ScanCount
 }
@@ -351,7 +427,7 @@ func (w *world) settle() {
 		again, err := w.server.Call(w.t.Context(), http.DefaultClient, http.MethodPost, r.path, r.key, r.body)
 		w.must(err)
 		if !again.Replayed || string(again.Data) != string(first.Data) {
-			w.t.Errorf("%s %s: the second answer differs (replayed %v):\n%s\n%s", r.path, r.key, again.Replayed, first.Data, again.Data)
+			w.report("%s %s: the second answer differs (replayed %v):\n%s\n%s", r.path, r.key, again.Replayed, first.Data, again.Data)
 		}
 		r.done(first)
 	}
@@ -363,13 +439,17 @@ func (w *world) check() {
 	owner := map[int64]string{}
 	for _, a := range w.actors {
 		for _, id := range a.batches {
-			w.must(w.server.Must(ctx, http.MethodGet, "/api/v1/batches/"+id, nil, nil))
+			got, err := w.server.Call(ctx, http.DefaultClient, http.MethodGet, "/api/v1/batches/"+id, "", nil)
+			w.must(err)
+			if got.Status != http.StatusOK {
+				w.report("batch %s is lost: %d %s", id, got.Status, got.Error)
+			}
 		}
 		a.batches = a.batches[max(0, len(a.batches)-5):] // the newest are at risk; the older ones were seen
 		for _, c := range a.claims {
 			for no := c.From; no <= c.To; no++ {
 				if other, taken := owner[no]; taken {
-					w.t.Errorf("number %d was handed out twice: %s and %s", no, other, c.ID)
+					w.report("number %d was handed out twice: %s and %s", no, other, c.ID)
 				}
 				owner[no] = c.ID
 			}
@@ -379,10 +459,18 @@ func (w *world) check() {
 		Claimed int64 `json:"claimed"`
 	}
 	w.must(w.server.Must(ctx, http.MethodGet, "/api/v1/batches/"+w.pool, nil, &view))
-	if want := int64(len(owner) + 50*workers); view.Claimed != want {
-		w.t.Errorf("the pool says %d numbers are claimed, the answers add up to %d", view.Claimed, want)
+	if want := int64(len(owner) + itemsEach*workers); view.Claimed != want {
+		w.report("the pool says %d numbers are claimed, the answers add up to %d", view.Claimed, want)
 	}
-	for _, it := range w.items {
-		w.scan(http.DefaultClient, it)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
+	defer client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	for _, a := range w.actors {
+		wg.Go(func() {
+			for _, it := range a.items {
+				w.scan(client, it)
+			}
+		})
 	}
+	wg.Wait()
 }

@@ -32,8 +32,10 @@ import (
 //	compress/flate level 1                  402 ns   16.8
 //	compress/flate level 2                  519 ns   14.9
 //
-// Eighteen random digits hold 7.5 bytes, and an encoder made for these very rows
-// could not go below 13.4: level 1 is near both bounds with no code of ours.
+// Eighteen random digits alone hold 7.5 bytes, and an encoder made for these very
+// rows would come to about 13.4: level 1 is near that with no code of ours. All in
+// all BenchmarkWriteZip gives 1.7 million codes for each second of CPU, 3.2 million a
+// second on two cores, in 20 MB; with inner codes 1.05 million, with token links 0.95.
 const (
 	unitRows     = 1 << 11
 	deflateLevel = 1

@@ -138,13 +138,12 @@ func newWorld(t *testing.T, settings ...setting) *world {
 		PollEvery: 5 * time.Millisecond, BeatEvery: 20 * time.Millisecond,
 		Generated: w.generated, Traced: func(time.Duration) { w.mu.Lock(); w.traced++; w.mu.Unlock() },
 	}
-	open := true
+	gate := handler.gate
 	for _, s := range settings {
 		s(&deps, handler)
-		open = open && s != nil
 	}
-	if len(settings) == 0 {
-		close(handler.gate)
+	if handler.gate == gate { // nobody wants to hold it
+		close(gate)
 	}
 	w.tasks.Handle(batch.TaskGenerate, handler)
 	w.tasks.Handle(batch.TaskExport, handler)
@@ -371,4 +370,11 @@ func (w *world) events() []string {
 		out = append(out, fmt.Sprint(e["type"], " ", e["data"].(object)["kind"]))
 	}
 	return out
+}
+
+// serve puts the routes on a real listener.
+func (w *world) serve() *httptest.Server {
+	s := httptest.NewServer(w.rt)
+	w.t.Cleanup(s.Close)
+	return s
 }

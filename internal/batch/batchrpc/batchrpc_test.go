@@ -138,14 +138,16 @@ type metrics struct {
 	lines []string // guarded by mu
 }
 
-func (m *metrics) note(format string, args ...any) {
+func (m *metrics) notef(format string, args ...any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lines = append(m.lines, fmt.Sprintf(format, args...))
 }
 
-func (m *metrics) Generated(b ids.BrandID, n int64, err error) { m.note("generated %d %d %v", b, n, err != nil) }
-func (m *metrics) Request(string, string, int, time.Duration)  {}
+func (m *metrics) Generated(b ids.BrandID, n int64, err error) {
+	m.notef("generated %d %d %v", b, n, err != nil)
+}
+func (m *metrics) Request(string, string, int, time.Duration) {}
 
 func (m *metrics) take() []string {
 	m.mu.Lock()
@@ -231,6 +233,7 @@ func (w *world) serve(t *testing.T, log *slog.Logger) {
 
 // as gives a call its key, and its idempotency key when there is one.
 func as(t *testing.T, key string, idempotencyKey ...string) context.Context {
+	t.Helper()
 	meta := metadata.Pairs("authorization", "Bearer "+key)
 	meta.Append("idempotency-key", idempotencyKey...)
 	return metadata.NewOutgoingContext(t.Context(), meta)

@@ -29,6 +29,7 @@ func open(t *testing.T, path string) *sqldb.DB {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	identitytest.RunStore(t, func(t *testing.T) (identity.Store, func() identity.Store) {
+		t.Helper()
 		path := filepath.Join(t.TempDir(), "chopmark.db")
 		return New(open(t, path)), func() identity.Store { return New(open(t, path)) }
 	})

@@ -241,8 +241,8 @@ func (s *Server) answer(ctx context.Context, c *call, failure error) *status.Sta
 	if st, ok := ownStatus(failure); ok {
 		return st
 	}
-	st, shown := statusOf(failure)
-	if shown == errInternal && failure != error(errInternal) {
+	st, isFault := statusOf(failure)
+	if !isFault {
 		s.log.ErrorContext(ctx, "request failed", "request_id", c.requestID, "method", c.method, "error", failure)
 	}
 	return st

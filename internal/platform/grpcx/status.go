@@ -74,13 +74,13 @@ const (
 // errInternal is all that a stranger is told of an error without a fault.
 var errInternal = fault.New(fault.Internal, "internal", "internal error")
 
-// statusOf is what an error says on the wire. shown is the fault that it says.
-func statusOf(err error) (st *status.Status, shown *fault.Error) {
-	f, ok := fault.From(err)
-	if !ok {
+// statusOf is what an error says on the wire.
+func statusOf(err error) (_ *status.Status, isFault bool) {
+	f, isFault := fault.From(err)
+	if !isFault {
 		f = errInternal
 	}
-	st = status.New(codeOf(f.Kind), f.Text)
+	st := status.New(codeOf(f.Kind), f.Text)
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Reason: f.Code, Domain: domain, Metadata: map[string]string{kindKey: f.Kind.String()},
 	}}
@@ -96,9 +96,9 @@ func statusOf(err error) (st *status.Status, shown *fault.Error) {
 	}
 	full, err := st.WithDetails(details...)
 	if err != nil {
-		return st, f // the details are ours and always encode; without them the code is still right
+		return st, isFault // the details are ours and always encode; without them the code is still right
 	}
-	return full, f
+	return full, isFault
 }
 
 // FromStatus is the client's way back: the fault that a call answered, so that
@@ -140,9 +140,10 @@ func FromStatus(err error) error {
 }
 
 // ownStatus is what generated code says of a method that nobody wrote. Any other
-// status that a handler returns came from somewhere else and is not ours to repeat.
+// status that a handler returns, or one that is wrapped, came from somewhere else
+// and is not ours to repeat.
 func ownStatus(err error) (*status.Status, bool) {
-	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok && s.GRPCStatus().Code() == codes.Unimplemented { //nolint:errorlint // one that is wrapped is another server's
+	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok && s.GRPCStatus().Code() == codes.Unimplemented {
 		return s.GRPCStatus(), true
 	}
 	return nil, false
