@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -105,8 +106,8 @@ func (c *client) call(ctx context.Context, method, path string, body, data any) 
 	return nil
 }
 
-func (c *client) request(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, method, url, body)
+func (c *client) request(ctx context.Context, method, to string, body io.Reader) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, method, to, body)
 	if err == nil && c.key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.key)
 	}
@@ -163,8 +164,13 @@ func (c *client) wait(ctx context.Context, id string, show *progress) (taskView,
 }
 
 // download fetches a task's file. It appears under its name only when it is whole.
-func (c *client) download(ctx context.Context, url, out string) (err error) {
-	r, err := c.request(ctx, http.MethodGet, url, http.NoBody)
+// The link names the public address, which need not lead here: its path does.
+func (c *client) download(ctx context.Context, link, out string) (err error) {
+	u, err := url.Parse(link)
+	if err != nil {
+		return err
+	}
+	r, err := c.request(ctx, http.MethodGet, c.base+u.RequestURI(), http.NoBody)
 	if err != nil {
 		return err
 	}

@@ -230,6 +230,7 @@ func TestNewSignInAndRevoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.pass(time.Second)
 	key, err := s.UseSignIn(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)

@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
-# The programs that tests call as independent judges: a browser, a QR reader, a PDF
-# reader, Chinese fonts, and a C compiler for the race detector. As root on Debian
-# they are installed; elsewhere the missing ones are named, and CI fails on them,
+# The programs that tests call as independent judges of our zip files, a checker of
+# shell scripts, and a C compiler for the race detector. As root on Debian they are
+# installed; elsewhere the missing ones are named, and CI fails on them,
 # because a test that cannot run must not look like one that passed.
 set -euo pipefail
 
 # package:how to see that it is there
 needs=(
-  chromium:"command -v chromium"
-  zbar-tools:"command -v zbarimg"
-  poppler-utils:"command -v pdftoppm"
-  fonts-noto-cjk:"ls /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
+  unzip:"command -v unzip"
+  python3:"command -v python3"
   shellcheck:"command -v shellcheck"
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"

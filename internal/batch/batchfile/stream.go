@@ -19,10 +19,11 @@ import (
 // A unit is formatted and deflated by one worker, on its own: it begins with an
 // empty window and ends on a byte, so units can be made side by side, and a file
 // does not depend on how many workers made it or how often it was taken up again.
-// That costs 1 % in size against one deflate stream.
+// That costs nothing in size: 14.70 bytes a row, 14.71 as one deflate stream.
 //
-// What was tried for the deflate, on one core of an AMD EPYC, rows of 71 bytes
-// (FF1 itself takes 330 ns, formatting 30, CRC 2):
+// What was tried for the deflate, on one core of an AMD EPYC, rows of 71 bytes. Of
+// the 580 ns that a row takes in all, FF1 has 330, the CRC 2, and what is left beside
+// the deflate, formatting and writing, 80:
 //
 //	klauspost/compress/flate level 1        168 ns   14.7 bytes a row
 //	… level 2                               170 ns   14.5
@@ -33,13 +34,13 @@ import (
 //	compress/flate level 2                  519 ns   14.9
 //
 // Eighteen random digits alone hold 7.5 bytes, and an encoder made for these very
-// rows would come to about 13.4: level 1 is near that with no code of ours. All in
+// rows would come to 13.4 by our count: level 1 is near that with no code of ours. All in
 // all BenchmarkWriteZip gives 1.7 million codes for each second of CPU, 3.2 million a
 // second on two cores, in 20 MB; with inner codes 1.05 million, with token links 0.95.
 const (
 	unitRows     = 1 << 11
 	deflateLevel = 1
-	// workersMax bounds memory: a worker holds about 1 MB, and its units 0.4 MB each.
+	// workersMax bounds memory: a worker and its two units hold 2.3 MB, sixteen 37 MB.
 	workersMax = 16
 )
 

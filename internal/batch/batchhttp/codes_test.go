@@ -200,18 +200,15 @@ func TestTrace(t *testing.T) {
 		head("Cache-Control", "no-store").head("Vary", "Accept, Accept-Language").head("Access-Control-Allow-Origin", "*")
 	step := func(to string, more object) *reply {
 		w.pass(time.Hour)
-		ask := object{"select": object{"codes": []string{code}}, "to": to, "reason": "why " + to}
-		for k, v := range more {
-			ask[k] = v
-		}
-		return w.post("/api/v1/codes/state", ask).ok()
+		usual := object{"select": object{"codes": []string{code}}, "to": to, "reason": "why " + to}
+		return w.post("/api/v1/codes/state", lay(usual, more)).ok()
 	}
 	step("active", nil)
 	step("in_transit", object{"place": "北京仓库"})
 	step("sellable_accessible", nil)
 	step("retail_sold", object{"place": "上海", "at": "2026-03-01T09:45:00Z"})
 	recall := step("recalled", nil)
-	step("", object{"to": "", "reverts": recall.text("change_id"), "reason": "lifted"})
+	step("", object{"to": nil, "reverts": recall.text("change_id"), "reason": "lifted"})
 	w.post("/api/v1/codes/"+code+"/reissue", object{"reason": "secret reason"}).ok()
 
 	r := trace("?tz=Asia/Shanghai").lacks("Alice", "secret reason", "actor", "reissued", "chg_", "serial", "batch_id", "bat_", "change_id")

@@ -19,8 +19,8 @@ const (
 	filesPath = "/api/v1/files/"
 	fileLabel = "chopmark/file/1"
 
-	// A link lives for 24 hours at least. Its end is a full hour, so that the same
-	// question asked again soon gets the same answer.
+	// A link lives for 24 hours at least. Its end moves in steps of an hour from the
+	// task's creation on, so that a request which is tried again gets the same answer.
 	linkLife = 24 * time.Hour
 	linkStep = time.Hour
 )
@@ -43,7 +43,7 @@ func (a *api) fileTask(ctx context.Context, id ids.TaskID) (fileTask, error) {
 	if err != nil {
 		return fileTask{}, err
 	}
-	return fileTask{t.ID, estimateSeconds(&t), a.downloadURL(t.File)}, nil
+	return fileTask{t.ID, estimateSeconds(&t), a.downloadURL(&t)}, nil
 }
 
 // estimateSeconds says how long the whole file takes on a small machine.
@@ -56,11 +56,12 @@ func estimateSeconds(t *task.Task) int64 {
 	return max(1, (t.Total+rate-1)/rate)
 }
 
-// downloadURL is the link under which a file can be fetched without a key.
-func (a *api) downloadURL(name string) string {
-	expires := a.Clock.Now().Add(linkLife + linkStep - 1).Truncate(linkStep).Unix()
-	q := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "sig": {a.sign(name, expires)}}
-	return a.Service.PublicURL + filesPath + name + "?" + q.Encode()
+// downloadURL is the link under which a task's file can be fetched without a key.
+func (a *api) downloadURL(t *task.Task) string {
+	steps := max(0, a.Clock.Now().Sub(t.CreatedAt)/linkStep) + 1
+	expires := t.CreatedAt.Add(linkLife + steps*linkStep).Unix()
+	q := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "sig": {a.sign(t.File, expires)}}
+	return a.Service.PublicURL + filesPath + t.File + "?" + q.Encode()
 }
 
 func (a *api) sign(name string, expires int64) string {

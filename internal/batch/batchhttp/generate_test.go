@@ -188,7 +188,7 @@ func TestFileLinks(t *testing.T) {
 		w.get("/api/v1/files/"+name, stranger).fails(401, "file.bad_link")
 	}
 
-	w.pass(24 * time.Hour)
+	w.pass(24*time.Hour + 59*time.Minute)
 	w.get(link, stranger).ok()
 	w.pass(time.Hour)
 	w.get(link, stranger).fails(403, "file.link_expired")

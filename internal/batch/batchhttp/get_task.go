@@ -35,7 +35,7 @@ func (a *api) getTask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := taskView{
-		TaskID: t.ID, State: t.State, Step: t.Step, Done: t.Done, Total: t.Total, DownloadURL: a.downloadURL(t.File),
+		TaskID: t.ID, State: t.State, Step: t.Step, Done: t.Done, Total: t.Total, DownloadURL: a.downloadURL(&t),
 		BatchID: ids.BatchID(t.Subject),
 	}
 	if t.State == task.Failed {

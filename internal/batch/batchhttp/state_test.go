@@ -14,11 +14,7 @@ func TestStateOfRun(t *testing.T) {
 	_, product := w.brand("Acme")
 	b := w.batch(product, "B", 5000, nil)
 	change := func(to string, more object) *reply {
-		ask := object{"select": object{"batch_id": b}, "to": to, "reason": "because"}
-		for k, v := range more {
-			ask[k] = v
-		}
-		return w.post("/api/v1/codes/state", ask)
+		return w.post("/api/v1/codes/state", lay(object{"select": object{"batch_id": b}, "to": to, "reason": "because"}, more))
 	}
 	change("active", object{"select": object{"batch_id": b, "from_no": 1, "to_no": 4000}}).ok().
 		has(`"items":4000`, `"unchanged":0`, `"refused":[]`, `"refused_count":0`, `"change_id":"chg_`)
@@ -31,7 +27,7 @@ func TestStateOfRun(t *testing.T) {
 	r.has(`"refused":[{"batch_id":"`+b+`","from_no":7,"to_no":8,"state":"retail_sold"}]`)
 	r.lacks("serial", `"from_no":0`)
 
-	undo := change("", object{"reverts": r.text("change_id")}).ok().has(`"items":4998`)
+	undo := change("", object{"to": nil, "reverts": r.text("change_id")}).ok().has(`"items":4998`)
 	w.get("/api/v1/batches/" + b).ok().has(`"counts":{"active":4998,"retail_sold":2}`)
 	w.post("/api/v1/codes/state", object{"reverts": undo.text("change_id"), "reason": "undo the undo"}).ok()
 	w.get("/api/v1/batches/" + b).ok().has(`"in_transit":4998`)

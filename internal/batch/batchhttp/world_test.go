@@ -316,6 +316,17 @@ func (r *reply) texts(field string) []string {
 
 type object = map[string]any
 
+// lay puts b over a; what is nil in it is taken out.
+func lay(a, b object) object {
+	for k, v := range b {
+		a[k] = v
+		if v == nil {
+			delete(a, k)
+		}
+	}
+	return a
+}
+
 // brand makes a brand and a product of it.
 func (w *world) brand(name string) (brand, product int64) {
 	w.t.Helper()
@@ -327,11 +338,8 @@ func (w *world) brand(name string) (brand, product int64) {
 // batch makes a batch; with is laid over what is usual.
 func (w *world) batch(product int64, no string, quantity int64, with object) string {
 	w.t.Helper()
-	ask := object{"product_id": product, "batch_no": no, "quantity": quantity, "rotate_every": "off"}
-	for k, v := range with {
-		ask[k] = v
-	}
-	return w.post("/api/v1/batches", ask).ok().text("batch_id")
+	usual := object{"product_id": product, "batch_no": no, "quantity": quantity, "rotate_every": "off"}
+	return w.post("/api/v1/batches", lay(usual, with)).ok().text("batch_id")
 }
 
 // codes claims numbers of a batch and gives their codes.

@@ -41,8 +41,9 @@ func (k *Keys) InnerCode(_ string, s ids.Serial) (codebook.InnerCode, error) {
 
 // Tasks is a batch.Tasks that only notes whom it woke.
 type Tasks struct {
-	mu    sync.Mutex
-	woken []ids.TaskID // guarded by mu
+	mu          sync.Mutex
+	woken       []ids.TaskID // guarded by mu
+	cancellable int          // guarded by mu
 }
 
 var _ batch.Tasks = (*Tasks)(nil)
@@ -52,6 +53,9 @@ func (t *Tasks) Wake(ctx context.Context, id ids.TaskID) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.woken = append(t.woken, id)
+	if ctx.Done() != nil {
+		t.cancellable++
+	}
 	return ctx.Err()
 }
 
@@ -60,6 +64,13 @@ func (t *Tasks) Woken() []ids.TaskID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.woken)
+}
+
+// Cancellable is how many of them were woken under a context that can be cancelled.
+func (t *Tasks) Cancellable() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cancellable
 }
 
 // Scans is a batch.Scans of what Scan was called for. Err, when set, is what AnyIn

@@ -30,10 +30,7 @@ import (
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
-const (
-	cacheBytes    = 32 << 20
-	memTableBytes = 4 << 20 // also what the log files take ahead of need
-)
+const cacheBytes = 32 << 20
 
 // tuning is what tests make small, so that what is rare happens all the time.
 type tuning struct {
@@ -42,9 +39,11 @@ type tuning struct {
 	writeBehind int
 	writeEvery  time.Duration
 	recentMax   int // counts in the younger half of the memory
+	// memTableBytes is also what the engine's log files take ahead of need.
+	memTableBytes uint64
 }
 
-var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_000}
+var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_000, memTableBytes: 4 << 20}
 
 // Options are what an operator may choose.
 type Options struct {
@@ -116,7 +115,7 @@ var ErrEnded = errors.New("verifykv: the log of sightings is closed")
 func Open(path string, o Options) (*Log, error) { return open(path, o, usual) }
 
 func open(path string, o Options, t tuning) (*Log, error) {
-	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: cacheBytes, MemTableBytes: memTableBytes, FS: o.FS, Log: o.Log})
+	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: cacheBytes, MemTableBytes: t.memTableBytes, FS: o.FS, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

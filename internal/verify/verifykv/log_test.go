@@ -277,7 +277,7 @@ func TestNoDirectoryIsRefusedWithItsName(t *testing.T) {
 func TestCloseWhileRecording(t *testing.T) {
 	t.Parallel()
 	for round := range 20 {
-		t.Run(fmt.Sprint(round), func(t *testing.T) { closeWhileRecording(t, 1+round*20) })
+		t.Run(fmt.Sprint(round), func(t *testing.T) { closeWhileRecording(t, int64(1+round*20)) })
 	}
 }
 
