@@ -26,6 +26,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Look at a code as a scan would, without counting."`
 	State   stateCmd   `cmd:"" help:"Move items to a state."`
 	Keys    keysCmd    `cmd:"" help:"List, rotate, export and import keys."`
+	SignIn  signInCmd  `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
 	Migrate migrateCmd `cmd:"" help:"Bring the tables to this version's form."`
 	Doctor  doctorCmd  `cmd:"" help:"Check data directory, keys and files."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -280,6 +280,27 @@ func (m *migrateCmd) migrateConfig() app.Config {
 	return c
 }
 
+// signInCmd is the way back in for who lost the admin key.
+type signInCmd struct {
+	dataFlags
+	Listen string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"Where the server will listen (${default})."`
+}
+
+// Run prints the link; it works once the server runs on the directory again.
+func (s *signInCmd) Run(ctx context.Context) error {
+	c := s.config()
+	c.Listen = s.Listen
+	a, err := app.Open(ctx, c, s.logger())
+	if err != nil {
+		return err
+	}
+	link, err := a.NewSignIn(ctx)
+	if err == nil {
+		fmt.Printf("%s\none use, 24 h; start the server to open it\n", link)
+	}
+	return errors.Join(err, a.Close())
+}
+
 // doctorCmd looks for trouble.
 type doctorCmd struct{ dataFlags }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -19,12 +20,7 @@ func (a *App) listenGRPC() (server, string, error) {
 	if err != nil {
 		return server{}, "", fmt.Errorf("--grpc-listen: %w", err)
 	}
-	s.SetReady(true)
-	stop := func(ctx context.Context) error {
-		s.SetReady(false)
-		return s.Stop(ctx)
-	}
-	return server{serve: func() error { return s.Serve(ln) }, stop: stop}, ln.Addr().String(), nil
+	return server{serve: func() error { return s.Serve(ln) }, stop: s.Stop, ready: s.SetReady}, ln.Addr().String(), nil
 }
 
 // rpcScans answers gRPC scans with the verify domain.
@@ -36,8 +32,10 @@ var _ batchrpc.Verifier = rpcScans{}
 func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned, error) {
 	var a verify.Answer
 	err := s.app.Verify.Verify(ctx, &verify.Query{Code: q.Code, Source: verify.FromGRPC, Count: true}, &a)
-	if err != nil {
+	if errors.Is(err, verify.ErrRefused) {
 		s.app.product.Verified(0, verify.Unknown)
+	}
+	if err != nil {
 		return batchrpc.Scanned{}, err
 	}
 	s.app.product.Verified(a.Item.BrandID, a.Verdict)

@@ -45,7 +45,7 @@ type signInPages struct {
 
 // SignIn implements identityhttp.Pages.
 func (p signInPages) SignIn(w io.Writer, lang string, state identityhttp.State, key string) error {
-	return p.site.RenderSignIn(w, site.SignIn{Lang: lang, State: string(state), Key: key, BaseURL: p.url})
+	return p.site.RenderSignIn(w, site.SignIn{Lang: lang, State: string(state), Key: key, BaseURL: p.url, Next: "chopmark sign-in --data DIR"})
 }
 
 // CSP implements identityhttp.Pages.
@@ -55,6 +55,15 @@ func (p signInPages) CSP() string { return p.site.DeskCSP() }
 func (a *App) bootstrap(ctx context.Context) (link string, _ error) {
 	token, err := a.identity.Bootstrap(ctx, a.AdminKey)
 	if err != nil || token == "" {
+		return "", err
+	}
+	return a.localURL() + "/signin/" + token, nil
+}
+
+// NewSignIn makes a further one-time sign-in link, for an operator who lost the key.
+func (a *App) NewSignIn(ctx context.Context) (link string, _ error) {
+	token, err := a.identity.NewSignIn(ctx)
+	if err != nil {
 		return "", err
 	}
 	return a.localURL() + "/signin/" + token, nil

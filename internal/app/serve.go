@@ -51,13 +51,19 @@ func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	if err != nil {
 		return errors.Join(err, closeAll(servers))
 	}
-	ready.Store(true)
+	say := func(is bool) {
+		ready.Store(is)
+		for _, s := range servers {
+			s.ready(is)
+		}
+	}
+	say(true)
 	started(addrs)
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	ready.Store(false)
+	say(false)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	for _, s := range servers {
@@ -70,6 +76,7 @@ func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 type server struct {
 	serve func() error
 	stop  func(context.Context) error
+	ready func(bool) // tells health checks on the listener itself
 }
 
 func closeAll(servers []server) error {
@@ -103,6 +110,7 @@ func (a *App) listen(handler http.Handler) (servers []server, addrs Addresses, e
 		servers = append(servers, server{
 			serve: func() error { return ignoreClosed(s.Serve(ln)) },
 			stop:  s.Shutdown,
+			ready: func(bool) {}, // /readyz tells
 		})
 		return ln.Addr().String()
 	}

@@ -145,7 +145,7 @@ const guessBound = ids.SerialCount / 10_000
 
 // ShardLimit is how many numbers a shard of the region may issue. The shares of
 // all regions, guessBound/((r+1)(r+2)) each, sum to less than guessBound whatever
-// each region does, so that no region needs to ask another (docs/adr/0003).
+// each region does, so that no region needs to ask another (docs/adr/0003-guess-bound-by-region.md).
 func ShardLimit(region int) int64 {
 	share := int64(guessBound) / int64(region+1) / int64(region+2) / ids.Shards
 	return min(share, ids.ShardCapacity)

@@ -64,8 +64,12 @@ func (d *DB) check(ctx context.Context, size int64) error {
 		pragma = "PRAGMA schema_version"
 	}
 	var verdict string
-	if err := d.write.QueryRowContext(ctx, pragma).Scan(&verdict); err != nil {
+	err := d.write.QueryRowContext(ctx, pragma).Scan(&verdict)
+	if code := primaryCode(err); code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB {
 		return fmt.Errorf("data file %s is damaged or not a database (restore it from a backup): %w", d.name, err)
+	}
+	if err != nil {
+		return fmt.Errorf("open data file %s: %w", d.name, err)
 	}
 	if size <= quickCheckBytesMax && verdict != "ok" {
 		return fmt.Errorf("data file %s is damaged (restore it from a backup): %s", d.name, verdict)
@@ -84,6 +88,14 @@ func IsDuplicate(err error) bool {
 
 // IsFull reports that the disk had no room for a statement.
 func IsFull(err error) bool {
+	return primaryCode(err) == sqlite3.SQLITE_FULL
+}
+
+// primaryCode is the engine's error code without its details; 0 = none of its errors.
+func primaryCode(err error) int {
 	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Code() & 0xff
 }
