@@ -211,7 +211,7 @@ func between(from, to int64) func(yield func(int64) bool) {
 // drawRun draws a run whose ends are often a page's or an earlier run's.
 func (p *play) drawRun() (from, to int64) {
 	lengths := []int64{1, 2, 7, 60, 200, 1023, 1024, 1024, 1025, 1025, 3000, 3000, 20_000, 65_536}
-	if p.rng.IntN(50) == 0 {
+	if p.rng.IntN(150) == 0 {
 		lengths = []int64{200_000, 500_000, p.batch.Quantity}
 	}
 	length := lengths[p.rng.IntN(len(lengths))]
@@ -342,7 +342,7 @@ func TestStatesAgreeWithModel(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("go test ./internal/batch -run TestStatesAgreeWithModel -args -seed=%d", seed)
-	quantity, singles, runs := int64(1_000_000), 100_000, 10_000
+	quantity, singles, runs := int64(10_000_000), 100_000, 10_000
 	if raceEnabled {
 		quantity, singles, runs = 300_000, 4_000, 400
 	}

@@ -217,7 +217,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.CommandContext(of(ts).ctx, name, args[2:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
-	cmd.Env = append(os.Environ(), "CHOPMARK_ADMIN_KEY="+harness.AdminKey)
+	cmd.Env = append(os.Environ(), "CHOPMARK_ADMIN_KEY="+harness.AdminKey, "PATH="+ts.Getenv("PATH"))
 	_ = cmd.Run() // the exit code says it all
 	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] {
 		ts.Fatalf("%s exited with %s, want %s", strings.Join(args[1:], " "), got, args[0])

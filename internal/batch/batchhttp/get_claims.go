@@ -43,7 +43,7 @@ func (a *api) getClaims(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all, err := a.Claims.ClaimsOf(r.Context(), b.ID, batch.Run{From: start.No, To: b.Quantity}, limit+1)
+	all, err := a.Claims.ClaimsOf(r.Context(), b.ID, batch.Run{From: start.No + 1, To: b.Quantity}, limit+1)
 	if err != nil {
 		return err
 	}

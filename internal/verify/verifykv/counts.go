@@ -74,7 +74,7 @@ func (l *Log) snapshotLocked(seq uint64) snapshot {
 	for serial, t := range l.dirty {
 		s.tallies[serial] = *t
 	}
-	l.frozen, l.dirty = l.dirty, make(map[ids.Serial]*tally, l.writeBehind)
+	l.frozen, l.dirty = l.dirty, make(map[ids.Serial]*tally, len(l.dirty))
 	return s
 }
 
