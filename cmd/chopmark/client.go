@@ -117,13 +117,7 @@ func (c *client) request(ctx context.Context, method, to string, body io.Reader)
 // apiError is a refusal by the server.
 type apiError struct{ code, message string }
 
-func (e *apiError) Error() string { return e.message }
-
-// isCode reports that err is the server's refusal with a stable code.
-func isCode(err error, code string) bool {
-	var e *apiError
-	return errors.As(err, &e) && e.code == code
-}
+func (e *apiError) Error() string { return e.message + " (" + e.code + ")" }
 
 type taskView struct {
 	TaskID      string `json:"task_id"`

@@ -132,14 +132,14 @@ func readLines(file string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var lines []string
-	for in := bufio.NewScanner(f); in.Scan(); {
+	in := bufio.NewScanner(f)
+	for in.Scan() {
 		if line := strings.TrimSpace(in.Text()); line != "" {
 			lines = append(lines, line)
 		}
 	}
-	return lines, nil
+	return lines, errors.Join(in.Err(), f.Close())
 }
 
 // keysCmd keeps the keys.
@@ -156,13 +156,13 @@ type keysListCmd struct{ dataFlags }
 func (k *keysListCmd) Run(ctx context.Context) error {
 	return app.WithKeys(ctx, k.config(), k.logger(), func(keys *app.Keys) error {
 		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "ID\tPURPOSE\tCHECK\tCREATED\tVERIFIES UNTIL")
+		_, _ = fmt.Fprintln(w, "ID\tPURPOSE\tCHECK\tCREATED\tVERIFIES UNTIL")
 		for _, key := range keys.List() {
 			until := "for ever"
 			if !key.VerifyUntil.IsZero() {
 				until = key.VerifyUntil.Format(time.RFC3339)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", key.ID, key.Purpose, key.Check, key.CreatedAt.Format(time.RFC3339), until)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", key.ID, key.Purpose, key.Check, key.CreatedAt.Format(time.RFC3339), until)
 		}
 		return w.Flush()
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -58,7 +59,7 @@ type App struct {
 	site      *site.Site
 	demoWorld atomic.Pointer[demo] // nil without --demo
 
-	background context.Context    // the life of all background work
+	background context.Context    //nolint:containedctx // the life of all background work
 	stop       context.CancelFunc // ends background
 	work       sync.WaitGroup     // Close waits for it
 	closers    []func() error     // in the order of opening
@@ -256,8 +257,8 @@ func (a *App) Close() error {
 	a.stop()
 	a.work.Wait()
 	var errs []error
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		errs = append(errs, a.closers[i]())
+	for _, closer := range slices.Backward(a.closers) {
+		errs = append(errs, closer())
 	}
 	a.closers = nil
 	return errors.Join(errs...)

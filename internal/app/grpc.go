@@ -16,7 +16,7 @@ import (
 func (a *App) listenGRPC() (server, string, error) {
 	s := grpcx.New(grpcx.Config{}, identityrpc.NewAuthenticator(a.identity), a.metrics, a.log, a.clock)
 	batchrpc.New(a.Batches, a.tasks, rpcScans{a}, a.product).Add(s)
-	ln, err := net.Listen("tcp", a.GRPCListen)
+	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.GRPCListen)
 	if err != nil {
 		return server{}, "", fmt.Errorf("--grpc-listen: %w", err)
 	}

@@ -99,7 +99,7 @@ func (a *App) listen(handler http.Handler) (servers []server, addrs Addresses, e
 			return ""
 		}
 		var ln net.Listener
-		if ln, err = net.Listen("tcp", addr); err != nil {
+		if ln, err = (&net.ListenConfig{}).Listen(a.background, "tcp", addr); err != nil {
 			err = fmt.Errorf("--%s: %w", flag, err)
 			return ""
 		}

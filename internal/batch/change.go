@@ -37,9 +37,9 @@ type Cover struct {
 
 // Refused are items that the table would not move.
 type Refused struct {
-	Batch   ids.Serial
-	State   gs1.Disposition
-	Numbers Runs
+	Batch   ids.Serial      `json:"batch"`
+	State   gs1.Disposition `json:"state"`
+	Numbers Runs            `json:"numbers"`
 }
 
 // decision is what a change would do to one batch.
@@ -110,7 +110,7 @@ func (c *Change) numbers() Runs {
 // only, in order) as if change undone had not happened to the numbers.
 func foldWithout(b *Batch, history []Change, undone ids.ChangeID, numbers Runs, table *Transitions) refold {
 	dead := deadNumbers(history, undone, numbers)
-	r := refold{states: newStates(b.Quantity, FirstState)}
+	r := refold{states: newStates(b.Quantity)}
 	for i := range history {
 		c := &history[i]
 		if c.Reverts != "" {

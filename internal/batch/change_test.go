@@ -203,7 +203,7 @@ func TestUndoAgreesWithEachItemsLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.SampledFrom([]int64{1, 1, 300, 700, 1100, 20_000}).Draw(t, "width")
 		model := &lives{table: NewTransitions()}
-		b := &blocks{Batch: Batch{First: 77, Quantity: count * width}, width: width, states: newStates(count*width, FirstState)}
+		b := &blocks{Batch: Batch{First: 77, Quantity: count * width}, width: width, states: newStates(count * width)}
 		for n := range rapid.IntRange(1, 24).Draw(t, "steps") {
 			items := pick.Draw(t, "items")
 			var want, got outcome

@@ -140,7 +140,7 @@ func (p *Projection) add(shard ids.Shard, b Batch) *entry {
 	if found {
 		return old[i]
 	}
-	e := &entry{b, newStates(b.Quantity, FirstState)}
+	e := &entry{b, newStates(b.Quantity)}
 	next := slices.Insert(slices.Clone(old), i, e)
 	v.entries.Store(&next)
 	return e
@@ -336,7 +336,7 @@ func (p *Projection) Checkpoint() error {
 	for i := range p.shards {
 		v := &p.shards[i]
 		v.mu.Lock()
-		defer v.mu.Unlock()
+		defer v.mu.Unlock() //nolint:gocritic // all of them are held until the snapshot is stored
 		positions[i] = v.seq.Load()
 		for e, pages := range v.changed {
 			snaps = append(snaps, e.snapshot(pages))

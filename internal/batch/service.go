@@ -131,7 +131,7 @@ func (p *Pool) check() error {
 	return nil
 }
 
-// Brand, Product and the lists read what Create made.
+// Brand reads one brand.
 func (s *Service) Brand(ctx context.Context, id ids.BrandID) (Brand, error) {
 	return s.store.Brand(ctx, id)
 }

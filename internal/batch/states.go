@@ -51,9 +51,9 @@ type single struct {
 	at    *roaring.Bitmap // the low bits of the numbers in this state
 }
 
-func newStates(quantity int64, first gs1.Disposition) *states {
+func newStates(quantity int64) *states {
 	s := &states{quantity: quantity}
-	s.segments.Store(&[]Segment{{From: 1, State: first}})
+	s.segments.Store(&[]Segment{{From: 1, State: FirstState}})
 	return s
 }
 
@@ -213,7 +213,7 @@ func (s *states) clearBits(r Run) {
 		next := &page{extra: p.extra}
 		for _, one := range p.singles {
 			at := one.at.Clone()
-			at.RemoveRange(uint64(from), uint64(to)+1)
+			at.RemoveRange(uint64(from), uint64(to))
 			next.add(one.state, at)
 		}
 		(*pages)[i].Store(next.orNil())

@@ -113,7 +113,7 @@ func TestStatesAgreeWithAPlainArray(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		quantity := rapid.SampledFrom([]int64{1, 2, 1500, pageSize - 1, pageSize, pageSize + 1, 2*pageSize + 5, 140_000}).Draw(t, "quantity")
-		s, m := newStates(quantity, FirstState), newPlain(quantity)
+		s, m := newStates(quantity), newPlain(quantity)
 		seq, ends := int64(0), []int64{}
 		set := func(rs Runs, to gs1.Disposition) {
 			if len(rs) == 0 {
@@ -163,7 +163,7 @@ func storedAndLoaded(t *rapid.T, s *states) *states {
 	if err != nil || !slices.Equal(segs, snap.Segments) {
 		t.Fatalf("segments %v come back as %v, %v", snap.Segments, segs, err)
 	}
-	next := newStates(s.quantity, FirstState)
+	next := newStates(s.quantity)
 	if err := next.restore(snap); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func wantSame(t *rapid.T, s *states, m plainStates) {
 func TestLongRunPassesOverSingles(t *testing.T) {
 	t.Parallel()
 	const quantity = 654_000 // ten pages, almost
-	s := newStates(quantity, FirstState)
+	s := newStates(quantity)
 	for no := int64(5000); no < quantity; no += 5000 {
 		s.set(Runs{{no, no}}, gs1.RetailSold, no)
 	}
@@ -242,7 +242,7 @@ func TestLongRunPassesOverSingles(t *testing.T) {
 func TestLookupNeverTears(t *testing.T) {
 	t.Parallel()
 	const gap, rounds = 1030, 50_000
-	s := newStates(3*pageSize, FirstState)
+	s := newStates(3 * pageSize)
 	whole := Runs{{1, 3 * pageSize}}
 	s.set(whole, gs1.Recalled, 1)
 	stop := make(chan struct{})
@@ -272,7 +272,7 @@ func TestLookupNeverTears(t *testing.T) {
 }
 
 func TestLookupAllocatesNothing(t *testing.T) {
-	s := newStates(3*pageSize, FirstState)
+	s := newStates(3 * pageSize)
 	s.set(Runs{{5, 9}, {100, 5000}}, gs1.Active, 1)
 	s.markExtra(7)
 	no := int64(0)
@@ -284,7 +284,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 // TestSizeFollowsChanges pins that states cost what changed, not what exists.
 func TestSizeFollowsChanges(t *testing.T) {
 	t.Parallel()
-	s := newStates(BatchMax, FirstState)
+	s := newStates(BatchMax)
 	for i := range int64(100) {
 		s.set(Runs{{i*1_000_000 + 1, (i + 1) * 1_000_000}}, gs1.Active, i+1)
 	}
@@ -302,7 +302,7 @@ func TestSizeFollowsChanges(t *testing.T) {
 
 func TestDamagedSnapshotIsRefused(t *testing.T) {
 	t.Parallel()
-	s := newStates(3*pageSize, FirstState)
+	s := newStates(3 * pageSize)
 	s.set(Runs{{5, 9}, {100, 5000}, {pageSize + 5, pageSize + 5}}, gs1.Active, 1)
 	s.markExtra(7)
 	page := s.page(0).encode()
@@ -317,7 +317,7 @@ func TestDamagedSnapshotIsRefused(t *testing.T) {
 		}
 	}
 	for _, i := range []int64{-1, 4} {
-		if err := newStates(3*pageSize, FirstState).restore(Snapshot{Pages: map[int64][]byte{i: page}}); err == nil {
+		if err := newStates(3 * pageSize).restore(Snapshot{Pages: map[int64][]byte{i: page}}); err == nil {
 			t.Errorf("page %d of a batch with pages 0..3 was restored", i)
 		}
 	}

@@ -178,19 +178,19 @@ type InnerRecord struct {
 
 // Extra is the record of one item that is not about its state.
 type Extra struct {
-	Version    uint16      // 1 until reissued
-	Superseded []time.Time // when the versions before were ended, the newest last; the last 8
-	InnerAt    time.Time   // the first right inner code
+	Version    uint16      `json:"version"`    // 1 until reissued
+	Superseded []time.Time `json:"superseded"` // when the versions before were ended, the newest last; the last 8
+	InnerAt    time.Time   `json:"inner_at"`   // the first right inner code
 }
 
 // Note is what a state change says beside the state.
 type Note struct {
-	ChangeID  ids.ChangeID
-	To        gs1.Disposition
-	Effective time.Time
-	At        time.Time
-	Place     string
-	Reason    string
+	ChangeID  ids.ChangeID    `json:"change_id"`
+	To        gs1.Disposition `json:"to"`
+	Effective time.Time       `json:"effective"`
+	At        time.Time       `json:"at"`
+	Place     string          `json:"place"`
+	Reason    string          `json:"reason"`
 }
 
 // Local is the disk side of the projection: what is too big for memory, and the

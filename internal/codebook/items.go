@@ -85,7 +85,7 @@ func (c *Coder) Code(s ids.Serial) Code {
 		panic(fmt.Sprintf("codebook: serial %d is outside 0..10^18-1", uint64(s)))
 	}
 	a, b := uint64(s)/half, uint64(s)%half
-	for i := uint64(0); i < ff1Rounds; i++ {
+	for i := range uint64(ff1Rounds) {
 		a, b = b, (a+c.round(i, b))%half
 	}
 	var code Code

@@ -54,7 +54,7 @@ func TestItemsRoundTrip(t *testing.T) {
 	coder := items.Coder()
 	var serials []ids.Serial
 	for _, edge := range []ids.Serial{0, half, ids.ShardCapacity, 2 * ids.ShardCapacity, ids.SerialCount / 2, ids.SerialCount} {
-		for d := ids.Serial(0); d < 50; d++ {
+		for d := range ids.Serial(50) {
 			serials = append(serials, edge+d, edge-d-1) // those outside are dropped below
 		}
 	}

@@ -15,13 +15,18 @@ type BrandID int32
 // ProductID names a product of one brand.
 type ProductID int32
 
-// BatchID, ClaimID, ChangeID and TaskID are opaque: a prefix and 26 base-32 characters.
-type (
-	BatchID  string
-	ClaimID  string
-	ChangeID string
-	TaskID   string
-)
+// BatchID names a batch. Like the other identifiers that are strings it is opaque:
+// a prefix and 26 base-32 characters, see New.
+type BatchID string
+
+// ClaimID names a claim on numbers of a batch.
+type ClaimID string
+
+// ChangeID names a change of items.
+type ChangeID string
+
+// TaskID names a durable task.
+type TaskID string
 
 // Shards is the number of logical shards of a region. It never changes: a code
 // names its shard by arithmetic.

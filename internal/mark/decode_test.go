@@ -283,8 +283,8 @@ func readSegments(data []byte, v int) (text string, modes []int, err error) {
 			return "", nil, fmt.Errorf("mode %d", mode)
 		}
 	}
-	for pad := 0; r.at%8 != 0; {
-		if pad = r.read(1); pad != 0 {
+	for r.at%8 != 0 {
+		if r.read(1) != 0 {
 			return "", nil, errors.New("padding bits are not zero")
 		}
 	}

@@ -91,13 +91,13 @@ func (s *Sheet) drawSymbol(symbol *Symbol, x, y, side float64) {
 
 func (s *Sheet) setFont(points float64) { s.pdf.SetFont(fontName, "", points) }
 
-// wrap breaks a text into at most max lines of a width: after a space where there is
+// wrap breaks a text into at most so many lines of a width: after a space where there is
 // one, else between any two characters, as Chinese is set. What is left over ends in "…".
-func (s *Sheet) wrap(text string, width float64, max int) []string {
+func (s *Sheet) wrap(text string, width float64, most int) []string {
 	var lines []string
 	rest := []rune(strings.TrimSpace(text))
 	for len(rest) > 0 {
-		if len(lines) == max-1 {
+		if len(lines) == most-1 {
 			return append(lines, s.clip(string(rest), width))
 		}
 		n := s.fitting(rest, width)

@@ -13,8 +13,9 @@ package mark
 import (
 	"sync"
 
-	"github.com/chopmark/chopmark/internal/platform/fault"
 	"rsc.io/qr/coding"
+
+	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
 // quiet is the light border that ISO/IEC 18004 (section 9.1) asks around a symbol.

@@ -7,10 +7,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 	"rsc.io/qr/coding"
+
+	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
 const (

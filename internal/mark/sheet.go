@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"codeberg.org/go-pdf/fpdf"
+
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -25,13 +26,13 @@ func benchCodebook(_ context.Context, b *bench) error {
 	items, links := codebook.NewItems(key), codebook.NewLinks(key)
 	coder := items.Coder()
 	show := func(what, goal string, fn func(i int)) {
-		r := testing.Benchmark(func(tb *testing.B) {
-			tb.ReportAllocs()
-			for i := range tb.N {
+		r := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for i := range b.N {
 				fn(i)
 			}
 		})
-		b.row(what, goal, "%.3f µs, %d allocations", float64(r.T.Nanoseconds())/float64(r.N)/1000, r.AllocsPerOp())
+		b.rowf(what, goal, "%.3f µs, %d allocations", float64(r.T.Nanoseconds())/float64(r.N)/1000, r.AllocsPerOp())
 	}
 	var buf [codebook.CodeDigits]byte
 	show("FF1, serial to 18 digits", "≤ 0.5 µs, 0 allocations", func(i int) { coder.AppendCode(buf[:0], ids.Serial(i)) })
@@ -49,7 +50,7 @@ func benchCodebook(_ context.Context, b *bench) error {
 // benchIssue runs `chopmark issue` and counts its processor time and memory.
 func benchIssue(ctx context.Context, b *bench) error {
 	out := filepath.Join(b.dir, "codes.zip")
-	cmd := exec.CommandContext(ctx, b.bin, "issue", "--data", b.data("issue"), "--quantity", fmt.Sprint(b.codes), "--out", out)
+	cmd := exec.CommandContext(ctx, b.bin, "issue", "--data", b.data("issue"), "--quantity", strconv.FormatInt(b.codes, 10), "--out", out)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	begun := time.Now()
@@ -66,10 +67,10 @@ func benchIssue(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.row(fmt.Sprintf("issue and write %d codes (zip of CSV)", b.codes), "≥ 1,000,000 codes/s per core",
+	b.rowf(fmt.Sprintf("issue and write %d codes (zip of CSV)", b.codes), "≥ 1,000,000 codes/s per core",
 		"%.0f codes per CPU second, %.0f/s by the clock", float64(b.codes)/cpu.Seconds(), float64(b.codes)/wall.Seconds())
-	b.row("  resident, whole process at its highest", "≤ 64 MB", "%.0f MB", float64(usage.Maxrss)/1024)
-	b.row("  the file", "", "%.1f MB, %.1f bytes a code", float64(st.Size())/1e6, float64(st.Size())/float64(b.codes))
+	b.rowf("  resident, whole process at its highest", "≤ 64 MB", "%.0f MB", float64(usage.Maxrss)/1024)
+	b.rowf("  the file", "", "%.1f MB, %.1f bytes a code", float64(st.Size())/1e6, float64(st.Size())/float64(b.codes))
 	return os.Remove(out)
 }
 
@@ -135,7 +136,7 @@ func benchBillions(ctx context.Context, b *bench) error {
 		}
 	}
 	took := time.Since(begun)
-	codes, err := randomCodes(data, 10_000_000_000, 20_000)
+	codes, err := randomCodes(ctx, data, 10_000_000_000, 20_000)
 	if err != nil {
 		return err
 	}
@@ -149,9 +150,9 @@ func benchBillions(ctx context.Context, b *bench) error {
 	if err := server.Stop(); err != nil {
 		return err
 	}
-	b.row("ten batches of 10^9, hourly, issued and activated", "at once", "%v for all twenty commits", took.Round(time.Millisecond))
-	b.row("  resident after verifying 20,000 random codes of them", "≤ 300 MB", "%.0f MB", rss)
-	b.row("  data directory, those scans included", "≤ 20 MB", "%.1f MB", dirMB(data))
+	b.rowf("ten batches of 10^9, hourly, issued and activated", "at once", "%v for all twenty commits", took.Round(time.Millisecond))
+	b.rowf("  resident after verifying 20,000 random codes of them", "≤ 300 MB", "%.0f MB", rss)
+	b.rowf("  data directory, those scans included", "≤ 20 MB", "%.1f MB", dirMB(data))
 	return nil
 }
 
@@ -159,7 +160,7 @@ func dirMB(dir string) float64 {
 	var blocks int64
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { // a file that just went is no size
 		if err != nil || d.IsDir() {
-			return nil
+			return nil //nolint:nilerr // see above
 		}
 		if info, err := d.Info(); err == nil {
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -206,11 +207,11 @@ func benchState(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.row("void a list of 100,000 single codes", "≤ 1 s", "%v", time.Since(begun).Round(time.Millisecond))
+	b.rowf("void a list of 100,000 single codes", "≤ 1 s", "%v", time.Since(begun).Round(time.Millisecond))
 	begun = time.Now()
 	err = s.Must(ctx, http.MethodPost, "/api/v1/codes/state", map[string]any{
 		"select": map[string]any{"batch_id": batch}, "to": "recalled", "reason": "bench"}, nil)
-	b.row("recall a run of 10^8, with those 100,000 refused and listed", "one commit", "one commit, %v", time.Since(begun).Round(time.Millisecond))
+	b.rowf("recall a run of 10^8, with those 100,000 refused and listed", "one commit", "one commit, %v", time.Since(begun).Round(time.Millisecond))
 	return err
 }
 
@@ -236,7 +237,7 @@ func (b *bench) generateAnswers(ctx context.Context, s *shop) error {
 		took[i] = time.Since(begun)
 	}
 	slices.Sort(took)
-	b.row(fmt.Sprintf("generate, %d calls of 10,000 codes, their files written meanwhile: answer", generateCalls), "P99 < 50 ms",
+	b.rowf(fmt.Sprintf("generate, %d calls of 10,000 codes, their files written meanwhile: answer", generateCalls), "P99 < 50 ms",
 		"P50 %v, P99 %v", took[generateCalls/2].Round(100*time.Microsecond), took[generateCalls*99/100].Round(100*time.Microsecond))
 	return nil
 }

@@ -18,22 +18,22 @@ import (
 )
 
 func main() {
+	if err := start(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare" { // the peer of the verify bench, as a process of its own
-		if err := serveBare(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+		return serveBare()
 	}
 	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *only, *codes); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	return run(ctx, *only, *codes)
 }
 
 // bench is what the measurements share.
@@ -48,7 +48,7 @@ type bench struct {
 // row is one line of the table.
 type row struct{ what, goal, measured string }
 
-func (b *bench) row(what, goal, format string, args ...any) {
+func (b *bench) rowf(what, goal, format string, args ...any) {
 	b.rows = append(b.rows, row{what, goal, fmt.Sprintf(format, args...)})
 }
 
@@ -84,9 +84,9 @@ func run(ctx context.Context, only string, codes int64) (err error) {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "WHAT\tGOAL\tMEASURED")
+	_, _ = fmt.Fprintln(w, "WHAT\tGOAL\tMEASURED")
 	for _, r := range b.rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", r.what, r.goal, r.measured)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", r.what, r.goal, r.measured)
 	}
 	return w.Flush()
 }

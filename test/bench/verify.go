@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,8 +29,8 @@ import (
 
 // randomCodes makes codes of random numbers of the first shard's run, with the keys
 // of the data directory: a bench is a trusted machine.
-func randomCodes(data string, numbers int64, n int) ([]string, error) {
-	set, err := keysetfile.New(filepath.Join(data, "keyset.json")).Load(context.Background())
+func randomCodes(ctx context.Context, data string, numbers int64, n int) ([]string, error) {
+	set, err := keysetfile.New(filepath.Join(data, "keyset.json")).Load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func (l *load) connection(ctx context.Context, next func() (string, bool)) (r re
 	if err != nil {
 		return r, err
 	}
-	defer conn.Close()
+	defer func() { err = errors.Join(err, conn.Close()) }()
 	in := bufio.NewReaderSize(conn, 8<<10)
 	var out []byte
 	for ctx.Err() == nil {
@@ -162,7 +163,7 @@ func readAnswer(in *bufio.Reader) (good bool, _ error) {
 		if len(line) <= 2 {
 			break
 		}
-		if len(line) > len(contentLength) && string(line[:len(contentLength)]) == string(contentLength) {
+		if bytes.HasPrefix(line, contentLength) {
 			if length, err = strconv.Atoi(strings.TrimSpace(string(line[len(contentLength):]))); err != nil {
 				return false, err
 			}
@@ -198,7 +199,7 @@ func benchVerify(ctx context.Context, b *bench) error {
 	if _, err := s.batch(ctx, "V", 1_000_000, "off"); err != nil {
 		return err
 	}
-	codes, err := randomCodes(b.data("verify"), 1_000_000, 100_000)
+	codes, err := randomCodes(ctx, b.data("verify"), 1_000_000, 100_000)
 	if err != nil {
 		return err
 	}
@@ -229,9 +230,9 @@ func benchVerify(ctx context.Context, b *bench) error {
 	}
 	slices.Sort(latencies)
 	us := func(d time.Duration, n int64) float64 { return float64(d.Microseconds()) / float64(n) }
-	b.row("verify over HTTP, durable sighting: bare CPU per request / ours", "≥ 0.60 (next issue)", "%.2f (bare %.1f µs, ours %.1f µs)",
+	b.rowf("verify over HTTP, durable sighting: bare CPU per request / ours", "≥ 0.60 (next issue)", "%.2f (bare %.1f µs, ours %.1f µs)",
 		us(bareCPU, bareN)/us(ourCPU, ourN), us(bareCPU, bareN), us(ourCPU, ourN))
-	b.row(fmt.Sprintf("  at full speed over %d connections, client on the same cores", verifyConns), "",
+	b.rowf(fmt.Sprintf("  at full speed over %d connections, client on the same cores", verifyConns), "",
 		"%.0f/s, p50 %v, p99 %v", float64(ourN)/ourWall.Seconds(), latencies[len(latencies)/2].Round(10*time.Microsecond),
 		latencies[len(latencies)*99/100].Round(10*time.Microsecond))
 	return nil

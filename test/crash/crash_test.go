@@ -131,8 +131,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// report notes what is not as it must be.
-func (w *world) report(format string, args ...any) {
+// reportf notes what is not as it must be.
+func (w *world) reportf(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
@@ -322,7 +322,7 @@ func (w *world) change(a *actor, it *item) *request {
 		"select": map[string]any{"codes": []string{it.code}}, "to": to, "reason": "crash test", "strict": true,
 	}, func(r harness.Answer) {
 		if r.Status != http.StatusOK {
-			w.report("move of %s from %s to %s answered %d %s", it.code, it.state, to, r.Status, r.Error)
+			w.reportf("move of %s from %s to %s answered %d %s", it.code, it.state, to, r.Status, r.Error)
 		}
 		it.state = to
 		w.acked.changes.Add(1)
@@ -335,7 +335,7 @@ func (w *world) claim(a *actor) *request {
 		func(r harness.Answer) {
 			var c claim
 			if err := json.Unmarshal(r.Data, &c); err != nil || r.Status != http.StatusOK {
-				w.report("claim answered %d %s", r.Status, r.Error)
+				w.reportf("claim answered %d %s", r.Status, r.Error)
 			}
 			a.claims = append(a.claims, c)
 			w.acked.claims.Add(1)
@@ -345,7 +345,7 @@ func (w *world) claim(a *actor) *request {
 func (w *world) reissue(a *actor, it *item) *request {
 	return &request{a.key(), "/api/v1/codes/" + it.code + "/reissue", map[string]any{"reason": "crash test"}, func(r harness.Answer) {
 		if r.Status != http.StatusOK {
-			w.report("reissue answered %d %s", r.Status, r.Error)
+			w.reportf("reissue answered %d %s", r.Status, r.Error)
 		}
 		it.version++
 		w.acked.reissues.Add(1)
@@ -358,7 +358,7 @@ func (w *world) newBatch(a *actor) *request {
 			ID string `json:"batch_id"`
 		}
 		if err := json.Unmarshal(r.Data, &b); err != nil || r.Status != http.StatusOK {
-			w.report("batch answered %d %s", r.Status, r.Error)
+			w.reportf("batch answered %d %s", r.Status, r.Error)
 		}
 		a.batches = append(a.batches, b.ID)
 		w.acked.batches.Add(1)
@@ -391,23 +391,23 @@ func (w *world) scan(client *http.Client, it *item) bool {
 func (w *world) judge(it *item, answer harness.Answer) {
 	var v verification
 	if err := json.Unmarshal(answer.Data, &v); err != nil {
-		w.report("verify of %s: %v", it.code, err)
+		w.reportf("verify of %s: %v", it.code, err)
 	}
 	want := map[bool]string{true: "sold", false: "authentic"}[it.state == "retail_sold"]
 	if v.Verdict == "authentic_again" {
 		v.Verdict = "authentic"
 	}
 	if v.Verdict != want || v.Version != it.version {
-		w.report("%s: verdict %s version %d, want %s (%s) version %d", it.code, v.Verdict, v.Version, want, it.state, it.version)
+		w.reportf("%s: verdict %s version %d, want %s (%s) version %d", it.code, v.Verdict, v.Version, want, it.state, it.version)
 	}
 	if v.ScanCount < it.scans || v.ScanCount > it.scans+it.maybe || v.ScanCount <= it.highest {
-		w.report("%s: count %d after %d acknowledged scans, %d unknown, highest answer %d", it.code, v.ScanCount, it.scans, it.maybe, it.highest)
+		w.reportf("%s: count %d after %d acknowledged scans, %d unknown, highest answer %d", it.code, v.ScanCount, it.scans, it.maybe, it.highest)
 	}
 	if it.first == "" {
 		it.first = v.FirstScan.At
 	}
 	if it.scans > 1 && v.FirstScan.At != it.first {
-		w.report("%s: first scan moved from %s to %s", it.code, it.first, v.FirstScan.At)
+		w.reportf("%s: first scan moved from %s to %s", it.code, it.first, v.FirstScan.At)
 	}
 	it.highest = v.ScanCount
 }
@@ -427,7 +427,7 @@ func (w *world) settle() {
 		again, err := w.server.Call(w.t.Context(), http.DefaultClient, http.MethodPost, r.path, r.key, r.body)
 		w.must(err)
 		if !again.Replayed || string(again.Data) != string(first.Data) {
-			w.report("%s %s: the second answer differs (replayed %v):\n%s\n%s", r.path, r.key, again.Replayed, first.Data, again.Data)
+			w.reportf("%s %s: the second answer differs (replayed %v):\n%s\n%s", r.path, r.key, again.Replayed, first.Data, again.Data)
 		}
 		r.done(first)
 	}
@@ -442,14 +442,14 @@ func (w *world) check() {
 			got, err := w.server.Call(ctx, http.DefaultClient, http.MethodGet, "/api/v1/batches/"+id, "", nil)
 			w.must(err)
 			if got.Status != http.StatusOK {
-				w.report("batch %s is lost: %d %s", id, got.Status, got.Error)
+				w.reportf("batch %s is lost: %d %s", id, got.Status, got.Error)
 			}
 		}
 		a.batches = a.batches[max(0, len(a.batches)-5):] // the newest are at risk; the older ones were seen
 		for _, c := range a.claims {
 			for no := c.From; no <= c.To; no++ {
 				if other, taken := owner[no]; taken {
-					w.report("number %d was handed out twice: %s and %s", no, other, c.ID)
+					w.reportf("number %d was handed out twice: %s and %s", no, other, c.ID)
 				}
 				owner[no] = c.ID
 			}
@@ -460,7 +460,7 @@ func (w *world) check() {
 	}
 	w.must(w.server.Must(ctx, http.MethodGet, "/api/v1/batches/"+w.pool, nil, &view))
 	if want := int64(len(owner) + itemsEach*workers); view.Claimed != want {
-		w.report("the pool says %d numbers are claimed, the answers add up to %d", view.Claimed, want)
+		w.reportf("the pool says %d numbers are claimed, the answers add up to %d", view.Claimed, want)
 	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
 	defer client.CloseIdleConnections()

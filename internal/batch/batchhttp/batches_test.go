@@ -106,7 +106,7 @@ func TestClaims(t *testing.T) {
 	w.post(claims, object{"quantity": 1}).fails(400, "input.empty").has(`"field":"claimant"`)
 	w.post("/api/v1/batches/x/claims", object{"quantity": 1, "claimant": "l"}).fails(404, "batch.unknown")
 
-	list := w.get(claims + "?limit=1").ok().has("line 1", `"task_id":null`).lacks("line 2")
+	list := w.get(claims+"?limit=1").ok().has("line 1", `"task_id":null`).lacks("line 2")
 	w.get(claims+"?limit=1&cursor="+list.text("cursor")).ok().has("line 2", big.text("task_id"), `"cursor":null`).lacks("line 1")
 	w.get(claims+"?tz=Asia/Shanghai").ok().has("line 1", "line 2", "+08:00")
 	w.get("/api/v1/batches/x/claims").fails(404, "batch.unknown")

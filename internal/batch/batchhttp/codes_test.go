@@ -128,7 +128,7 @@ func TestLinkAndReissue(t *testing.T) {
 	if after.text("token") == before.text("token") {
 		t.Error("the token survived a reissue")
 	}
-	w.get("/api/v1/codes/" + fixed).ok().has(`"version":3`, `"state":"encoded"`)
+	w.get("/api/v1/codes/"+fixed).ok().has(`"version":3`, `"state":"encoded"`)
 	w.get("/api/v1/codes/"+fixed+"/changes?tz=Asia/Shanghai").ok().has(`"kind":"reissued"`, `"reason":"torn"`, `"version":2`, `"version":3`, `"reverts":null`, `"actor":"Alice of the line"`)
 	if got := w.events(); !slices.Contains(got, "code.state_changed reissued") {
 		t.Errorf("events %q", got)
@@ -153,7 +153,7 @@ func TestChanges(t *testing.T) {
 	if want := []string{"active", "void", "active"}; !slices.Equal(kinds, want) {
 		t.Errorf("kinds %v, want %v", kinds, want)
 	}
-	w.get("/api/v1/codes/" + codes[1] + "/changes").ok().lacks("void", "not that one")
+	w.get("/api/v1/codes/"+codes[1]+"/changes").ok().lacks("void", "not that one")
 }
 
 func TestMarks(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +23,7 @@ type document struct {
 	*openapi3.T
 
 	mu   sync.Mutex
-	seen map[string]bool // guarded by mu; "GET /path 200"
+	seen map[string]bool // guarded by mu; "200 GET /path"
 }
 
 func openDocument(t *testing.T) *document {
@@ -55,7 +56,7 @@ func (d *document) check(t *testing.T, r *http.Request, raw []byte, rec *httptes
 		return
 	}
 	d.mu.Lock()
-	d.seen[what+" "+http.StatusText(rec.Code)] = true
+	d.seen[strconv.Itoa(rec.Code)+" "+what] = true
 	d.mu.Unlock()
 	kind, _, err := mime.ParseMediaType(rec.Header().Get("Content-Type"))
 	if err != nil && rec.Code != http.StatusNotModified {

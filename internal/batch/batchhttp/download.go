@@ -58,8 +58,8 @@ func estimateSeconds(t *task.Task) int64 {
 
 // downloadURL is the link under which a task's file can be fetched without a key.
 func (a *api) downloadURL(t *task.Task) string {
-	steps := max(0, a.Clock.Now().Sub(t.CreatedAt)/linkStep) + 1
-	expires := t.CreatedAt.Add(linkLife + steps*linkStep).Unix()
+	age := max(0, a.Clock.Now().Sub(t.CreatedAt)).Truncate(linkStep)
+	expires := t.CreatedAt.Add(age + linkStep + linkLife).Unix()
 	q := url.Values{"expires": {strconv.FormatInt(expires, 10)}, "sig": {a.sign(t.File, expires)}}
 	return a.Service.PublicURL + filesPath + t.File + "?" + q.Encode()
 }

@@ -32,7 +32,7 @@ func TestEvents(t *testing.T) {
 	if got := len(all.list("events")); got != 3 {
 		t.Fatalf("%d events", got)
 	}
-	w.get("/api/v1/events?cursor=" + all.text("cursor")).ok().has(`"events":[]`, `"cursor":"`+all.text("cursor")+`"`)
+	w.get("/api/v1/events?cursor="+all.text("cursor")).ok().has(`"events":[]`, `"cursor":"`+all.text("cursor")+`"`)
 
 	var seen []string
 	for cursor := ""; ; {

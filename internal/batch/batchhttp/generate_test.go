@@ -72,7 +72,7 @@ func TestGenerate(t *testing.T) {
 		t.Errorf("url %s", rows[1][2])
 	}
 	w.get("/api/v1/codes/"+code).ok().has(`"state":"encoded"`, `"no":1`, `"expires_at":"2026-03-02T08:30:15.123456Z"`, `"changed":null`)
-	b := w.get("/api/v1/batches/" + done.text("batch_id")).ok().has(`"claimed":1000`, `"unclaimed":0`, `"description":"first"`, `"rotate_every":"off"`)
+	b := w.get("/api/v1/batches/"+done.text("batch_id")).ok().has(`"claimed":1000`, `"unclaimed":0`, `"description":"first"`, `"rotate_every":"off"`)
 	b.has(`"counts":{"encoded":1000}`, `"state":"encoded"`)
 	if got, want := w.events(), []string{"code.generated batch", "code.generated file"}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)

@@ -44,7 +44,7 @@ func (a *api) getEvents(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Vary", "Accept")
 	text, stream := r.URL.Query().Get("cursor"), wantsStream(r)
-	if last := r.Header.Get("Last-Event-ID"); false && stream && last != "" {
+	if last := r.Header.Get("Last-Event-ID"); stream && last != "" {
 		text = last // a reconnecting browser repeats its first address
 	}
 	cursor, err := outbox.ParseCursor(text)

@@ -41,7 +41,7 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request, cursor outbox
 	w.Header().Set("X-Accel-Buffering", "no") // proxies must pass on each event at once
 	s := &stream{w: w, flush: control.Flush, cursor: cursor}
 	if s.send([]byte(": events of "+a.Service.PublicURL+"\n\n")) != nil {
-		return nil //nolint:nilerr // the client has left
+		return nil // the client has left
 	}
 	poll, beat := time.NewTicker(a.PollEvery), time.NewTicker(a.BeatEvery)
 	defer poll.Stop()
@@ -57,7 +57,7 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request, cursor outbox
 		case <-poll.C:
 		case <-beat.C:
 			if s.send([]byte(": still here\n\n")) != nil {
-				return nil //nolint:nilerr // the client has left
+				return nil // the client has left
 			}
 		case <-r.Context().Done():
 			return nil

@@ -229,7 +229,7 @@ func (w *world) post(target string, body any, headers ...string) *reply {
 	return w.send(http.MethodPost, target, body, headers...)
 }
 
-// ok fails the test unless the request succeeded.
+// ok wants the request to succeed; what follows builds on it.
 func (r *reply) ok() *reply {
 	r.t.Helper()
 	if r.status != http.StatusOK {
@@ -238,7 +238,7 @@ func (r *reply) ok() *reply {
 	return r
 }
 
-// fails fails the test unless the request was refused in just this way.
+// fails wants the request refused in just this way.
 func (r *reply) fails(status int, code string) *reply {
 	r.t.Helper()
 	if r.status != status || r.code != code {
@@ -247,7 +247,7 @@ func (r *reply) fails(status int, code string) *reply {
 	return r
 }
 
-// has fails the test unless the body holds all of these.
+// has wants all of these in the body.
 func (r *reply) has(parts ...string) *reply {
 	r.t.Helper()
 	for _, p := range parts {
@@ -258,7 +258,7 @@ func (r *reply) has(parts ...string) *reply {
 	return r
 }
 
-// lacks fails the test when the body holds any of these.
+// lacks wants none of these in the body.
 func (r *reply) lacks(parts ...string) *reply {
 	r.t.Helper()
 	for _, p := range parts {
@@ -269,7 +269,7 @@ func (r *reply) lacks(parts ...string) *reply {
 	return r
 }
 
-// head fails the test unless the header has the value.
+// head wants the value in the header.
 func (r *reply) head(name, want string) *reply {
 	r.t.Helper()
 	if got := r.header.Get(name); got != want {

@@ -69,7 +69,7 @@ func (s *Store) Load() (positions [ids.Shards]int64, fresh bool, _ error) {
 	}
 	var m meta
 	if json.Unmarshal(raw, &m) != nil || m.Owner != s.owner {
-		return positions, true, nil // not ours: Reset follows
+		return positions, true, nil //nolint:nilerr // not ours, or unreadable: Reset follows
 	}
 	return m.Positions, false, nil
 }
@@ -153,7 +153,8 @@ func (s *Store) Note(shard ids.Shard, seq int64) (n batch.Note, ok bool, err err
 	if err != nil || !ok {
 		return n, false, err
 	}
-	return n, true, json.Unmarshal(raw, &n)
+	err = json.Unmarshal(raw, &n)
+	return n, err == nil, err
 }
 
 // ItemSeq implements batch.Local.
@@ -175,7 +176,8 @@ func (s *Store) Extra(serial ids.Serial) (e batch.Extra, ok bool, err error) {
 	if err != nil || !ok {
 		return e, false, err
 	}
-	return e, true, json.Unmarshal(raw, &e)
+	err = json.Unmarshal(raw, &e)
+	return e, err == nil, err
 }
 
 // Checkpoint implements batch.Local.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/gs1"
@@ -101,7 +102,7 @@ func (s *Store) CreateBrand(ctx context.Context, r ids.Request, b batch.Brand) (
 			return "", err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO brands (brand_id, name, created_at) VALUES (?,?,?)`, id, b.Name, sqldb.Micros(b.CreatedAt))
-		return fmt.Sprint(id), err
+		return strconv.Itoa(int(id)), err
 	})
 	if err != nil {
 		return batch.Brand{}, false, fmt.Errorf("create brand: %w", err)
@@ -144,7 +145,7 @@ func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Produc
 		_, err = tx.ExecContext(ctx, insert, id, p.BrandID, p.Name, string(p.GTIN), p.Description, p.Help,
 			p.Pool.Target, p.Pool.BatchQuantity, p.Pool.ExpireHours, seconds(p.Pool.RotateEvery), p.Pool.Mark, p.Pool.InnerCode,
 			sqldb.Micros(p.CreatedAt))
-		return fmt.Sprint(id), err
+		return strconv.Itoa(int(id)), err
 	})
 	if err != nil {
 		return batch.Product{}, false, fmt.Errorf("create product: %w", err)

@@ -183,7 +183,7 @@ type ownedCover struct {
 func scanCover(r *sql.Rows) (o ownedCover, err error) {
 	var whole batch.Run
 	var runs []byte
-	if err = r.Scan(&o.seq, &o.id, &o.Batch, &o.To, &whole.From, &whole.To, &runs); err != nil {
+	if err := r.Scan(&o.seq, &o.id, &o.Batch, &o.To, &whole.From, &whole.To, &runs); err != nil {
 		return o, err
 	}
 	o.Numbers = batch.Runs{whole}

@@ -30,7 +30,10 @@ func insertClaim(ctx context.Context, tx *sqldb.Tx, c batch.Claim) error {
 	return nil
 }
 
-func scanRun(r *sql.Rows) (run batch.Run, err error) { return run, r.Scan(&run.From, &run.To) }
+func scanRun(r *sql.Rows) (run batch.Run, err error) {
+	err = r.Scan(&run.From, &run.To)
+	return run, err
+}
 
 // Claim implements batch.Claims.
 func (s *Store) Claim(ctx context.Context, r ids.Request, ask batch.ClaimAsk, task *batch.NewTask) ([]batch.Claim, string, bool, error) {
@@ -247,7 +250,8 @@ func (s *Store) PoolCandidates(ctx context.Context, product ids.ProductID, quant
 		total, longest int64
 	}
 	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (c candidate, err error) {
-		return c, r.Scan(&c.id, &c.total, &c.longest)
+		err = r.Scan(&c.id, &c.total, &c.longest)
+		return c, err
 	}, query, product, sqldb.Micros(now))
 	if err != nil {
 		return nil, 0, fmt.Errorf("find pool of product %d: %w", product, err)

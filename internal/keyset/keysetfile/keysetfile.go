@@ -42,7 +42,7 @@ func (v *Vault) Load(context.Context) (*keyset.Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open keyset: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	st, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("look at keyset: %w", err)

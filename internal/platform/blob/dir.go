@@ -71,6 +71,9 @@ func (d *Dir) Open(_ context.Context, name string) (*File, error) {
 
 // Remove deletes a file and an unfinished upload of the name; none is not an error.
 func (d *Dir) Remove(_ context.Context, name string) error {
+	if !validName(name) {
+		return nil // no file can have it
+	}
 	for _, n := range []string{name, name + partSuffix} {
 		if err := d.root.Remove(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove file: %w", err)
@@ -83,7 +86,7 @@ const partSuffix = ".part"
 
 // validName allows one plain segment. Unfinished uploads have no name to readers.
 func validName(name string) bool {
-	return name != "" && filepath.IsLocal(name) && !strings.ContainsAny(name, `/\`) && !strings.HasSuffix(name, partSuffix)
+	return name != "." && filepath.IsLocal(name) && !strings.ContainsAny(name, "/\\\x00") && !strings.HasSuffix(name, partSuffix)
 }
 
 // Upload is a file being written, by one goroutine.

@@ -291,7 +291,6 @@ func cleanURL(r *http.Request) string {
 	return clean
 }
 
-
 const requestIDHeader = "X-Request-Id"
 
 // RequestID is the request's id, taken from the caller or made here.

@@ -50,7 +50,7 @@ type Runner struct {
 
 	mu      sync.Mutex
 	started map[ids.TaskID]bool // guarded by mu
-	ctx     context.Context     // the life of all work; ended by Stop
+	ctx     context.Context     //nolint:containedctx // the life of all work; ended by Stop
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 }

@@ -1,0 +1,204 @@
+package blob
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+func openDir(t *testing.T) (d *Dir, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "blobs")
+	d, err := OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d, path
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func resume(t *testing.T, d *Dir, name string, offset int64) *Upload {
+	t.Helper()
+	u, err := d.Resume(t.Context(), name, offset)
+	must(t, err)
+	return u
+}
+
+func write(t *testing.T, u *Upload, text string) {
+	t.Helper()
+	if n, err := io.WriteString(u, text); n != len(text) || err != nil {
+		t.Fatalf("wrote %d bytes, %v", n, err)
+	}
+}
+
+func read(t *testing.T, d *Dir, name string) string {
+	t.Helper()
+	f, err := d.Open(t.Context(), name)
+	must(t, err)
+	defer f.Close()
+	raw, err := io.ReadAll(f)
+	must(t, err)
+	if f.Size != int64(len(raw)) {
+		t.Errorf("%s has %d bytes, says %d", name, len(raw), f.Size)
+	}
+	return string(raw)
+}
+
+func wantUnknown(t *testing.T, d *Dir, name string) {
+	t.Helper()
+	if f, err := d.Open(t.Context(), name); !errors.Is(err, ErrUnknown) {
+		t.Errorf("Open(%q) = %v, %v; want it unknown", name, f, err)
+	}
+}
+
+func TestFileIsSeenWhenItIsWhole(t *testing.T) {
+	t.Parallel()
+	d, _ := openDir(t)
+	u := resume(t, d, "a.zip", 0)
+	write(t, u, "hello ")
+	must(t, u.Sync())
+	wantUnknown(t, d, "a.zip")
+	wantUnknown(t, d, "a.zip.part") // an unfinished upload has no name to readers
+	write(t, u, "world")
+	must(t, u.Commit())
+	if got := read(t, d, "a.zip"); got != "hello world" {
+		t.Errorf("read %q", got)
+	}
+	wantUnknown(t, d, "a.zip.part")
+}
+
+// TestResumeCutsTheTail: what was written after the last checkpoint is written again.
+func TestResumeCutsTheTail(t *testing.T) {
+	t.Parallel()
+	d, path := openDir(t)
+	u := resume(t, d, "a", 0)
+	write(t, u, "hello ")
+	must(t, u.Sync())
+	write(t, u, "lost")
+	must(t, u.Close())
+
+	again, err := OpenDir(path) // another process
+	must(t, err)
+	defer again.Close()
+	u = resume(t, again, "a", 6)
+	write(t, u, "wor")
+	must(t, u.Close())
+	u = resume(t, again, "a", 9)
+	write(t, u, "ld")
+	must(t, u.Commit())
+	if got := read(t, d, "a"); got != "hello world" {
+		t.Errorf("read %q", got)
+	}
+	if _, err := d.Resume(t.Context(), "a", 5); err == nil {
+		t.Error("an upload was resumed of which nothing is there")
+	}
+	u = resume(t, d, "b", 0)
+	write(t, u, "12345")
+	must(t, u.Close())
+	u = resume(t, d, "b", 0) // anew
+	write(t, u, "x")
+	must(t, u.Commit())
+	if got := read(t, d, "b"); got != "x" {
+		t.Errorf("begun anew: %q", got)
+	}
+}
+
+func TestCommitReplacesTheWholeFile(t *testing.T) {
+	t.Parallel()
+	d, _ := openDir(t)
+	for _, text := range []string{"first and long", "second"} {
+		u := resume(t, d, "a", 0)
+		write(t, u, text)
+		must(t, u.Commit())
+		if got := read(t, d, "a"); got != text {
+			t.Errorf("read %q, want %q", got, text)
+		}
+	}
+}
+
+func TestNamesCannotEscape(t *testing.T) {
+	t.Parallel()
+	d, path := openDir(t)
+	outside := filepath.Join(filepath.Dir(path), "secret")
+	must(t, os.WriteFile(outside, []byte("secret"), 0o600))
+	must(t, os.WriteFile(outside+".part", []byte("secret"), 0o600))
+	must(t, os.Mkdir(filepath.Join(path, "sub"), 0o700))
+	must(t, os.WriteFile(filepath.Join(path, "sub", "file"), []byte("secret"), 0o600))
+	must(t, os.Symlink(outside, filepath.Join(path, "link")))
+	for _, name := range []string{"", ".", "..", "../secret", "/etc/passwd", outside, "sub/file", `sub\file`, `..\secret`, "a.part", "a\x00b", "sub/../../secret"} {
+		wantUnknown(t, d, name)
+		if u, err := d.Resume(t.Context(), name, 0); err == nil {
+			t.Errorf("Resume(%q) succeeded", name)
+			_ = u.Close()
+		}
+		must(t, d.Remove(t.Context(), name))
+	}
+	if f, err := d.Open(t.Context(), "link"); err == nil {
+		t.Error("a link out of the directory was followed")
+		_ = f.Close()
+	}
+	for _, kept := range []string{outside, outside + ".part", filepath.Join(path, "sub", "file")} {
+		if raw, err := os.ReadFile(kept); err != nil || string(raw) != "secret" {
+			t.Errorf("%s: %q, %v", kept, raw, err)
+		}
+	}
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("the directory: %v, %v", st, err)
+	}
+}
+
+func TestRemoveTakesTheUploadToo(t *testing.T) {
+	t.Parallel()
+	d, path := openDir(t)
+	u := resume(t, d, "a", 0)
+	must(t, u.Commit())
+	u = resume(t, d, "a", 0)
+	must(t, u.Close())
+	for range 2 { // none is not an error
+		must(t, d.Remove(t.Context(), "a"))
+	}
+	wantUnknown(t, d, "a")
+	if left, err := os.ReadDir(path); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestFullDiskIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		err := spaceOr("write file", fmt.Errorf("wrapped: %w", &os.PathError{Op: "write", Path: "a", Err: errno}))
+		if !errors.Is(err, ErrNoSpace) || !errors.Is(err, errno) || fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("%v: %v", errno, err)
+		}
+	}
+	if err := spaceOr("write file", io.ErrUnexpectedEOF); errors.Is(err, ErrNoSpace) || !strings.Contains(err.Error(), "write file") {
+		t.Errorf("another failure: %v", err)
+	}
+	if err := spaceOr("write file", nil); err != nil {
+		t.Errorf("no failure: %v", err)
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	must(t, err)
+	defer full.Close()
+	if _, err := (&Upload{f: full}).Write([]byte("x")); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("a write to a full device: %v", err)
+	}
+}
