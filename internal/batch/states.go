@@ -213,7 +213,7 @@ func (s *states) clearBits(r Run) {
 		next := &page{extra: p.extra}
 		for _, one := range p.singles {
 			at := one.at.Clone()
-			at.RemoveRange(uint64(from), uint64(to))
+			at.RemoveRange(uint64(from), uint64(to)+1)
 			next.add(one.state, at)
 		}
 		(*pages)[i].Store(next.orNil())

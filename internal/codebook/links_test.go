@@ -162,7 +162,7 @@ func FuzzParseToken(f *testing.F) {
 func TestEpoch(t *testing.T) {
 	t.Parallel()
 	created := time.Date(2026, 3, 1, 8, 30, 15, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return created.Add(d) }
+	at := created.Add
 	for _, c := range []struct {
 		name   string
 		now    time.Time
