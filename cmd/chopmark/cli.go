@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/chopmark/chopmark/internal/app"
 	"github.com/chopmark/chopmark/internal/platform/fault"

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/chopmark/chopmark/internal/app"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
@@ -55,16 +56,26 @@ func (v *verifyCmd) Run(ctx context.Context) error {
 		if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
 			return err
 		}
-		if resp.StatusCode != http.StatusOK && len(envelope.Data) < 5 {
+		var verdict struct {
+			Valid   bool   `json:"valid"`
+			Verdict string `json:"verdict"`
+		}
+		if json.Unmarshal(envelope.Data, &verdict) != nil || verdict.Verdict == "" {
 			return errors.New(envelope.Message)
 		}
-		return printJSON(envelope.Data)
+		if err := printJSON(envelope.Data); err != nil || verdict.Valid {
+			return err
+		}
+		return fmt.Errorf("not valid: %s", verdict.Verdict)
 	})
 }
 
-// splitLink takes code and token out of a link.
+// splitLink takes code and token out of a short link or a GS1 Digital Link.
 func splitLink(s string) (code, token string) {
 	if u, err := url.Parse(s); err == nil && u.Host != "" {
+		if item, err := gs1.ParseItemPath(u.EscapedPath()); err == nil {
+			return item.Serial, ""
+		}
 		s = strings.Trim(u.Path, "/")
 	}
 	code, token, _ = strings.Cut(s, "/")

@@ -204,6 +204,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.proj.Start(ctx); err != nil {
 		return err
 	}
+	if region, ok := a.proj.OtherRegion(); ok {
+		return usage("region", "the codes in %s were issued for region %d; start with --region %d", a.Data, region, region)
+	}
 	a.closers = append(a.closers, a.proj.Checkpoint)
 
 	rule, err := ParseExpireRule(a.ExpireRule)

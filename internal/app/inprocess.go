@@ -14,7 +14,7 @@ import (
 func (a *App) Client() *http.Client {
 	ready := &atomic.Bool{}
 	ready.Store(true)
-	return &http.Client{Transport: inProcess{a.routes(ready, operator{})}}
+	return &http.Client{Transport: inProcess{a.routes(a.background, ready, operator{})}}
 }
 
 // operator trusts the caller: whoever may open the data directory holds the keys.

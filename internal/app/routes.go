@@ -19,12 +19,12 @@ import (
 )
 
 // routes puts every domain's routes on one handler.
-func (a *App) routes(ready *atomic.Bool, auth httpx.Authenticator) http.Handler {
+func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Authenticator) http.Handler {
 	rt := httpx.NewRouter(auth, a.metrics, a.log)
 	a.probes(rt, ready)
 	batchhttp.Mount(rt, batchhttp.Deps{
 		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Auth: auth,
-		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: a.background,
+		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,
 		Generated: a.product.Generated, Traced: a.product.Traced,
 	})
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)

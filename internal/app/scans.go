@@ -54,7 +54,7 @@ func (v itemView) Note(s ids.Serial) (verify.Note, bool, error) {
 	if n.At.IsZero() {
 		n.At = n.Effective
 	}
-	return verify.Note{At: n.At, Place: n.Place}, ok, err
+	return verify.Note{At: n.At, Place: n.Place, Reason: n.Reason}, ok, err
 }
 
 // innerTries counts tries of inner codes in the batch domain.
@@ -119,7 +119,7 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: pageZone(v),
 	}
 	if a.Verdict == verify.Recalled {
-		page.Since = a.RecalledAt
+		page.Since, page.Reason = a.RecalledAt, a.Recall
 	}
 	if !a.SoldAt.IsZero() {
 		page.Sold = &site.Event{At: a.SoldAt, Place: a.SoldIn}

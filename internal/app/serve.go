@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +37,9 @@ type Addresses struct {
 // answered. started is called once everything listens.
 func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	ready := &atomic.Bool{}
-	handler := a.routes(ready, identityhttp.NewAuthenticator(a.identity))
+	stopping, stop := context.WithCancel(a.background) // ends streams when the drain begins
+	defer stop()
+	handler := a.routes(stopping, ready, identityhttp.NewAuthenticator(a.identity))
 	servers, addrs, err := a.listen(handler)
 	if err != nil {
 		return errors.Join(err, closeAll(servers))
@@ -64,12 +67,22 @@ func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	case err = <-failed:
 	}
 	say(false)
+	stop()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	for _, s := range servers {
-		err = errors.Join(err, s.stop(drain))
+	return errors.Join(err, stopAll(drain, servers))
+}
+
+// stopAll drains the servers side by side, so that a slow one does not take the
+// time of the others.
+func stopAll(ctx context.Context, servers []server) error {
+	errs := make([]error, len(servers))
+	var wg sync.WaitGroup
+	for i, s := range servers {
+		wg.Go(func() { errs[i] = s.stop(ctx) })
 	}
-	return err
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // server is one listener with what serves it.

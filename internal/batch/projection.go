@@ -377,5 +377,18 @@ func (p *Projection) Issued() (serials int64, batches int) {
 	return serials, batches
 }
 
+// OtherRegion names a region that batches here belong to and that is not this
+// process's: their codes would be refused as unknown.
+func (p *Projection) OtherRegion() (region int, found bool) {
+	for i := range p.shards {
+		for _, e := range *p.shards[i].entries.Load() {
+			if e.First.Region() != p.region {
+				return e.First.Region(), true
+			}
+		}
+	}
+	return 0, false
+}
+
 // Expired reports whether the item's batch has passed its date.
 func (b *Batch) Expired(now time.Time) bool { return !b.ExpiresAt.IsZero() && !now.Before(b.ExpiresAt) }

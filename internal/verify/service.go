@@ -91,7 +91,7 @@ func (s *Service) note(a *Answer) error {
 	switch {
 	case !ok:
 	case a.Item.State == gs1.Recalled:
-		a.RecalledAt = note.At
+		a.RecalledAt, a.Recall = note.At, note.Reason
 	default:
 		a.SoldAt, a.SoldIn = note.At, note.Place
 	}

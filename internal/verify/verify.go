@@ -104,8 +104,9 @@ type Extra struct {
 
 // Note is what the change to the present state said.
 type Note struct {
-	At    time.Time
-	Place string
+	At     time.Time
+	Place  string
+	Reason string
 }
 
 // Items answers from memory and local disk, never from SQL.
@@ -199,6 +200,7 @@ type Answer struct {
 	Since   time.Time // since when a link is superseded
 
 	RecalledAt time.Time
+	Recall     string // the brand's reason for it
 	Inner      *InnerAnswer
 	HasToken   bool // the scan carried a token that verified
 }

@@ -157,7 +157,7 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 	switch {
 	case path == "":
 		return h.front(w, r)
-	case first == "01" && deeper:
+	case first == "01" && strings.Contains(rest, "/21/"):
 		return h.digitalLink(w, r)
 	case reserved(first):
 		return h.fail(w, r, httpx.ErrNoRoute)
@@ -185,7 +185,7 @@ func unescaped(segment string) string {
 // and mistyped routes get a plain 404.
 func reserved(first string) bool {
 	switch first {
-	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "signin":
+	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "scan", "signin":
 		return true
 	}
 	return strings.HasPrefix(first, "apple-touch-icon")
