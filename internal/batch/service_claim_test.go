@@ -230,10 +230,18 @@ func TestPoolServesABlockThoughItsNumbersAreScattered(t *testing.T) {
 	o := newOffice(t)
 	ctx := t.Context()
 	p := o.product(batch.Pool{Target: 100, BatchQuantity: 100})
-	_, err := o.ClaimFromPool(ctx, anon(), p.ID, 40, "line")
+	first, err := o.ClaimFromPool(ctx, anon(), p.ID, 40, "line")
 	o.must(err)
-	_, err = o.ClaimFromPool(ctx, anon(), p.ID, 80, "line") // 60 + 20 + … are left
+	candidates, _, err := o.store.PoolCandidates(ctx, p.ID, 100, batchtest.Start())
 	o.must(err)
+	if len(candidates) != 1 || candidates[0] == first.BatchID {
+		t.Fatalf("batches with a block of 100: %v, want the second", candidates)
+	}
+	_, err = o.Claim(ctx, anon(), candidates[0], 1, "line")
+	o.must(err)
+	if free, _ := o.free(p); free != 60+99 {
+		t.Fatalf("%d numbers are ready, want 60 and 99", free)
+	}
 	for range 5 {
 		c, err := o.ClaimFromPool(ctx, anon(), p.ID, 100, "line")
 		o.must(err)

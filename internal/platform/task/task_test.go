@@ -283,7 +283,18 @@ func TestWokenOftenRunsOnce(t *testing.T) {
 	for _, id := range tasks { // as if Wake had read the task before it ended
 		r.launch(id)
 	}
+	idle := make(chan struct{})
+	all.Go(func() {
+		r.work.Wait()
+		close(idle)
+	})
+	select {
+	case <-idle:
+	case id := <-w.over:
+		t.Errorf("task %s ran again after its end", id)
+	}
 	r.Stop()
+	all.Wait()
 	if w.count() != len(tasks) || len(ends(t, db)) != len(tasks) {
 		t.Errorf("%d runs and %d ends of %d tasks", w.count(), len(ends(t, db)), len(tasks))
 	}
