@@ -286,7 +286,7 @@ func TestTwoProcessesSeeOneAnother(t *testing.T) {
 	offices := []*office{at.open(t), setting{db: at.db, local: t.TempDir(), config: at.config}.open(t)}
 	follower := setting{db: at.db, local: t.TempDir(), config: at.config}.open(t)
 	for _, o := range append(offices, follower) {
-		defer o.close()
+		defer o.close() //nolint:gocritic // they live as long as the test
 	}
 	const quantity, workers, rounds = 20_000, 2, 25
 	b := offices[0].batch(offices[0].product(batch.Pool{}), "lot", quantity)

@@ -62,7 +62,7 @@ func TestRunsAgreeWithASet(t *testing.T) {
 		keptA, keptB := slices.Clone(a), slices.Clone(b)
 		inA, inB := numbersOf(a), numbersOf(b)
 		union, both, only := numbers{}, numbers{}, numbers{}
-		for no := int64(0); no <= 80; no++ {
+		for no := range int64(81) {
 			if got := a.Contains(no); got != inA[no] {
 				t.Fatalf("%v contains %d: %v", a, no, got)
 			}

@@ -279,7 +279,7 @@ func TestPoolUnderManyLines(t *testing.T) {
 	at := newSetting(t)
 	offices := []*office{at.open(t), setting{db: at.db, local: t.TempDir(), config: at.config}.open(t)}
 	for _, o := range offices {
-		defer o.close()
+		defer o.close() //nolint:gocritic // they live as long as the test
 	}
 	const target, lines, each = 500, 12, 5
 	p := offices[0].product(batch.Pool{Target: target, BatchQuantity: target})

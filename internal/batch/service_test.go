@@ -314,13 +314,13 @@ func TestRetriesGetTheSameAnswer(t *testing.T) {
 	t.Run("ReturnClaim", func(t *testing.T) {
 		c, err := o.Claim(ctx, anon(), b.ID, 100, "line")
 		o.must(err)
-		first, _, err := o.ReturnClaim(ctx, keyed(5), b.ID, c.ID, 200-99)
+		_, _, err = o.ReturnClaim(ctx, keyed(5), b.ID, c.ID, 200-99)
 		wantCode(t, err, "claim.bad_range")
-		first, _, err = o.ReturnClaim(ctx, keyed(5), b.ID, c.ID, 1)
+		_, _, err = o.ReturnClaim(ctx, keyed(5), b.ID, c.ID, 1)
 		wantCode(t, err, "claim.in_use") // 1..100 were changed
 		d, err := o.Claim(ctx, anon(), b.ID, 100, "line")
 		o.must(err)
-		first, _, err = o.ReturnClaim(ctx, keyed(5), b.ID, d.ID, 151)
+		first, _, err := o.ReturnClaim(ctx, keyed(5), b.ID, d.ID, 151)
 		o.must(err)
 		o.move(b, 151, 160, "active")
 		again, replayed, err := o.ReturnClaim(ctx, keyed(5), b.ID, d.ID, 151)

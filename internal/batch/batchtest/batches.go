@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestAllocation(t *testing.T, open Open) {
 		w := newWorld(t, open)
 		next := int64(0)
 		for i, quantity := range []int64{1, 10_000_000_000, 7, 1} {
-			b := w.make(fmt.Sprint(i), quantity)
+			b := w.make(strconv.Itoa(i), quantity)
 			if b.First.N() != next || b.First.Shard() != w.shard() || b.First.Region() != 0 {
 				t.Errorf("batch %d begins at %d (shard %d), want %d (shard %d)", i, b.First.N(), b.First.Shard(), next, w.shard())
 			}
@@ -217,8 +218,8 @@ func allBatchesInOrder(t *testing.T, open Open) {
 	_, other := w.addProduct("other")
 	var want []ids.BatchID
 	for i := range 5 {
-		want = append(want, w.make(fmt.Sprint(i), int64(1+i*i)).ID)
-		w.makeAs(w.askOf(other, fmt.Sprint(i), 10))
+		want = append(want, w.make(strconv.Itoa(i), int64(1+i*i)).ID)
+		w.makeAs(w.askOf(other, strconv.Itoa(i), 10))
 	}
 	for limit := 1; limit <= 6; limit++ {
 		var got []ids.BatchID
@@ -242,9 +243,9 @@ func listedNewestFirst(t *testing.T, open Open) {
 	w := newWorld(t, open)
 	_, other := w.addProduct("other")
 	var all []batch.Batch
-	for i, age := range []time.Duration{3, 1, 2, 1, 1, 2} { // some at the very same time
-		n := w.ask(fmt.Sprint(i), 1)
-		n.Batch.CreatedAt = Start().Add(-age * time.Hour)
+	for i, hours := range []int{3, 1, 2, 1, 1, 2} { // some at the very same time
+		n := w.ask(strconv.Itoa(i), 1)
+		n.Batch.CreatedAt = Start().Add(-time.Duration(hours) * time.Hour)
 		all = append(all, w.makeAs(n))
 	}
 	foreign := w.makeAs(w.askOf(other, "x", 1))

@@ -265,7 +265,7 @@ func refusalIsNotRemembered(t *testing.T, open Open) {
 	if effect != string(b.Batch.ID) || replayed {
 		t.Errorf("after a refusal the key gave effect %q, replayed %v", effect, replayed)
 	}
-	_, _, _, err = w.Claim(t.Context(), Request(2, "too many"), block(b.Batch.ID, 11), nil)
+	_, _, _, err = w.Claim(t.Context(), Request(2, "too many"), block(b.Batch.ID, 11), nil) //nolint:dogsled // only the refusal counts
 	wantFault(t, err, batch.ErrExhausted)
 	_, _, replayed, err = w.Claim(t.Context(), Request(2, "fewer"), block(b.Batch.ID, 10), nil)
 	w.must(err)

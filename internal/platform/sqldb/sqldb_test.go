@@ -346,7 +346,10 @@ func TestCollectGivesTheScansError(t *testing.T) {
 	if !errors.Is(err, errGivenUp) {
 		t.Errorf("error = %v", err)
 	}
-	all, err := Collect(t.Context(), db.Reader(), func(r *sql.Rows) (name string, err error) { return name, r.Scan(&name) }, `SELECT name FROM things WHERE id > ?`, 0)
+	all, err := Collect(t.Context(), db.Reader(), func(r *sql.Rows) (name string, err error) {
+		err = r.Scan(&name)
+		return name, err
+	}, `SELECT name FROM things WHERE id > ?`, 0)
 	if err != nil || len(all) != 1 || all[0] != "a" {
 		t.Errorf("Collect = %v, %v", all, err)
 	}

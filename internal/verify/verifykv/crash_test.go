@@ -3,6 +3,7 @@ package verifykv
 import (
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -81,7 +82,7 @@ func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 		if _, err := l.Record(sighting(1, w.clock.Add(1))); err != nil {
 			t.Fatal(err)
 		}
-		fs := w.fs.CrashClone(vfs.CrashCloneCfg{})
+		fs := w.fs.crash(vfs.CrashCloneCfg{})
 		mustClose(t, l)
 		db, err := kvdb.Open(crashPath, kvdb.Options{CacheBytes: 1 << 20, MemTableBytes: 64 << 10, FS: fs, Log: quiet()})
 		if err != nil {
@@ -93,7 +94,7 @@ func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := countsMatchWatermark(fs.CrashClone(vfs.CrashCloneCfg{}), crashPath); err == nil {
+		if err := countsMatchWatermark(fs.crash(vfs.CrashCloneCfg{}), crashPath); err == nil {
 			t.Errorf("%s: the invariant holds with a wrong watermark", name)
 		}
 		l = mustOpen(t, crashPath, Options{FS: fs}, idle)
@@ -104,11 +105,43 @@ func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 	}
 }
 
+// crashFS keeps a crash away from the calls in which MemFS takes its clone lock
+// twice: one that waits in between would stop both for ever.
+type crashFS struct {
+	*vfs.MemFS
+
+	mu sync.RWMutex
+}
+
+func (f *crashFS) Lock(name string) (io.Closer, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.MemFS.Lock(name)
+}
+
+func (f *crashFS) Link(from, to string) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.MemFS.Link(from, to)
+}
+
+func (f *crashFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.MemFS.ReuseForWrite(from, to, c)
+}
+
+func (f *crashFS) crash(cfg vfs.CrashCloneCfg) *crashFS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &crashFS{MemFS: f.CrashClone(cfg)}
+}
+
 // world is one log's life through many crashes, and what was answered meanwhile.
 type world struct {
 	rng   *rand.Rand
 	async bool
-	fs    *vfs.MemFS
+	fs    *crashFS
 	clock atomic.Int64 // microseconds; every sighting has its own
 
 	mu      sync.Mutex
@@ -133,7 +166,7 @@ type promises struct {
 }
 
 func newWorld(rng *rand.Rand, async bool) *world {
-	return &world{rng: rng, async: async, fs: vfs.NewCrashableMem(), told: map[ids.Serial]told{}}
+	return &world{rng: rng, async: async, fs: &crashFS{MemFS: vfs.NewCrashableMem()}, told: map[ids.Serial]told{}}
 }
 
 func (w *world) all() promises {
@@ -159,7 +192,7 @@ func (w *world) answered(s ids.Serial, at int64, seen verify.Seen) {
 }
 
 // crash is the file system as a power failure at this moment leaves it.
-func (w *world) crash(fs *vfs.MemFS) *vfs.MemFS {
+func (w *world) crash(fs *crashFS) *crashFS {
 	for range w.rng.IntN(6) {
 		runtime.Gosched()
 	}
@@ -167,7 +200,7 @@ func (w *world) crash(fs *vfs.MemFS) *vfs.MemFS {
 	if !w.async { // the disk may keep some of what it was not told to keep
 		cfg.UnsyncedDataPercent = []int{0, 0, 10, 50, 90}[w.rng.IntN(5)]
 	}
-	return fs.CrashClone(cfg)
+	return fs.crash(cfg)
 }
 
 func (w *world) open(fs vfs.FS) (*Log, error) {
@@ -195,31 +228,30 @@ func (w *world) round() error {
 	w.mu.Lock()
 	w.acked, w.told = before.acked, before.told
 	w.mu.Unlock()
-	if err := countsMatchWatermark(crashed.CrashClone(vfs.CrashCloneCfg{}), crashPath); err != nil {
+	if err := countsMatchWatermark(crashed.crash(vfs.CrashCloneCfg{}), crashPath); err != nil {
 		return err
 	}
-	during := make(chan *vfs.MemFS, 1)
+	during := make(chan *crashFS, 1)
 	go func() { during <- w.crash(crashed) }()
-	tune := hasty
-	again, err := open(crashPath, Options{FS: crashed, Async: w.async, Log: quiet()}, tune)
+	again, err := open(crashPath, Options{FS: crashed, Async: w.async, Log: quiet()}, hasty)
 	amid := <-during
 	if err != nil {
 		return fmt.Errorf("open after a crash: %w", err)
 	}
-	atOnce := crashed.CrashClone(vfs.CrashCloneCfg{})
+	atOnce := crashed.crash(vfs.CrashCloneCfg{})
 	if err := before.check(again); err != nil {
 		return fmt.Errorf("after a crash: %w", err)
 	}
 	if err := again.Close(); err != nil {
 		return err
 	}
-	w.fs = []*vfs.MemFS{amid, atOnce, crashed}[w.rng.IntN(3)]
+	w.fs = []*crashFS{amid, atOnce, crashed}[w.rng.IntN(3)]
 	return nil
 }
 
 // scanUntilCrash runs scans and gives the disk of some moment, with what had been
 // answered before that moment.
-func (w *world) scanUntilCrash(l *Log) (*vfs.MemFS, promises) {
+func (w *world) scanUntilCrash(l *Log) (*crashFS, promises) {
 	w.mu.Lock()
 	w.reached, w.target = make(chan struct{}), len(w.acked)+1+w.rng.IntN(120)
 	w.mu.Unlock()

@@ -180,7 +180,7 @@ func (l *Log) tallyLocked(s ids.Serial) (*tally, error) {
 			return nil, err
 		}
 		// with another epoch, what was read may be older than what was forgotten since
-		if l.epoch == epoch && l.counts.get(s) == nil {
+		if l.epoch == epoch && !l.ended && l.counts.get(s) == nil {
 			return stored, nil
 		}
 	}

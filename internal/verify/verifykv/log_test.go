@@ -417,3 +417,21 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// A scan whose count is being written is in neither of the two other places.
+func TestAnyInWhileCountsAreWritten(t *testing.T) {
+	t.Parallel()
+	l := mustOpen(t, "sightings", Options{FS: vfs.NewMem()}, idle)
+	defer mustClose(t, l)
+	if _, err := l.Record(sighting(50, 1)); err != nil {
+		t.Fatal(err)
+	}
+	snap := l.snapshot()
+	if any, err := l.AnyIn(50, 50); !any || err != nil {
+		t.Errorf("while its count is written: %v, %v", any, err)
+	}
+	l.writeCounts(snap)
+	if any, err := l.AnyIn(50, 50); !any || err != nil {
+		t.Errorf("after its count was written: %v, %v", any, err)
+	}
+}
