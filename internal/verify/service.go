@@ -45,12 +45,12 @@ func NewService(cfg Config, book *codebook.Items, items Items, keys Keys, tries 
 // Verify answers a scan. Its error is ErrRefused for everything that is not ours.
 func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 	serial := s.book.Serial(q.Code)
-	item, ok := s.items.Lookup(serial)
-	if !ok {
+	var known bool
+	*a = Answer{Version: 1}
+	if a.Item, known = s.items.Lookup(serial); !known {
 		return ErrRefused
 	}
-	now := s.clock.Now()
-	*a = Answer{Item: item, Version: 1}
+	now, item := s.clock.Now(), &a.Item
 	var extra Extra
 	if item.HasExtra {
 		var err error
@@ -59,7 +59,7 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 		}
 		a.Version = extra.Version
 	}
-	link, err := s.judgeLink(q, &item, &extra, a.Version, now)
+	link, err := s.judgeLink(q, item, &extra, a.Version, now)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 	if err := s.judgeInner(ctx, q, a, extra.InnerAt); err != nil {
 		return err
 	}
-	a.Verdict, a.Reasons = judgeState(&item, now, link)
-	if a.Text, err = s.texts.Text(ctx, &item); err != nil {
+	a.Verdict, a.Reasons = judgeState(item, now, link)
+	if a.Text, err = s.texts.Text(ctx, item); err != nil {
 		return fmt.Errorf("read product text: %w", err)
 	}
 	if err := s.note(a); err != nil {
@@ -225,7 +225,7 @@ func (s *Service) judgeInner(ctx context.Context, q *Query, a *Answer, firstAt t
 	}
 	*a.Inner = InnerAnswer{
 		Asked: true, OK: right && !tried.Locked, Locked: tried.Locked, FirstAt: tried.FirstAt,
-		First: right && firstAt.IsZero(), TriesLeft: max(0, InnerTriesMax-tried.Tries),
+		First: right && !tried.Locked && firstAt.IsZero(), TriesLeft: max(0, InnerTriesMax-tried.Tries),
 	}
 	return nil
 }

@@ -204,7 +204,7 @@ func (rt *Router) Routes() []string {
 // ServeMux would redirect them, escape them twice, and tell nobody.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.sealed.Do(rt.seal)
-	if p := r.URL.EscapedPath(); len(p) > 1 && path.Clean(p) != strings.TrimSuffix(p, "/") {
+	if p := r.URL.EscapedPath(); len(p) > 1 && (p == "//" || path.Clean(p) != strings.TrimSuffix(p, "/")) {
 		rt.unclean.ServeHTTP(w, r)
 		return
 	}

@@ -16,6 +16,7 @@ import (
 type Options struct {
 	CacheBytes    int64
 	MemTableBytes uint64
+	NoWAL         bool   // what is written is lost in a crash until it is flushed; its order is kept
 	FS            vfs.FS // nil = the disk; tests give a file system that crashes
 	Log           *slog.Logger
 }
@@ -27,8 +28,8 @@ func Open(path string, o Options) (*pebble.DB, error) {
 	defer cache.Unref() // the database holds its own reference
 	opts := &pebble.Options{
 		Cache: cache, MemTableSize: o.MemTableBytes, FS: o.FS, Logger: logger{o.Log},
-		FormatMajorVersion: pebble.FormatNewest,
-		MaxOpenFiles:       500,
+		FormatMajorVersion: pebble.FormatNewest, DisableWAL: o.NoWAL,
+		MaxOpenFiles: 500,
 	}
 	db, err := pebble.Open(path, opts)
 	if err != nil {

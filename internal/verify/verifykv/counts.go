@@ -67,7 +67,7 @@ func (l *Log) snapshot() snapshot {
 // snapshotLocked copies the changed counts. Everything in them is in groups up to
 // seq, because counts and entries are taken under one lock.
 func (l *Log) snapshotLocked(seq uint64) snapshot {
-	if len(l.dirty) == 0 {
+	if len(l.dirty) == 0 || l.frozen != nil { // one at a time
 		return snapshot{}
 	}
 	s := snapshot{seq, make(map[ids.Serial]tally, len(l.dirty))}
@@ -78,13 +78,13 @@ func (l *Log) snapshotLocked(seq uint64) snapshot {
 	return s
 }
 
-// writeCounts stores a snapshot with its watermark. It follows its group in the
-// engine's own log, so it can never be there without it.
+// writeCounts stores a snapshot with its watermark, in one batch: after a crash both
+// are there or neither. Its groups were durable before it was handed over.
 func (l *Log) writeCounts(s snapshot) {
 	if s.tallies == nil {
 		return
 	}
-	b := l.db.NewBatch()
+	b := l.tallies.NewBatch()
 	var err error
 	for serial, t := range s.tallies {
 		err = errors.Join(err, b.Set(countKey(serial), encodeTally(t), nil))
@@ -114,7 +114,7 @@ func encodeTally(t tally) []byte {
 
 // load reads a stored count; an item without one was never scanned.
 func (l *Log) load(s ids.Serial) (*tally, error) {
-	raw, ok, err := kvdb.Get(l.db, countKey(s))
+	raw, ok, err := kvdb.Get(l.tallies, countKey(s))
 	if err != nil || !ok {
 		return &tally{}, err
 	}
@@ -135,7 +135,7 @@ func decodeTally(raw []byte) (t tally, ok bool) {
 
 // recover begins a new generation and adds the groups after the watermark.
 func (l *Log) recover() error {
-	raw, ok, err := kvdb.Get(l.db, []byte{keyGeneration})
+	raw, ok, err := kvdb.Get(l.groups, []byte{keyGeneration})
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (l *Log) recover() error {
 	}
 	l.gen++
 	from := groupKey(0, 0)
-	if mark, ok, err := kvdb.Get(l.db, []byte{keyWatermark}); err != nil {
+	if mark, ok, err := kvdb.Get(l.tallies, []byte{keyWatermark}); err != nil {
 		return err
 	} else if ok {
 		from = append(mark, 0) // the first key after it
@@ -161,11 +161,11 @@ func (l *Log) recover() error {
 		s := l.snapshotLocked(0)
 		l.writeCounts(s)
 	}
-	return l.db.Set([]byte{keyGeneration}, binary.BigEndian.AppendUint32(nil, l.gen), pebble.Sync)
+	return l.groups.Set([]byte{keyGeneration}, binary.BigEndian.AppendUint32(nil, l.gen), pebble.Sync)
 }
 
 func (l *Log) replay(from []byte) error {
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: groupKey(math.MaxUint32, math.MaxUint64)})
+	it, err := l.groups.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: groupKey(math.MaxUint32, math.MaxUint64)})
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}

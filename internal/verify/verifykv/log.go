@@ -5,8 +5,13 @@
 // record (group commit). Counts live in memory, are written behind, and are
 // rebuilt from the log's tail.
 //
+// Two stores, because they age differently: groups only ever grow at their end, so
+// they are written once and never moved again; counts are written all over, and
+// need no write-ahead log, since the groups are one.
+//
 // Invariant: the stored counts are exactly the sum of all groups up to the stored
-// watermark; Open adds the groups after it. A count and its place in the log are
+// watermark, and no group that they hold is less durable than they are; Open adds
+// the groups after it. A count and its place in the log are
 // taken under one lock, so a later answer never rests on an earlier sighting that
 // is not in the same group or one before (TestCrash).
 //
@@ -18,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -30,7 +36,12 @@ import (
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
-const cacheBytes = 32 << 20
+const (
+	groupCacheBytes  = 4 << 20
+	countCacheBytes  = 32 << 20
+	countTableBytes  = 16 << 20 // counts held back until they are flushed
+	flushAfterWrites = 60       // at the latest: a minute, when little happens
+)
 
 // tuning is what tests make small, so that what is rare happens all the time.
 type tuning struct {
@@ -54,9 +65,10 @@ type Options struct {
 
 // Log implements verify.Sightings.
 type Log struct {
-	db    *pebble.DB
-	path  string
-	async bool
+	groups  *pebble.DB // the sightings themselves; synced
+	tallies *pebble.DB // counts and watermark, without a write-ahead log
+	path    string
+	async   bool
 	tuning
 	gen uint32 // of this opening; positions are never used twice
 
@@ -70,10 +82,12 @@ type Log struct {
 	ended  bool                  // guarded by mu
 	epoch  uint64                // guarded by mu: counts forgotten so far
 
-	wake chan struct{} // holds one token while the open group has entries
-	stop chan struct{}
-	done sync.WaitGroup // the commit loop; Close waits for it
-	read sync.WaitGroup // readers of the engine outside mu; Close waits for them
+	wake    chan struct{} // holds one token while the open group has entries
+	behind  chan snapshot // at most one, see snapshotLocked
+	stop    chan struct{}
+	done    sync.WaitGroup // the commit loop; Close waits for it
+	written sync.WaitGroup // the write loop; the commit loop waits for it
+	read    sync.WaitGroup // readers of the engine outside mu; Close waits for them
 }
 
 var _ verify.Sightings = (*Log)(nil)
@@ -115,20 +129,27 @@ var ErrEnded = errors.New("verifykv: the log of sightings is closed")
 func Open(path string, o Options) (*Log, error) { return open(path, o, usual) }
 
 func open(path string, o Options, t tuning) (*Log, error) {
-	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: cacheBytes, MemTableBytes: t.memTableBytes, FS: o.FS, Log: o.Log})
+	groups, err := kvdb.Open(filepath.Join(path, dirGroups), kvdb.Options{
+		CacheBytes: groupCacheBytes, MemTableBytes: t.memTableBytes, FS: o.FS, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
+	tallies, err := kvdb.Open(filepath.Join(path, dirTallies), kvdb.Options{
+		CacheBytes: countCacheBytes, MemTableBytes: countTableBytes, NoWAL: true, FS: o.FS, Log: o.Log})
+	if err != nil {
+		return nil, errors.Join(err, groups.Close())
+	}
 	l := &Log{
-		db: db, path: path, async: o.Async, tuning: t,
+		groups: groups, tallies: tallies, behind: make(chan snapshot, 1), path: path, async: o.Async, tuning: t,
 		open: newGroup(), latest: newGroup(), seq: 1, counts: newCounts(t.recentMax), dirty: map[ids.Serial]*tally{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	close(l.latest.synced)
 	if err := l.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("recover sightings in %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("recover sightings in %s: %w", path, err), groups.Close(), tallies.Close())
 	}
 	l.done.Go(l.commitLoop)
+	l.written.Go(l.writeLoop)
 	return l, nil
 }
 
@@ -222,7 +243,7 @@ func (l *Log) AnyIn(first, last ids.Serial) (bool, error) {
 		}
 	}
 	l.mu.Unlock()
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: countKey(first), UpperBound: countKey(last + 1)})
+	it, err := l.tallies.NewIter(&pebble.IterOptions{LowerBound: countKey(first), UpperBound: countKey(last + 1)})
 	if err != nil {
 		return false, fmt.Errorf("look for sightings: %w", err)
 	}
@@ -245,7 +266,7 @@ func (l *Log) commitLoop() {
 		case <-timer.C:
 			due = true
 			if l.idle() {
-				l.writeCounts(l.snapshot())
+				l.writeBehindOf(l.snapshot())
 				due = false
 			}
 		case <-l.stop:
@@ -265,14 +286,15 @@ func (l *Log) idle() bool {
 // drain makes the last group and the last counts durable.
 func (l *Log) drain() {
 	if !l.idle() {
-		l.commit(true)
-		return
+		l.commit(false)
 	}
+	close(l.behind)
+	l.written.Wait()
 	l.writeCounts(l.snapshot())
 }
 
 // commit seals the open group, makes it durable and tells who waits. With due, or
-// when many counts have changed, it also writes them behind.
+// when many counts have changed, it also has them written behind.
 func (l *Log) commit(due bool) (stillDue bool) {
 	l.mu.Lock()
 	g, seq := l.open, l.seq
@@ -283,12 +305,34 @@ func (l *Log) commit(due bool) (stillDue bool) {
 	}
 	l.mu.Unlock()
 
-	if g.err = l.db.Set(groupKey(l.gen, seq), g.entries, pebble.Sync); g.err != nil {
+	if g.err = l.groups.Set(groupKey(l.gen, seq), g.entries, pebble.Sync); g.err != nil {
 		g.err = fmt.Errorf("write sightings: %w", g.err)
 	}
 	close(g.synced)
-	l.writeCounts(snap)
+	if g.err == nil {
+		l.writeBehindOf(snap)
+	}
 	return due && snap.tallies == nil
+}
+
+// writeBehindOf hands a snapshot, whose groups are durable, to the writer. There is
+// room: the next one is taken only when this one was written.
+func (l *Log) writeBehindOf(s snapshot) {
+	if s.tallies != nil {
+		l.behind <- s
+	}
+}
+
+// writeLoop writes counts beside the commits, so that no scan waits for them.
+func (l *Log) writeLoop() {
+	writes := 0
+	for s := range l.behind {
+		l.writeCounts(s)
+		if writes++; writes%flushAfterWrites == 0 {
+			// a failure shows at the next write; until then the groups have it all
+			_, _ = l.tallies.AsyncFlush()
+		}
+	}
 }
 
 // Close makes everything durable and ends the log.
@@ -303,12 +347,14 @@ func (l *Log) Close() error {
 	close(l.stop)
 	l.done.Wait()
 	l.read.Wait()
-	return l.db.Close()
+	return errors.Join(l.tallies.Flush(), l.tallies.Close(), l.groups.Close())
 }
 
 // The keys, and the entries of a group. Format 1 of an entry: serial u64, time in
 // microseconds u64, verdict u8, source u8; a group begins with its format.
 const (
+	dirGroups     = "groups"
+	dirTallies    = "counts"
 	keyGeneration = 'g'
 	keyWatermark  = 'w'
 	keyGroup      = 'l' // generation u32, seq u64

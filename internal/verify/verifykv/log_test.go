@@ -200,18 +200,7 @@ func tamper(t *testing.T, path string, keys map[string][]byte) {
 		t.Fatal(err)
 	}
 	mustClose(t, l)
-	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Log: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, value := range keys {
-		if err := db.Set([]byte(key), value, pebble.Sync); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	tamperFS(t, nil, path, keys)
 }
 
 func TestDamagedIsRefusedWithItsName(t *testing.T) {
@@ -347,22 +336,27 @@ func closeWhileRecording(t *testing.T, after int64) {
 
 // countsMatchWatermark holds a closed log to the package's invariant.
 func countsMatchWatermark(fs vfs.FS, path string) (err error) {
-	db, err := kvdb.Open(path, kvdb.Options{CacheBytes: 1 << 20, MemTableBytes: 64 << 10, FS: fs, Log: quiet()})
+	groups, err := openPart(fs, path, dirGroups)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	mark, _, err := kvdb.Get(db, []byte{keyWatermark})
+	defer func() { err = errors.Join(err, groups.Close()) }()
+	tallies, err := openPart(fs, path, dirTallies)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tallies.Close()) }()
+	mark, _, err := kvdb.Get(tallies, []byte{keyWatermark})
 	if err != nil {
 		return err
 	}
 	sums := map[ids.Serial]int64{}
 	if mark != nil {
-		if err := eachGroup(db, append(mark, 0), func(s ids.Serial, _ int64) error { sums[s]++; return nil }); err != nil {
+		if err := eachGroup(groups, append(mark, 0), func(s ids.Serial, _ int64) error { sums[s]++; return nil }); err != nil {
 			return err
 		}
 	}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{keyCount}, UpperBound: []byte{keyCount + 1}})
+	it, err := tallies.NewIter(&pebble.IterOptions{LowerBound: []byte{keyCount}, UpperBound: []byte{keyCount + 1}})
 	if err != nil {
 		return err
 	}
@@ -378,6 +372,35 @@ func countsMatchWatermark(fs vfs.FS, path string) (err error) {
 		return fmt.Errorf("stored counts are not the sum of the groups up to the watermark (-sum +stored):\n%s", diff)
 	}
 	return nil
+}
+
+// openPart opens one of the log's two stores by itself.
+func openPart(fs vfs.FS, path, part string) (*pebble.DB, error) {
+	return kvdb.Open(filepath.Join(path, part), kvdb.Options{
+		CacheBytes: 1 << 20, MemTableBytes: 64 << 10, NoWAL: part == dirTallies, FS: fs, Log: quiet(),
+	})
+}
+
+// tamperFS writes keys into the store where each belongs.
+func tamperFS(t *testing.T, fs vfs.FS, path string, keys map[string][]byte) {
+	t.Helper()
+	for _, part := range []string{dirGroups, dirTallies} {
+		db, err := openPart(fs, path, part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range keys {
+			if counted := key[0] == keyCount || key[0] == keyWatermark; counted != (part == dirTallies) {
+				continue
+			}
+			if err := db.Set([]byte(key), value, pebble.NoSync); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(db.Flush(), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // eachGroup reads the log's entries below a key, in their order.

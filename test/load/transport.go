@@ -1,0 +1,219 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Transport opens connections.
+type Transport interface {
+	Dial(ctx context.Context) (Conn, error)
+}
+
+// Conn sends GET requests that accept JSON, one at a time.
+type Conn interface {
+	// Do sends a request and fills the answer. After an error the connection must
+	// not be used again.
+	Do(ctx context.Context, path []byte, a *Answer) error
+	Close() error
+}
+
+var (
+	_ Transport = (*http1)(nil)
+	_ Transport = (*http2)(nil)
+)
+
+const (
+	requestMax = 10 * time.Second // no answer by then is none
+	bodyMax    = 1 << 20
+	linesMax   = 100
+)
+
+// NewTransport speaks to the server at base, http://host[:port] or https.
+func NewTransport(base string, useHTTP2 bool) (Transport, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
+		return nil, fmt.Errorf("%q is not an address such as http://127.0.0.1:8080", base)
+	}
+	if useHTTP2 {
+		return &http2{base: u.Scheme + "://" + u.Host}, nil
+	}
+	t := &http1{host: u.Host, address: u.Host}
+	if u.Scheme == "https" {
+		t.tls = &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
+	}
+	if u.Port() == "" {
+		t.address = net.JoinHostPort(u.Hostname(), u.Scheme)
+	}
+	return t, nil
+}
+
+// http1 speaks HTTP/1.1 by hand over a connection each: a client that costs little.
+type http1 struct {
+	host, address string
+	tls           *tls.Config // nil = cleartext
+}
+
+// Dial implements Transport.
+func (t *http1) Dial(ctx context.Context) (Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestMax)
+	defer cancel()
+	var conn net.Conn
+	var err error
+	if t.tls != nil {
+		conn, err = (&tls.Dialer{Config: t.tls}).DialContext(ctx, "tcp", t.address)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", t.address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &http1Conn{Conn: conn, in: bufio.NewReaderSize(conn, 8<<10),
+		head: " HTTP/1.1\r\nHost: " + t.host + "\r\nAccept: application/json\r\n\r\n"}, nil
+}
+
+type http1Conn struct {
+	net.Conn
+	in     *bufio.Reader
+	head   string // what follows the path
+	out    []byte
+	body   []byte
+	closed bool // the server said that this was its last answer
+}
+
+var errClosing = errors.New("the server closed the connection with its answer before")
+
+// Do implements Conn.
+func (c *http1Conn) Do(ctx context.Context, path []byte, a *Answer) error {
+	if c.closed {
+		return errClosing
+	}
+	if err := c.SetDeadline(time.Now().Add(requestMax)); err != nil {
+		return err
+	}
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // unblocks the read below
+		defer stop()
+	}
+	c.out = append(append(append(c.out[:0], "GET "...), path...), c.head...)
+	if _, err := c.Write(c.out); err != nil {
+		return err
+	}
+	length, err := c.readHead(a)
+	if err != nil {
+		return err
+	}
+	if cap(c.body) < length {
+		c.body = make([]byte, length)
+	}
+	a.Body = c.body[:length]
+	_, err = io.ReadFull(c.in, a.Body)
+	return err
+}
+
+func (c *http1Conn) readHead(a *Answer) (length int, _ error) {
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.1 ")) {
+		return 0, fmt.Errorf("not an HTTP/1.1 answer: %.40q", line)
+	}
+	if a.Status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, fmt.Errorf("not a status: %.40q", line)
+	}
+	length = -1
+	for range linesMax {
+		if line, err = c.in.ReadSlice('\n'); err != nil {
+			return 0, err
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case len(line) <= 2 && length < 0:
+			return 0, errors.New("an answer without Content-Length")
+		case len(line) <= 2:
+			return length, nil
+		case len(name) == len("Content-Length") && bytes.EqualFold(name, []byte("Content-Length")):
+			length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
+			if err != nil || length < 0 || length > bodyMax {
+				return 0, fmt.Errorf("not a length: %.40q", line)
+			}
+		case len(name) == len("Connection") && bytes.EqualFold(name, []byte("Connection")):
+			c.closed = bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
+		}
+	}
+	return 0, fmt.Errorf("an answer with more than %d header lines", linesMax)
+}
+
+// streamsPerConn is how many of our connections are streams of one TCP connection.
+const streamsPerConn = 16
+
+// http2 carries several connections of ours as streams of one, as browsers do.
+type http2 struct {
+	base  string
+	mu    sync.Mutex
+	last  *http.Transport // guarded by mu
+	taken int             // streams of last; guarded by mu
+}
+
+// Dial implements Transport. The TCP connection opens with the first request.
+func (t *http2) Dial(context.Context) (Conn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil || t.taken == streamsPerConn {
+		var protocols http.Protocols
+		protocols.SetHTTP2(true)
+		protocols.SetUnencryptedHTTP2(true)
+		t.last, t.taken = &http.Transport{Protocols: &protocols, DisableCompression: true}, 0
+	}
+	t.taken++
+	return &http2Conn{base: t.base, transport: t.last}, nil
+}
+
+type http2Conn struct {
+	base      string
+	transport *http.Transport
+	body      bytes.Buffer
+}
+
+// Do implements Conn.
+func (c *http2Conn) Do(ctx context.Context, path []byte, a *Answer) error {
+	ctx, cancel := context.WithTimeout(ctx, requestMax)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+string(path), http.NoBody)
+	if err != nil {
+		return err
+	}
+	r.Header["Accept"] = []string{"application/json"}
+	resp, err := c.transport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.ProtoMajor != 2 {
+		return fmt.Errorf("the server answered with %s", resp.Proto)
+	}
+	c.body.Reset()
+	if n, err := c.body.ReadFrom(io.LimitReader(resp.Body, bodyMax+1)); err != nil || n > bodyMax {
+		return errors.Join(err, fmt.Errorf("%d bytes of a body of at most %d", n, bodyMax))
+	}
+	a.Status, a.Body = resp.StatusCode, c.body.Bytes()
+	return nil
+}
+
+// Close implements Conn. Streams of the same connection that are still in use stay.
+func (c *http2Conn) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
