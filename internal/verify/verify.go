@@ -172,7 +172,8 @@ type Sightings interface {
 	// Record counts the scan and returns when it is durable (or, where the operator
 	// chose so, before). Seen includes this scan.
 	Record(s Sighting) (Seen, error)
-	// Seen tells what is known without counting.
+	// Seen tells what is known without counting. What it tells must outlive a crash
+	// like an answer of Record: counts never go down.
 	Seen(s ids.Serial) (Seen, error)
 }
 

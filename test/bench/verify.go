@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,10 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +22,7 @@ import (
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
 	"github.com/chopmark/chopmark/test/harness"
+	"github.com/chopmark/chopmark/test/load"
 )
 
 // randomCodes makes codes of random numbers of the first shard's run, with the keys
@@ -49,133 +47,54 @@ func randomCodes(ctx context.Context, data string, numbers int64, n int) ([]stri
 
 // verifyAll verifies every code once, over a few connections; each must be valid.
 func verifyAll(ctx context.Context, url string, codes []string) error {
-	load := &load{url: url, codes: codes, conns: 32}
-	r, err := load.once(ctx)
-	if err == nil && r.bad > 0 {
-		err = fmt.Errorf("%d of %d random codes were not valid", r.bad, len(codes))
-	}
+	_, err := drive(ctx, url, &asking{codes: codes, once: true}, load.Steady(0, 32, 0))
 	return err
 }
 
-// load sends verify requests over raw connections: a client that costs little.
-type load struct {
-	url   string
+// asking is the work of a bench: codes in their order or at random, of which every
+// answer must be a 200 that says valid. The bare handler gives one body for all, so
+// nothing else can be asked of an answer.
+type asking struct {
 	codes []string
-	conns int
+	once  bool
+	next  atomic.Int64
 }
 
-type result struct {
-	sent, bad int64
-	took      time.Duration
-	latencies []time.Duration
-}
-
-// once sends every code once.
-func (l *load) once(ctx context.Context) (result, error) {
-	var next atomic.Int64
-	return l.run(ctx, func() (string, bool) {
-		i := next.Add(1) - 1
-		if i >= int64(len(l.codes)) {
-			return "", false
+// Next implements load.Work.
+func (w *asking) Next(q *load.Query) bool {
+	i := rand.IntN(len(w.codes))
+	if w.once {
+		if i = int(w.next.Add(1) - 1); i >= len(w.codes) {
+			return false
 		}
-		return l.codes[i], true
-	})
-}
-
-// during sends random codes for a time.
-func (l *load) during(ctx context.Context, d time.Duration) (result, error) {
-	end := time.Now().Add(d)
-	return l.run(ctx, func() (string, bool) {
-		return l.codes[rand.IntN(len(l.codes))], time.Now().Before(end)
-	})
-}
-
-func (l *load) run(ctx context.Context, next func() (string, bool)) (result, error) {
-	var total result
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var failed error
-	begun := time.Now()
-	for range l.conns {
-		wg.Go(func() {
-			r, err := l.connection(ctx, next)
-			mu.Lock()
-			defer mu.Unlock()
-			total.sent += r.sent
-			total.bad += r.bad
-			total.latencies = append(total.latencies, r.latencies...)
-			failed = errors.Join(failed, err)
-		})
 	}
-	wg.Wait()
-	total.took = time.Since(begun)
-	slices.Sort(total.latencies)
-	return total, failed
+	q.Path = append(append(append(q.Path[:0], "/api/v1/codes/"...), w.codes[i]...), "/verify"...)
+	return true
 }
 
-// connection speaks HTTP/1.1 by hand: one request, one answer, over and over.
-func (l *load) connection(ctx context.Context, next func() (string, bool)) (r result, err error) {
-	host := strings.TrimPrefix(l.url, "http://")
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", host)
+// Judge implements load.Work.
+func (*asking) Judge(_ *load.Query, a *load.Answer) error {
+	if a.Status != http.StatusOK || !bytes.Contains(a.Body, []byte(`"valid":true`)) {
+		return fmt.Errorf("answered %d %.200s", a.Status, a.Body)
+	}
+	return nil
+}
+
+// drive runs one stage; every answer must come and be right.
+func drive(ctx context.Context, url string, work load.Work, stage load.Stage) (*load.Result, error) {
+	transport, err := load.NewTransport(url, false)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	in := bufio.NewReaderSize(conn, 8<<10)
-	var out []byte
-	for ctx.Err() == nil {
-		code, ok := next()
-		if !ok {
-			return r, nil
-		}
-		out = append(append(append(out[:0], "GET /api/v1/codes/"...), code...), "/verify HTTP/1.1\r\nHost: bench\r\n\r\n"...)
-		begun := time.Now()
-		if _, err := conn.Write(out); err != nil {
-			return r, err
-		}
-		good, err := readAnswer(in)
-		if err != nil {
-			return r, err
-		}
-		r.latencies = append(r.latencies, time.Since(begun))
-		r.sent++
-		if !good {
-			r.bad++
-		}
-	}
-	return r, ctx.Err()
-}
-
-var contentLength = []byte("Content-Length: ")
-
-// readAnswer reads one answer; good is a 200 whose body says that it is valid.
-func readAnswer(in *bufio.Reader) (good bool, _ error) {
-	length := 0
-	for first := true; ; first = false {
-		line, err := in.ReadSlice('\n')
-		if err != nil {
-			return false, err
-		}
-		if first {
-			good = strings.HasPrefix(string(line), "HTTP/1.1 200")
-		}
-		if len(line) <= 2 {
-			break
-		}
-		if bytes.HasPrefix(line, contentLength) {
-			if length, err = strconv.Atoi(strings.TrimSpace(string(line[len(contentLength):]))); err != nil {
-				return false, err
-			}
-		}
-	}
-	body, err := in.Peek(length)
+	results, err := load.Run(ctx, transport, work, []load.Stage{stage}, nil)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	good = good && strings.Contains(string(body), `"valid":true`)
-	_, err = in.Discard(length)
-	return good, err
+	r := results[0]
+	if bad := r.Wrong() + r.Unanswered(); bad > 0 {
+		return nil, fmt.Errorf("%d requests went wrong, %d answers came: %q", bad, r.Answers(), r.First())
+	}
+	return r, nil
 }
 
 const (
@@ -208,47 +127,42 @@ func benchVerify(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer bare.stop()
-	ours := &load{url: server.URL, codes: codes, conns: verifyConns}
-	peer := &load{url: bare.url, codes: codes, conns: verifyConns}
+	work := &asking{codes: codes}
 	if err := verifyAll(ctx, server.URL, codes[:20_000]); err != nil { // warm
 		return err
 	}
 	var ourCPU, bareCPU, ourWall time.Duration
 	var ourN, bareN int64
-	var latencies []time.Duration
+	var latencies load.Histogram
 	for range verifyPairs {
-		cpu, r, err := measure(ctx, peer, bare.pid())
+		cpu, r, err := measure(ctx, bare.url, work, bare.pid())
 		if err != nil {
 			return err
 		}
-		bareCPU, bareN = bareCPU+cpu, bareN+r.sent
-		if cpu, r, err = measure(ctx, ours, server.Pid()); err != nil {
+		bareCPU, bareN = bareCPU+cpu, bareN+r.Answers()
+		if cpu, r, err = measure(ctx, server.URL, work, server.Pid()); err != nil {
 			return err
 		}
-		ourCPU, ourN, ourWall = ourCPU+cpu, ourN+r.sent, ourWall+r.took
-		latencies = append(latencies, r.latencies...)
+		ourCPU, ourN, ourWall = ourCPU+cpu, ourN+r.Answers(), ourWall+r.Took
+		latencies.Add(r.All())
 	}
-	slices.Sort(latencies)
 	us := func(d time.Duration, n int64) float64 { return float64(d.Microseconds()) / float64(n) }
 	b.rowf("verify over HTTP, durable sighting: bare CPU per request / ours", "≥ 0.60 (next issue)", "%.2f (bare %.1f µs, ours %.1f µs)",
 		us(bareCPU, bareN)/us(ourCPU, ourN), us(bareCPU, bareN), us(ourCPU, ourN))
 	b.rowf(fmt.Sprintf("  at full speed over %d connections, client on the same cores", verifyConns), "",
-		"%.0f/s, p50 %v, p99 %v", float64(ourN)/ourWall.Seconds(), latencies[len(latencies)/2].Round(10*time.Microsecond),
-		latencies[len(latencies)*99/100].Round(10*time.Microsecond))
+		"%.0f/s, p50 %v, p99 %v", float64(ourN)/ourWall.Seconds(), latencies.Quantile(0.5).Round(10*time.Microsecond),
+		latencies.Quantile(0.99).Round(10*time.Microsecond))
 	return nil
 }
 
-func measure(ctx context.Context, l *load, pid int) (time.Duration, result, error) {
+func measure(ctx context.Context, url string, work load.Work, pid int) (time.Duration, *load.Result, error) {
 	before, err := harness.CPU(pid)
 	if err != nil {
-		return 0, result{}, err
+		return 0, nil, err
 	}
-	r, err := l.during(ctx, verifyFor)
+	r, err := drive(ctx, url, work, load.Steady(verifyFor, verifyConns, 0))
 	if err != nil {
-		return 0, r, err
-	}
-	if r.bad > 0 {
-		return 0, r, fmt.Errorf("%d of %d answers were wrong", r.bad, r.sent)
+		return 0, nil, err
 	}
 	after, err := harness.CPU(pid)
 	return after - before, r, err

@@ -73,6 +73,16 @@ const (
 
 var errStage = errors.New("a stage has 1 to 10000 connections, at most 1000000 requests a second and at most 24h")
 
+// Check says what is wrong with stages.
+func Check(stages []Stage) error {
+	for i := range stages {
+		if err := stages[i].check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Stage) check() error {
 	if s.ConnsFrom < 1 || s.ConnsTo < s.ConnsFrom || s.ConnsTo > ConnsMax || s.For < 0 || s.For > ForMax ||
 		!(s.RateFrom >= 0 && s.RateFrom <= RateMax) || !(s.RateTo >= 0 && s.RateTo <= RateMax) ||
@@ -82,8 +92,8 @@ func (s *Stage) check() error {
 	return nil
 }
 
-// total is how many requests fall due.
-func (s *Stage) total() int64 { return int64((s.RateFrom + s.RateTo) / 2 * s.For.Seconds()) }
+// total is how many requests fall due, the first at once.
+func (s *Stage) total() int64 { return max(1, int64((s.RateFrom+s.RateTo)/2*s.For.Seconds())) }
 
 // due is when, from the stage's start, request n (from 0) is to be sent: the t with
 // a·t + (b−a)·t²/2T = n, written so that it holds for a = b too.
@@ -132,10 +142,8 @@ func PeakEstimate(mean float64) int64 { return int64(math.Round(mean + 3*math.Sq
 // not nil, sees the stage about once a second. The results so far are given even
 // when the context ended it.
 func Run(ctx context.Context, t Transport, w Work, stages []Stage, live func(*Result)) ([]*Result, error) {
-	for i := range stages {
-		if err := stages[i].check(); err != nil {
-			return nil, err
-		}
+	if err := Check(stages); err != nil {
+		return nil, err
 	}
 	results := make([]*Result, 0, len(stages))
 	for i := range stages {

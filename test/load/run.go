@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -18,13 +19,13 @@ const (
 
 // Result is what became of a stage.
 type Result struct {
-	Stage     Stage
-	Took      time.Duration
-	Unsent    int64 // were due, and no connection was free before the stage was over
-	Latency   [kinds]Histogram
-	wrong     [kinds]atomic.Int64
+	Stage      Stage
+	Took       time.Duration
+	Unsent     int64 // were due, and no connection was free before the stage was over
+	Latency    [kinds]Histogram
+	wrong      [kinds]atomic.Int64
 	unanswered [kinds]atomic.Int64
-	perSecond []atomic.Uint32 // answers by second
+	perSecond  []atomic.Uint32 // answers by second
 
 	mu    sync.Mutex
 	first []string // the first wrong answers and failures; guarded by mu
@@ -78,7 +79,7 @@ func (r *Result) First() []string {
 	return append([]string(nil), r.first...)
 }
 
-func (r *Result) tell(format string, args ...any) {
+func (r *Result) tellf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.first) < wrongKept {
@@ -176,7 +177,7 @@ func (s *stageRun) ask(ctx context.Context, i int, conn *Conn) {
 				return // cut off by us
 			}
 			s.unanswered[q.Kind].Add(1)
-			s.tell("%s %s: no answer: %v", q.Kind, q.Path, err)
+			s.tellf("%s %s: no answer: %v", q.Kind, q.Path, err)
 			sleep(ctx, redialPause)
 			continue
 		}
@@ -186,7 +187,7 @@ func (s *stageRun) ask(ctx context.Context, i int, conn *Conn) {
 		}
 		if err := s.work.Judge(&q, &a); err != nil {
 			s.wrong[q.Kind].Add(1)
-			s.tell("%s %s: %v", q.Kind, q.Path, err)
+			s.tellf("%s %s: %v", q.Kind, q.Path, err)
 		}
 	}
 }
@@ -211,17 +212,23 @@ func (s *stageRun) turn(ctx context.Context) (from time.Time, ok bool) {
 }
 
 func (s *stageRun) exchange(ctx context.Context, conn *Conn, q *Query, a *Answer) (err error) {
-	if *conn == nil {
-		if *conn, err = s.transport.Dial(ctx); err != nil {
-			*conn = nil
+	for {
+		if *conn == nil {
+			c, err := s.transport.Dial(ctx)
+			if err != nil {
+				return err
+			}
+			*conn = c
+		}
+		if err = (*conn).Do(ctx, q.Path, a); err == nil {
+			return nil
+		}
+		_ = (*conn).Close() // it is broken already
+		*conn = nil
+		if !errors.Is(err, errClosing) {
 			return err
 		}
 	}
-	if err = (*conn).Do(ctx, q.Path, a); err != nil {
-		_ = (*conn).Close() // it is broken already
-		*conn = nil
-	}
-	return err
 }
 
 // sleep waits; false = the context ended first.

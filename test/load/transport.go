@@ -24,7 +24,8 @@ type Transport interface {
 // Conn sends GET requests that accept JSON, one at a time.
 type Conn interface {
 	// Do sends a request and fills the answer. After an error the connection must
-	// not be used again.
+	// not be used again; errClosing means that nothing was sent. The context that it
+	// was dialed with ends it too.
 	Do(ctx context.Context, path []byte, a *Answer) error
 	Close() error
 }
@@ -67,20 +68,19 @@ type http1 struct {
 
 // Dial implements Transport.
 func (t *http1) Dial(ctx context.Context) (Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestMax)
-	defer cancel()
-	var conn net.Conn
-	var err error
+	dialer := &net.Dialer{Timeout: requestMax}
+	dial := dialer.DialContext
 	if t.tls != nil {
-		conn, err = (&tls.Dialer{Config: t.tls}).DialContext(ctx, "tcp", t.address)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", t.address)
+		dial = (&tls.Dialer{NetDialer: dialer, Config: t.tls}).DialContext
 	}
+	conn, err := dial(ctx, "tcp", t.address)
 	if err != nil {
 		return nil, err
 	}
-	return &http1Conn{Conn: conn, in: bufio.NewReaderSize(conn, 8<<10),
-		head: " HTTP/1.1\r\nHost: " + t.host + "\r\nAccept: application/json\r\n\r\n"}, nil
+	c := &http1Conn{Conn: conn, in: bufio.NewReaderSize(conn, 8<<10),
+		head: " HTTP/1.1\r\nHost: " + t.host + "\r\nAccept: application/json\r\n\r\n"}
+	c.forget = context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks a read
+	return c, nil
 }
 
 type http1Conn struct {
@@ -90,21 +90,24 @@ type http1Conn struct {
 	out    []byte
 	body   []byte
 	closed bool // the server said that this was its last answer
+	forget func() bool
+}
+
+// Close implements Conn.
+func (c *http1Conn) Close() error {
+	c.forget()
+	return c.Conn.Close()
 }
 
 var errClosing = errors.New("the server closed the connection with its answer before")
 
 // Do implements Conn.
-func (c *http1Conn) Do(ctx context.Context, path []byte, a *Answer) error {
+func (c *http1Conn) Do(_ context.Context, path []byte, a *Answer) error {
 	if c.closed {
 		return errClosing
 	}
 	if err := c.SetDeadline(time.Now().Add(requestMax)); err != nil {
 		return err
-	}
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // unblocks the read below
-		defer stop()
 	}
 	c.out = append(append(append(c.out[:0], "GET "...), path...), c.head...)
 	if _, err := c.Write(c.out); err != nil {
@@ -205,8 +208,12 @@ func (c *http2Conn) Do(ctx context.Context, path []byte, a *Answer) error {
 		return fmt.Errorf("the server answered with %s", resp.Proto)
 	}
 	c.body.Reset()
-	if n, err := c.body.ReadFrom(io.LimitReader(resp.Body, bodyMax+1)); err != nil || n > bodyMax {
-		return errors.Join(err, fmt.Errorf("%d bytes of a body of at most %d", n, bodyMax))
+	n, err := c.body.ReadFrom(io.LimitReader(resp.Body, bodyMax+1))
+	if err != nil {
+		return err
+	}
+	if n > bodyMax {
+		return fmt.Errorf("a body of more than %d bytes", bodyMax)
 	}
 	a.Status, a.Body = resp.StatusCode, c.body.Bytes()
 	return nil

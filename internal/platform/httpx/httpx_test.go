@@ -49,7 +49,7 @@ func TestDecode(t *testing.T) {
 		"the most":             {"application/json", `{"name":"` + strings.Repeat("a", limit-11) + `"}`, nil},
 		"too large":            {"application/json", `{"name":"` + strings.Repeat("a", limit-10) + `"}`, ErrBodyTooLarge},
 		"too large, of spaces": {"application/json", `{}` + strings.Repeat(" ", limit), ErrBodyTooLarge},
-		"unknown field":        {"application/json", `{"nmae":"a"}`, field("input.unknown_field", "nmae", "is not a field of this request")},
+		"unknown field":        {"application/json", `{"nom":"a"}`, field("input.unknown_field", "nom", "is not a field of this request")},
 		"unknown inside":       {"application/json", `{"lines":[{"i\"d":1}]}`, field("input.unknown_field", `i"d`, "is not a field of this request")},
 		"text for number":      {"application/json", `{"count":"2"}`, field("input.bad_type", "count", "must be a whole number in its range, not a JSON string")},
 		"fraction":             {"application/json", `{"count":2.5}`, field("input.bad_type", "count", "must be a whole number in its range, not a JSON number 2.5")},
@@ -69,7 +69,7 @@ func TestDecode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := httptest.NewRequest("POST", "/", strings.NewReader(c.body))
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(c.body))
 			if c.kind != "" {
 				r.Header.Set("Content-Type", c.kind)
 			}
@@ -94,7 +94,7 @@ func TestDecode(t *testing.T) {
 
 func TestDecodeOfWhoBreaksOff(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewRequest("POST", "/", iotest.ErrReader(errors.New("connection reset")))
+	r := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(errors.New("connection reset")))
 	r.Header.Set("Content-Type", "application/json")
 	if _, err := Decode(httptest.NewRecorder(), r, 100, &order{}); !errors.Is(err, ErrBadJSON) {
 		t.Errorf("%v", err)
@@ -125,7 +125,7 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	r := httptest.NewRequest("POST", "/x", nil)
+	r := httptest.NewRequest(http.MethodPost, "/x", nil)
 	if got, err := Request(r, "key_1", nil); err != nil || !got.IsZero() {
 		t.Errorf("no key: %v, %v", got, err)
 	}
@@ -164,7 +164,7 @@ func TestRequestScope(t *testing.T) {
 func TestPage(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]int{"": 20, "limit=1": 1, "limit=100": 100, "limit=0": 0, "limit=101": 0, "limit=-1": 0, "limit=x": 0, "limit=1e1": 0} {
-		got, err := Page(httptest.NewRequest("GET", "/?"+query, nil), 20, 100)
+		got, err := Page(httptest.NewRequest(http.MethodGet, "/?"+query, nil), 20, 100)
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("%q: %d, %v", query, got, err)
 		}
@@ -177,14 +177,14 @@ func TestZone(t *testing.T) {
 		"": "", "tz=Asia/Shanghai": "Asia/Shanghai", "tz=UTC": "UTC",
 		"tz=Local": "!", "tz=../../etc/passwd": "!", "tz=%2Fetc%2Fpasswd": "!", "tz=Mars/Olympus": "!", "tz=" + strings.Repeat("a", 65): "!",
 	} {
-		zone, err := Zone(httptest.NewRequest("GET", "/?"+query, nil))
+		zone, err := Zone(httptest.NewRequest(http.MethodGet, "/?"+query, nil))
 		switch {
 		case want == "!" && (err == nil || zone != nil), want != "!" && err != nil,
 			want == "" && zone != nil, want != "" && want != "!" && zone.String() != want:
 			t.Errorf("%q: %v, %v", query, zone, err)
 		}
 	}
-	r := httptest.NewRequest("GET", "/?tz=UTC", nil)
+	r := httptest.NewRequest(http.MethodGet, "/?tz=UTC", nil)
 	r.Header.Set("Time-Zone", "Asia/Shanghai")
 	if zone, err := Zone(r); err != nil || zone.String() != "UTC" {
 		t.Errorf("the query is stronger than the header: %v, %v", zone, err)
@@ -215,8 +215,8 @@ func TestClientThatHasGoneIsNoError(t *testing.T) {
 		t.Errorf("OK: %v", err)
 	}
 	var log bytes.Buffer
-	Fail(w, httptest.NewRequest("GET", "/", nil), jsonLog(&log), ErrNoRoute)
-	Fail(w, httptest.NewRequest("GET", "/", nil), jsonLog(&log), errClientGone)
+	Fail(w, httptest.NewRequest(http.MethodGet, "/", nil), jsonLog(&log), ErrNoRoute)
+	Fail(w, httptest.NewRequest(http.MethodGet, "/", nil), jsonLog(&log), errClientGone)
 	if log.Len() != 0 {
 		t.Errorf("logged %s", &log)
 	}

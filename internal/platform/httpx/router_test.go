@@ -323,7 +323,7 @@ func TestAlone(t *testing.T) {
 	const auth = "Authorization: Bearer letmein"
 	done := make(chan int)
 	go func() {
-		r := httptest.NewRequest("POST", "/slow?wait", nil)
+		r := httptest.NewRequest(http.MethodPost, "/slow?wait", nil)
 		r.Header.Set("Authorization", "Bearer letmein")
 		r.Header.Set("Idempotency-Key", "k")
 		w := httptest.NewRecorder()
@@ -354,7 +354,7 @@ func TestAlone(t *testing.T) {
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{"": "en", "zh": "zh", "zh-CN,zh;q=0.9,en;q=0.8": "zh", "en-US,en;q=0.9,zh;q=0.8": "en", "fr": "en", "fr, ZH": "zh"} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept-Language", header)
 		if got := Language(r); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)

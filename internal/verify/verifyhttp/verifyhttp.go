@@ -103,7 +103,7 @@ func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request) int {
 }
 
 func (h *Handler) take() *scratch {
-	s := h.pool.Get().(*scratch) //nolint:forcetypeassert // the pool holds nothing else
+	s := h.pool.Get().(*scratch)
 	s.query, s.out, s.zone = verify.Query{}, s.out[:0], nil
 	s.page.Reset()
 	return s
@@ -277,7 +277,7 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 		err = h.svc.Verify(r.Context(), &s.query, &s.answer)
 	}
 	h.observe(&s.answer, err)
-	status := http.StatusOK
+	var status int
 	switch f, isFault := fault.From(err); {
 	case err == nil:
 		status, err = h.renderVerdict(w, s, lang)

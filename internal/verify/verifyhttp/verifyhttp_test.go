@@ -436,7 +436,7 @@ func BenchmarkHandler(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			w := newWorld()
-			r := httptest.NewRequest("GET", target, nil)
+			r := httptest.NewRequest(http.MethodGet, target, nil)
 			out := &sink{http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -93,9 +94,7 @@ func (l *Log) writeCounts(s snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil { // kept for the next time; the log itself has everything
-		for serial, t := range l.frozen {
-			l.dirty[serial] = t
-		}
+		maps.Copy(l.dirty, l.frozen)
 	}
 	l.frozen = nil
 	if err == nil && l.counts.turn() {

@@ -37,10 +37,9 @@ import (
 )
 
 const (
-	groupCacheBytes  = 4 << 20
-	countCacheBytes  = 32 << 20
-	countTableBytes  = 16 << 20 // counts held back until they are flushed
-	flushAfterWrites = 60       // at the latest: a minute, when little happens
+	groupCacheBytes = 4 << 20
+	countCacheBytes = 32 << 20
+	countTableBytes = 16 << 20 // counts held back until they are flushed
 )
 
 // tuning is what tests make small, so that what is rare happens all the time.
@@ -50,11 +49,13 @@ type tuning struct {
 	writeBehind int
 	writeEvery  time.Duration
 	recentMax   int // counts in the younger half of the memory
+	// flushAfterWrites bounds what Open reads again: a minute's, when little happens.
+	flushAfterWrites int
 	// memTableBytes is also what the engine's log files take ahead of need.
 	memTableBytes uint64
 }
 
-var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_000, memTableBytes: 4 << 20}
+var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_000, flushAfterWrites: 60, memTableBytes: 4 << 20}
 
 // Options are what an operator may choose.
 type Options struct {
@@ -328,7 +329,7 @@ func (l *Log) writeLoop() {
 	writes := 0
 	for s := range l.behind {
 		l.writeCounts(s)
-		if writes++; writes%flushAfterWrites == 0 {
+		if writes++; writes%l.flushAfterWrites == 0 {
 			// a failure shows at the next write; until then the groups have it all
 			_, _ = l.tallies.AsyncFlush()
 		}

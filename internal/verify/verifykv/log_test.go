@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,10 +24,10 @@ import (
 )
 
 // hasty writes counts behind all the time and forgets them as soon as it may.
-var hasty = tuning{writeBehind: 5, writeEvery: 200 * time.Microsecond, recentMax: 4, memTableBytes: 64 << 10}
+var hasty = tuning{writeBehind: 5, writeEvery: 200 * time.Microsecond, recentMax: 4, flushAfterWrites: 3, memTableBytes: 64 << 10}
 
 // idle never writes counts behind before Close.
-var idle = tuning{writeBehind: 1 << 30, writeEvery: time.Hour, recentMax: 1 << 30, memTableBytes: 64 << 10}
+var idle = tuning{writeBehind: 1 << 30, writeEvery: time.Hour, recentMax: 1 << 30, flushAfterWrites: 1, memTableBytes: 64 << 10}
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -116,14 +117,16 @@ func TestTurnover(t *testing.T) {
 				if look, err := l.Seen(ids.Serial(s)); err != nil || look.Count < seen.Count {
 					t.Errorf("Seen(%d) = %d, %v after a scan was told %d", s, look.Count, err, seen.Count)
 				}
-				if any, err := l.AnyIn(ids.Serial(s), ids.Serial(s)); !any || err != nil {
-					t.Errorf("AnyIn(%d) = %v, %v after a scan", s, any, err)
+				if found, err := l.AnyIn(ids.Serial(s), ids.Serial(s)); !found || err != nil {
+					t.Errorf("AnyIn(%d) = %v, %v after a scan", s, found, err)
 				}
 			}
 		})
 	}
 	wg.Wait()
+	l.mu.Lock()
 	turns := l.epoch
+	l.mu.Unlock()
 	if turns < 10 {
 		t.Errorf("the memory turned only %d times: this tests nothing", turns)
 	}
@@ -211,7 +214,7 @@ func TestDamagedIsRefusedWithItsName(t *testing.T) {
 		"group without a format": {later: {}},
 		"group of another form":  {later: append([]byte{entryFormat + 1}, whole[1:]...)},
 		"group cut short":        {later: whole[:len(whole)-1]},
-		"group too long":         {later: append(whole[:len(whole):len(whole)], 0)},
+		"group too long":         {later: append(slices.Clip(whole), 0)},
 		"generation":             {string(rune(keyGeneration)): {1}},
 		"count, read again":      {string(countKey(1)): {0x80}, later: whole},
 		"count of nothing":       {string(countKey(1)): {0, 1, 0}, later: whole},
@@ -450,11 +453,11 @@ func TestAnyInWhileCountsAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap := l.snapshot()
-	if any, err := l.AnyIn(50, 50); !any || err != nil {
-		t.Errorf("while its count is written: %v, %v", any, err)
+	if found, err := l.AnyIn(50, 50); !found || err != nil {
+		t.Errorf("while its count is written: %v, %v", found, err)
 	}
 	l.writeCounts(snap)
-	if any, err := l.AnyIn(50, 50); !any || err != nil {
-		t.Errorf("after its count was written: %v, %v", any, err)
+	if found, err := l.AnyIn(50, 50); !found || err != nil {
+		t.Errorf("after its count was written: %v, %v", found, err)
 	}
 }
