@@ -151,6 +151,9 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 		return options(w, r)
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if reserved(first) && !strings.HasSuffix(path, "/verify") {
+			return h.fail(w, r, httpx.ErrNoRoute)
+		}
 		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
 		return h.fail(w, r, httpx.ErrMethod)
 	}
