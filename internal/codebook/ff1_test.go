@@ -234,7 +234,7 @@ func TestFF1Paths(t *testing.T) {
 		tweak := rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "tweak")
 		f, err := NewFF1(key, radix, length)
 		if err != nil {
-			t.Skip("domain too small")
+			return // too small a domain for FF1
 		}
 		plain := make([]uint16, length)
 		for i := range plain {
