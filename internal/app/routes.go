@@ -19,7 +19,7 @@ import (
 )
 
 // routes puts every domain's routes on one handler.
-func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Authenticator) http.Handler {
+func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Authenticator) *httpx.Router {
 	rt := httpx.NewRouter(auth, a.metrics, a.log)
 	a.probes(rt, ready)
 	batchhttp.Mount(rt, batchhttp.Deps{

@@ -16,6 +16,7 @@ import (
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/lane"
 )
 
 // The limits of a connection. Bodies have their own, by route.
@@ -106,7 +107,7 @@ func closeAll(servers []server) error {
 
 // listen opens every listener before any is served, so that a port that is taken
 // is known at the start.
-func (a *App) listen(handler http.Handler) (servers []server, addrs Addresses, err error) {
+func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, err error) {
 	open := func(flag, addr string, config *tls.Config, h http.Handler) string {
 		if addr == "" || err != nil {
 			return ""
@@ -117,12 +118,17 @@ func (a *App) listen(handler http.Handler) (servers []server, addrs Addresses, e
 			return ""
 		}
 		s := a.httpServer(h)
-		if config != nil {
+		stop := s.Shutdown
+		switch {
+		case config != nil:
 			ln = tls.NewListener(ln, config)
+		case h == http.Handler(handler):
+			fast := a.lane(ln, handler)
+			ln, stop = fast, func(ctx context.Context) error { return errors.Join(s.Shutdown(ctx), fast.Shutdown(ctx)) }
 		}
 		servers = append(servers, server{
 			serve: func() error { return ignoreClosed(s.Serve(ln)) },
-			stop:  s.Shutdown,
+			stop:  stop,
 			ready: func(bool) {}, // /readyz tells
 		})
 		return ln.Addr().String()
@@ -142,6 +148,14 @@ func (a *App) listen(handler http.Handler) (servers []server, addrs Addresses, e
 		}
 	}
 	return servers, addrs, err
+}
+
+// lane answers scans on cleartext connections; the rest is the server's.
+func (a *App) lane(ln net.Listener, handler *httpx.Router) *lane.Lane {
+	return lane.New(ln, lane.Options{
+		Handler: handler, Takes: handler.Takes, HeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ConnState: a.metrics.ConnState, Log: a.log,
+	})
 }
 
 func (a *App) httpServer(h http.Handler) *http.Server {

@@ -49,7 +49,7 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request, cursor outbox
 	for {
 		if err := a.sendNew(r.Context(), s); err != nil {
 			if r.Context().Err() == nil {
-				a.Log.ErrorContext(r.Context(), "event stream ends", "request_id", httpx.RequestID(r), "error", err)
+				a.Log.ErrorContext(r.Context(), "event stream ends", "request_id", httpx.RequestID(w), "error", err)
 			}
 			return nil // the answer has begun: its end is all that can be told
 		}

@@ -218,8 +218,9 @@ func (s *Server) finish(ctx context.Context, c *call, start time.Time, failure e
 		st = s.answer(ctx, c, failure)
 		httpStatus = httpStatusOf(failure, st.Code())
 	}
-	took := max(0, s.clock.Now().Sub(start))
-	s.observer.Request(http.MethodPost, c.method, httpStatus, took)
+	ended := s.clock.Now()
+	took := max(0, ended.Sub(start))
+	s.observer.Request(http.MethodPost, c.method, httpStatus, ended, took)
 	level := slog.LevelDebug // scans and probes are many and boring
 	if httpStatus >= http.StatusInternalServerError || c.authorised && !s.public[c.method] {
 		level = slog.LevelInfo

@@ -81,7 +81,7 @@ func (w *world) Write(p []byte) (int, error) {
 	return w.log.Write(p)
 }
 
-func (w *world) Request(method, endpoint string, status int, took time.Duration) {
+func (w *world) Request(method, endpoint string, status int, _ time.Time, took time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if took < 0 {

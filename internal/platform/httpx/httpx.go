@@ -88,7 +88,7 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	}
 	f, ok := fault.From(err)
 	if !ok {
-		log.ErrorContext(r.Context(), "request failed", "request_id", RequestID(r), "method", r.Method, "error", err)
+		log.ErrorContext(r.Context(), "request failed", "request_id", RequestID(w), "method", r.Method, "error", err)
 		f = fault.New(fault.Internal, "internal", "internal error")
 	}
 	if f.RetryAfter > 0 {
@@ -99,7 +99,7 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	}
 	status := f.Kind.HTTPStatus()
 	if err := writeJSON(w, status, Envelope{Code: status, Message: f.Text, Error: f.Code, Details: f.Details}); err != nil && !errors.Is(err, errClientGone) {
-		log.ErrorContext(r.Context(), "answer failed", "request_id", RequestID(r), "error", err)
+		log.ErrorContext(r.Context(), "answer failed", "request_id", RequestID(w), "error", err)
 	}
 }
 

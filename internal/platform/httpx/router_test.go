@@ -30,7 +30,7 @@ type served struct {
 
 type observer struct{ all []served }
 
-func (o *observer) Request(method, endpoint string, status int, _ time.Duration) {
+func (o *observer) Request(method, endpoint string, status int, _ time.Time, _ time.Duration) {
 	o.all = append(o.all, served{method, endpoint, status})
 }
 

@@ -99,9 +99,9 @@ func scrape(t *testing.T, m *Metrics) string {
 func TestRequestMetrics(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
-	m.Request("GET", "/{code}", 200, 70*time.Millisecond)
-	m.Request("GET", "/{code}", 200, time.Millisecond)
-	m.Request("POST", "/api/v1/batches", 500, time.Second)
+	m.Request("GET", "/{code}", 200, time.Now(), 70*time.Millisecond)
+	m.Request("GET", "/{code}", 200, time.Now(), time.Millisecond)
+	m.Request("POST", "/api/v1/batches", 500, time.Now(), time.Second)
 	text := scrape(t, m)
 	for _, line := range []string{
 		`http_request_duration_seconds_count{endpoint="/{code}",method="GET",status="200"} 2`,
@@ -126,11 +126,11 @@ func TestMethodLabelIsBounded(t *testing.T) {
 	t.Parallel()
 	m := NewMetrics()
 	for i := range 1000 {
-		m.Request(fmt.Sprintf("BREW%d", i), "/", 405, time.Millisecond)
+		m.Request(fmt.Sprintf("BREW%d", i), "/", 405, time.Now(), time.Millisecond)
 	}
-	m.Request("get", "/", 405, time.Millisecond)
+	m.Request("get", "/", 405, time.Now(), time.Millisecond)
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
-		m.Request(method, "/", 200, time.Millisecond)
+		m.Request(method, "/", 200, time.Now(), time.Millisecond)
 	}
 	text := scrape(t, m)
 	if n := strings.Count(text, "http_request_duration_seconds_count{"); n != 8 {

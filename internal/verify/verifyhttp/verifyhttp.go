@@ -84,17 +84,53 @@ func New(svc *verify.Service, links Links, pages Pages, observer Observer, log *
 
 // Mount adds the routes. "/" takes every path that no other route has.
 func (h *Handler) Mount(rt *httpx.Router) {
-	rt.Hot("GET /api/v1/codes/{code}/verify", "/api/v1/codes/{code}/verify", h.getVerify)
-	rt.Hot("OPTIONS /api/v1/codes/{code}/verify", "/api/v1/codes/{code}/verify", options)
-	rt.Hot("/", "/{code}", h.root)
+	const verifyRoute, codeRoute = "/api/v1/codes/{code}/verify", "/{code}"
+	rt.First(isVerify, verifyRoute, func(w http.ResponseWriter, r *http.Request) int { return h.getVerify(w, r, verifyCode(r.URL.Path)) })
+	rt.First(isCode, codeRoute, h.root)
+	rt.Hot("GET "+verifyRoute, verifyRoute, func(w http.ResponseWriter, r *http.Request) int { return h.getVerify(w, r, r.PathValue("code")) })
+	rt.Hot("OPTIONS "+verifyRoute, verifyRoute, options)
+	rt.Hot("/", codeRoute, h.root)
+}
+
+const (
+	verifyPrefix = "/api/v1/codes/"
+	verifySuffix = "/verify"
+)
+
+// verifyCode is the code in a path of the verify route; "" = another path.
+func verifyCode(path string) string {
+	rest, ok := strings.CutPrefix(path, verifyPrefix)
+	if code, route := strings.CutSuffix(rest, verifySuffix); ok && route && strings.IndexByte(code, '/') < 0 {
+		return code
+	}
+	return ""
+}
+
+func isVerify(path string) bool { return verifyCode(path) != "" }
+
+// isCode reports whether a path looks like one that a mark links to, well-formed or
+// not: digits, and perhaps a token.
+func isCode(path string) bool {
+	code, token, deeper := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	for i := range len(code) {
+		if code[i] < '0' || code[i] > '9' {
+			return false
+		}
+	}
+	for i := range len(token) {
+		if c := token[i] | 0x20; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return len(code) > 2 && deeper == (token != "")
 }
 
 // getVerify answers GET /api/v1/codes/{code}/verify.
-func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request) int {
+func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request, text string) int {
 	s := h.take()
 	defer h.pool.Put(s)
 	s.query.Source = verify.FromAPI
-	code, err := codebook.ParseCode(r.PathValue("code"))
+	code, err := codebook.ParseCode(text)
 	if err == nil {
 		s.query.Code = code
 		err = s.readQuery(r)
@@ -220,13 +256,21 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *scratch, err
 
 // wantsJSON reports that the caller asks for JSON rather than a page.
 func wantsJSON(r *http.Request) bool {
-	accept := r.Header.Get("Accept")
+	accept := first(r.Header["Accept"])
 	at := strings.Index(accept, "application/json")
 	if at < 0 {
 		return false
 	}
 	page := strings.Index(accept, "text/html")
 	return page < 0 || at < page
+}
+
+// first is a header's value, without looking its name up in canonical form.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // answerJSON verifies and writes the seed's envelope.
@@ -248,7 +292,6 @@ func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch,
 	s.out = appendAnswer(s.out, status, s.query.Code, &s.answer, s.zone)
 	head := noStore(w)
 	head["Content-Type"] = jsonType
-	head.Set("Content-Length", strconv.Itoa(len(s.out)))
 	w.WriteHeader(status)
 	_, _ = w.Write(s.out) // the client may be gone; the scan is counted all the same
 	return status
@@ -289,7 +332,7 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 	case isFault && f.Kind == fault.Invalid:
 		status, err = http.StatusBadRequest, h.pages.Malformed(&s.page, lang, f.Text)
 	default:
-		h.log.ErrorContext(r.Context(), "scan failed", "request_id", httpx.RequestID(r), "error", err)
+		h.log.ErrorContext(r.Context(), "scan failed", "request_id", httpx.RequestID(w), "error", err)
 		status = http.StatusInternalServerError
 		if isFault {
 			status = f.Kind.HTTPStatus()

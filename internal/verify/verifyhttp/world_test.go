@@ -104,7 +104,7 @@ func newWorld() *world {
 
 type noMetrics struct{}
 
-func (noMetrics) Request(string, string, int, time.Duration) {}
+func (noMetrics) Request(string, string, int, time.Time, time.Duration) {}
 
 func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()
