@@ -68,8 +68,14 @@ type serveCmd struct {
 	DebugListen   string `placeholder:"ADDR" help:"pprof; off by default."`
 	Target        string `default:"all" placeholder:"LIST" help:"Roles of this process: all."`
 	ScanAck       string `default:"durable" enum:"durable,async" help:"durable: answer a scan when it is on disk; async: before."`
-	Demo          bool   `help:"Brands, products, batches and history to look at."`
-	AdminKey      string `env:"CHOPMARK_ADMIN_KEY" hidden:"" help:"Becomes the admin API key of an empty installation."`
+	ScanLogMax    int64  `default:"68719476736" placeholder:"BYTES" help:"Most that the log of scans may keep for consumers that are behind (${default}); beyond it the oldest are given up, loudly. 0 = no bound."`
+	ScanDays      int    `default:"730" placeholder:"N" help:"How many days records of single scans are kept (${default}); 0 = for ever."`
+	GeoIP         string `name:"geoip" placeholder:"FILE" help:"Where addresses are: ip2region .xdb or .mmdb; without it places are unknown."`
+
+	TrustedProxy []string `placeholder:"CIDR" help:"Networks whose X-Forwarded-For is believed."`
+
+	Demo     bool   `help:"Brands, products, batches and history to look at."`
+	AdminKey string `env:"CHOPMARK_ADMIN_KEY" hidden:"" help:"Becomes the admin API key of an empty installation."`
 }
 
 // Run serves until a signal ends it.
@@ -83,6 +89,7 @@ func (s *serveCmd) Run(ctx context.Context) error {
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
+	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/blob"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/obs"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
@@ -63,6 +64,9 @@ type App struct {
 	stop       context.CancelFunc // ends background
 	work       sync.WaitGroup     // Close waits for it
 	closers    []func() error     // in the order of opening
+	places     *places
+	proxies    httpx.Proxies
+	gate       *httpx.Gate
 }
 
 // The names under the data directory.
@@ -76,6 +80,8 @@ const (
 	dirTLS         = "tls"
 	taskSlots      = 2
 	checkpointTime = 5 * time.Second
+	// scansAtOnce bounds how many scans are worked on; each waits for one commit.
+	scansAtOnce = 512
 )
 
 // ErrServed says that another process has the data directory.
@@ -97,6 +103,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error)
 	if a.URL, err = publicURL(&a.Config); err != nil {
 		return nil, err
 	}
+	if a.proxies, err = httpx.ParseProxies(a.TrustedProxies); err != nil {
+		return nil, usage("trusted-proxy", "%v", err)
+	}
+	a.gate = httpx.NewGate(scansAtOnce)
 	if err := a.openData(ctx); err != nil {
 		return nil, err
 	}
@@ -117,11 +127,16 @@ func (a *App) openData(ctx context.Context) error {
 		return err
 	}
 	var err error
+	if a.places, err = openPlaces(a.GeoIP); err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.places.Close)
 	if a.files, err = blob.OpenDir(filepath.Join(a.Data, dirBlobs)); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.files.Close)
-	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{Async: a.ScanAckAsync, Log: a.log})
+	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{
+		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, Clock: a.clock, Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -228,7 +243,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.product.watch(a.db, texts)
-	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace}, a.keys.items, itemView{a.proj}, a.keys,
+	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}, a.keys.items, itemView{a.proj}, a.keys,
 		innerTries{a.Batches}, texts, a.sightings, a.clock)
 
 	a.identity, err = identity.NewService(ctx, identitysql.New(a.db), a.clock)

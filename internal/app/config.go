@@ -15,21 +15,25 @@ import (
 
 // Config is everything that an operator may set.
 type Config struct {
-	Data          string // directory of the embedded engines
-	Listen        string // HTTP/1.1 and cleartext HTTP/2
-	TLSListen     string // HTTPS; "" = off
-	TLSCert       string
-	TLSKey        string
-	TLSSelfSigned bool
-	GRPCListen    string // "" = off
-	DebugListen   string // pprof; "" = off
-	PublicURL     string // "" = by the listeners
-	Region        int
-	ScanAckAsync  bool
-	ExpireRule    string // when batches expire that name no expiry, with a zone
-	Demo          bool
-	AdminKey      string // becomes the admin key of an empty installation
-	Version       string
+	Data           string // directory of the embedded engines
+	Listen         string // HTTP/1.1 and cleartext HTTP/2
+	TLSListen      string // HTTPS; "" = off
+	TLSCert        string
+	TLSKey         string
+	TLSSelfSigned  bool
+	GRPCListen     string // "" = off
+	DebugListen    string // pprof; "" = off
+	PublicURL      string // "" = by the listeners
+	Region         int
+	ScanAckAsync   bool
+	ScanLogMax     int64  // bytes that the log of scans may keep; 0 = no bound
+	ScanDays       int    // how long scan records are kept; 0 = for ever
+	GeoIP          string // .xdb or .mmdb; "" = places are unknown
+	TrustedProxies []string
+	ExpireRule     string // when batches expire that name no expiry, with a zone
+	Demo           bool
+	AdminKey       string // becomes the admin key of an empty installation
+	Version        string
 }
 
 // usage is a fault of the command line: the process exits with 2.

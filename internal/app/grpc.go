@@ -31,7 +31,9 @@ var _ batchrpc.Verifier = rpcScans{}
 // Verify implements batchrpc.Verifier.
 func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned, error) {
 	var a verify.Answer
-	err := s.app.Verify.Verify(ctx, &verify.Query{Code: q.Code, Source: verify.FromGRPC, Count: true}, &a)
+	err := s.app.Verify.Verify(ctx, &verify.Query{
+		Code: q.Code, Source: verify.FromGRPC, Count: true, Client: verify.Client{IP: q.ClientIP, Agent: q.UserAgent},
+	}, &a)
 	if errors.Is(err, verify.ErrRefused) {
 		s.app.product.Verified(0, verify.Unknown)
 	}

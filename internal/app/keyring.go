@@ -97,5 +97,21 @@ func (k *keyring) Inner(keyID string) (*codebook.Inner, error) {
 	return key, nil
 }
 
+// deviceSalt and sightingsKey live as long as the codes: what they salt and seal is
+// read for as long.
+func (k *keyring) deviceSalt() [32]byte {
+	return keyset.Derive(k.set.Current(keyset.Codebook), "device/1")
+}
+
+func (k *keyring) sightingsKey() []byte {
+	key := keyset.Derive(k.set.Current(keyset.Codebook), "sightings/1")
+	return key[:]
+}
+
+// scansKey wraps the keys that seal addresses in scan records.
+func (k *keyring) scansKey() [32]byte {
+	return keyset.Derive(k.set.Current(keyset.Codebook), "scans/1")
+}
+
 // downloadKey signs download links.
 func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.set.Current(keyset.Session)) }

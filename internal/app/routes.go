@@ -33,7 +33,10 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 			httpx.Fail(w, r, a.log, err)
 		}
 	}))
-	verifyhttp.New(a.Verify, tokenLinks{a.Batches}, pages{a.site}, a.product, a.log).Mount(rt)
+	verifyhttp.New(verifyhttp.Deps{
+		Service: a.Verify, Links: tokenLinks{a.Batches}, Pages: pages{a.site}, Observer: a.product,
+		Proxies: a.proxies, Gate: a.gate, Log: a.log,
+	}).Mount(rt)
 	return rt
 }
 

@@ -115,7 +115,7 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 			Name: a.Text.Name, Brand: a.Text.Brand, BatchNo: a.Item.BatchNo,
 			ProductionDate: a.Item.ProductionDate, Help: a.Text.Help,
 		},
-		ScanCount: a.Seen.Count, FirstScan: site.Event{At: a.Seen.FirstAt},
+		ScanCount: a.Seen.Count, Sessions: a.Seen.Sessions, FirstScan: site.Event{At: a.Seen.FirstAt, Place: a.Seen.FirstIn},
 		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: pageZone(v),
 	}
 	if a.Verdict == verify.Recalled {

@@ -88,8 +88,12 @@ func (k Key) Known() Known {
 // Subkey is what the key's purpose computes with: HKDF-SHA-256 of the secret, no
 // salt, info "chopmark/" + purpose + "/1". The secret itself computes nothing else
 // but Check.
-func Subkey(k Key) [32]byte {
-	sub, err := hkdf.Key(sha256.New, k.Secret.reveal(), nil, "chopmark/"+string(k.Purpose)+"/1", 32)
+func Subkey(k Key) [32]byte { return Derive(k, "1") }
+
+// Derive is a further key for what belongs to the same purpose and lives as long,
+// such as a salt: info "chopmark/" + purpose + "/" + label.
+func Derive(k Key, label string) [32]byte {
+	sub, err := hkdf.Key(sha256.New, k.Secret.reveal(), nil, "chopmark/"+string(k.Purpose)+"/"+label, 32)
 	if err != nil {
 		panic(err) // cannot be: 32 bytes are within HKDF's bounds
 	}

@@ -11,8 +11,9 @@ import (
 // unknown is the verdict of the refusal.
 const unknown = "unknown"
 
-// manyScans is from how many scans on a re-scan is shown as a warning. A household that
-// shows a purchase around stays below it; a copied code passes it within days.
+// manyScans is from how many sessions on a re-scan is shown as a warning. A household
+// that shows a purchase around stays below it, however often it scans; a copied code
+// passes it within days.
 const manyScans = 10
 
 // What a page holds at most, in characters; longer texts are cut with "…". Together
@@ -35,6 +36,7 @@ type Page struct {
 	Product Product
 	Reason  string // why the item is in its state, in the brand's words
 
+	Sessions  int64 // scans of one device within a day are one
 	ScanCount int64 // with this scan; 0 = not known, and then nothing is said about first
 	FirstScan Event
 	Sold      *Event
@@ -114,7 +116,7 @@ func (s *Site) Render(w io.Writer, p Page) error {
 		return err
 	}
 	verdict := p.Verdict
-	if verdict == "authentic_again" && p.ScanCount >= manyScans {
+	if verdict == "authentic_again" && p.Sessions >= manyScans {
 		verdict = many
 	}
 	t, ok := l.verdicts[verdict]

@@ -302,9 +302,9 @@ func TestScansAndPlaces(t *testing.T) {
 	p.FirstScan.At = sample("zh", "sold").FirstScan.At
 	p.Lang, p.Zone = "en", nil
 	contains(t, render(t, s, p), "Scanned 3 times", "First on 20\u00a0Mar\u00a02026,\u00a001:26, place unknown", "Times are in UTC")
-	p.ScanCount = manyScans - 1
+	p.ScanCount, p.Sessions = manyScans, manyScans-1 // one buyer, who shows it around
 	contains(t, render(t, s, p), `class="good"`)
-	p.ScanCount = manyScans
+	p.Sessions = manyScans
 	contains(t, render(t, s, p), `class="warn"`, "checked 10 times")
 
 	p = sample("en", "sold")

@@ -3,12 +3,14 @@ package verify
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 // Texts gives product texts; see NewTextCache.
@@ -18,7 +20,9 @@ type Texts interface {
 
 // Config is what an operator may set.
 type Config struct {
-	Grace time.Duration // how long the epoch before still counts as the present one
+	Grace   time.Duration // how long the epoch before still counts as the present one
+	Devices *Devices      // nil = fingerprints without a salt
+	Places  Places        // nil = every place is unknown
 }
 
 // DefaultGrace covers a scan that began just before the epoch's end, and clocks
@@ -39,8 +43,19 @@ type Service struct {
 
 // NewService wires the use case.
 func NewService(cfg Config, book *codebook.Items, items Items, keys Keys, tries InnerTries, texts Texts, log Sightings, c clock.Clock) *Service {
+	if cfg.Devices == nil {
+		cfg.Devices = NewDevices([32]byte{})
+	}
+	if cfg.Places == nil {
+		cfg.Places = nowhere{}
+	}
 	return &Service{cfg, book, items, keys, tries, texts, log, c}
 }
+
+// nowhere knows no place.
+type nowhere struct{}
+
+func (nowhere) Of(netip.Addr) *Place { return nil }
 
 // Verify answers a scan. Its error is ErrRefused for everything that is not ours.
 func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
@@ -107,13 +122,20 @@ func (s *Service) count(q *Query, a *Answer, now time.Time) (err error) {
 		}
 		return err
 	}
-	a.Seen, err = s.log.Record(Sighting{Serial: a.Item.Serial, At: now, Verdict: a.Verdict, Source: q.Source})
+	a.sighting = Sighting{
+		Item: &a.Item, At: now, Verdict: a.Verdict, Source: q.Source,
+		Client: &q.Client, Device: s.cfg.Devices.Of(&q.Client), Place: s.cfg.Places.Of(q.Client.IP),
+	}
+	a.Seen, err = s.log.Record(&a.sighting)
 	if err != nil {
 		return fmt.Errorf("record sighting: %w", err)
 	}
 	a.Counted = true
 	if a.Verdict == Authentic && a.Seen.Count > 1 {
 		a.Verdict, a.Reasons = AuthenticAgain, reasonsAgain[:]
+		if !a.Seen.What.Has(verifyevent.NewSession) {
+			a.Reasons = reasonsSession[:]
+		}
 	}
 	return nil
 }
@@ -239,8 +261,9 @@ var (
 
 // The reasons behind verdicts: stable words beside the sentence that a page shows.
 var (
-	reasonsAgain = [1]string{"scanned.before"}
-	reasonsFirst = [1]string{"scanned.first"}
+	reasonsAgain   = [1]string{"scanned.before"}
+	reasonsSession = [2]string{"scanned.before", "scanned.same_session"}
+	reasonsFirst   = [1]string{"scanned.first"}
 )
 
 // judgeState follows the precedence of the design: recalled, void, expired,

@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 var (
@@ -45,6 +48,7 @@ type shelf struct {
 
 	records, looks, attempts int
 	recorded                 Sighting
+	what                     verifyevent.What // of the next scan
 	failText, failRecord     error
 }
 
@@ -78,7 +82,7 @@ func (s *shelf) Note(ids.Serial) (Note, bool, error) {
 	return *s.note, true, nil
 }
 
-func (s *shelf) Record(g Sighting) (Seen, error) {
+func (s *shelf) Record(g *Sighting) (Seen, error) {
 	if s.failRecord != nil {
 		return Seen{}, s.failRecord
 	}
@@ -86,8 +90,10 @@ func (s *shelf) Record(g Sighting) (Seen, error) {
 		s.seen.FirstAt = g.At
 	}
 	s.seen.Count, s.seen.LastAt = s.seen.Count+1, g.At
-	s.records, s.recorded = s.records+1, g
-	return s.seen, nil
+	s.records, s.recorded = s.records+1, *g
+	seen := s.seen
+	seen.What = s.what
+	return seen, nil
 }
 
 // TryInner keeps the rule that the batch domain keeps: five tries, the first right
@@ -431,14 +437,22 @@ func TestCounting(t *testing.T) {
 	if err != nil || a.Counted || a.Verdict != Authentic || a.Seen.Count != 0 || s.records != 0 {
 		t.Errorf("a look before the first scan: %+v, %v, %d recorded", a, err, s.records)
 	}
-	a, err = s.ask(Query{Count: true, Source: FromGRPC})
+	from := Client{IP: netip.MustParseAddr("203.0.113.7"), Agent: "Mozilla/5.0", Zone: "Asia/Shanghai"}
+	s.what = verifyevent.First | verifyevent.NewSession
+	a, err = s.ask(Query{Count: true, Source: FromGRPC, Client: from})
 	if err != nil || !a.Counted || a.Verdict != Authentic || a.Seen.Count != 1 {
 		t.Errorf("the first scan: %+v, %v", a, err)
 	}
-	want := Sighting{Serial: testSerial, At: s.now, Verdict: Authentic, Source: FromGRPC}
-	if diff := cmp.Diff(want, s.recorded); diff != "" {
-		t.Errorf("recorded (-want +got):\n%s", diff)
+	device := NewDevices([32]byte{}).Of(&from)
+	if r := s.recorded; r.Item.Serial != testSerial || !r.At.Equal(s.now) || r.Verdict != Authentic || r.Source != FromGRPC ||
+		*r.Client != from || r.Device != device || device == 0 || r.Place != nil {
+		t.Errorf("recorded %+v of %+v", r, r.Client)
 	}
+	s.what = 0
+	if a, err = s.ask(Query{Count: true, Client: from}); err != nil || a.Verdict != AuthenticAgain || !slices.Equal(a.Reasons, reasonsSession[:]) {
+		t.Errorf("the same device again: %+v, %v", a, err)
+	}
+	s.seen.Count, s.what = 1, verifyevent.NewSession
 	for _, count := range []bool{true, false} {
 		a, err = s.ask(Query{Count: count})
 		if err != nil || a.Verdict != AuthenticAgain || a.Seen.Count != 2 || a.Counted != count || a.Reasons[0] != "scanned.before" {
@@ -477,7 +491,7 @@ func TestNotes(t *testing.T) {
 		s.item.State, s.note = state, &note
 		a, err := s.ask(Query{})
 		got := Answer{SoldAt: a.SoldAt, SoldIn: a.SoldIn, RecalledAt: a.RecalledAt, Recall: a.Recall}
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Answer{})); diff != "" || err != nil {
 			t.Errorf("%v: %v (-want +got):\n%s", state, err, diff)
 		}
 	}

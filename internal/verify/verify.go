@@ -11,12 +11,14 @@ package verify
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 // Verdict is the answer in one word.
@@ -152,26 +154,41 @@ const (
 	FromGRPC
 )
 
+// Trace is a sampled trace context that goes with a scan to whoever reads of it.
+type Trace = verifyevent.Trace
+
 // Sighting is one scan.
 type Sighting struct {
-	Serial  ids.Serial
+	Item    *Item
 	At      time.Time
 	Verdict Verdict
 	Source  Source
+	Client  *Client
+	Device  uint64
+	Place   *Place // nil = not known
 }
 
 // Seen is what the sightings of an item add up to.
 type Seen struct {
-	Count   int64
-	FirstAt time.Time
-	LastAt  time.Time
+	Count    int64
+	Sessions int64 // scans of one device within SessionWindow are one
+	FirstAt  time.Time
+	LastAt   time.Time
+	FirstIn  string // place, in words; "" = not known
+	LastIn   string
+	What     verifyevent.What // of the scan that was just counted
+}
+
+// Places tells where an address is; nil = not known.
+type Places interface {
+	Of(ip netip.Addr) *Place
 }
 
 // Sightings is the durable log of scans.
 type Sightings interface {
 	// Record counts the scan and returns when it is durable (or, where the operator
 	// chose so, before). Seen includes this scan.
-	Record(s Sighting) (Seen, error)
+	Record(s *Sighting) (Seen, error)
 	// Seen tells what is known without counting. What it tells must outlive a crash
 	// like an answer of Record: counts never go down.
 	Seen(s ids.Serial) (Seen, error)
@@ -185,6 +202,7 @@ type Query struct {
 	Inner   string // "" = not said
 	Source  Source
 	Count   bool // false: look only (HEAD, prefetch)
+	Client  Client
 }
 
 // Answer is what a scan is told.
@@ -204,6 +222,8 @@ type Answer struct {
 	Recall     string // the brand's reason for it
 	Inner      *InnerAnswer
 	HasToken   bool // the scan carried a token that verified
+
+	sighting Sighting // what was recorded: here, so that it is reused
 }
 
 // InnerAnswer is what is known of the item's inner code.

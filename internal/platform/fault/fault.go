@@ -116,6 +116,13 @@ func (e *Error) Textf(format string, args ...any) *Error {
 	return &c
 }
 
+// After returns a copy of e that says when to come back.
+func (e *Error) After(wait time.Duration) *Error {
+	c := *e
+	c.RetryAfter = wait
+	return &c
+}
+
 // With returns a copy of e with details about the input's fields.
 func (e *Error) With(details ...Detail) *Error {
 	c := *e

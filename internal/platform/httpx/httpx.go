@@ -91,15 +91,20 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 		log.ErrorContext(r.Context(), "request failed", "request_id", RequestID(w), "method", r.Method, "error", err)
 		f = fault.New(fault.Internal, "internal", "internal error")
 	}
-	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
-	}
+	RetryAfter(w, f)
 	if f.Kind == fault.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	status := f.Kind.HTTPStatus()
 	if err := writeJSON(w, status, Envelope{Code: status, Message: f.Text, Error: f.Code, Details: f.Details}); err != nil && !errors.Is(err, errClientGone) {
 		log.ErrorContext(r.Context(), "answer failed", "request_id", RequestID(w), "error", err)
+	}
+}
+
+// RetryAfter says when to come back, where the fault does.
+func RetryAfter(w http.ResponseWriter, f *fault.Error) {
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
 	}
 }
 

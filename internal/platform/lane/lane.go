@@ -8,7 +8,7 @@
 // Whatever is not exactly that goes to net/http, byte for byte (FuzzSameAsNetHTTP).
 //
 // Why: a handler that waits for a group commit costs net/http a goroutine, a read
-// and a wake-up beside its own. docs/adr/0007 has the measurement.
+// and a wake-up beside its own. docs/adr/0007-a-lane-for-scans.md has the measurement.
 package lane
 
 import (

@@ -40,7 +40,7 @@ func (q *request) parse(head []byte, takes func(string) bool) bool {
 		return false
 	}
 	path, query, _ := bytes.Cut(target, question)
-	if !plain(path, &pathBytes) || !plain(query, &queryBytes) || len(query) == 0 && len(path) != len(target) || !takes(string(path)) {
+	if !plain(path, pathBytes) || !plain(query, queryBytes) || len(query) == 0 && len(path) != len(target) || !takes(string(path)) {
 		return false
 	}
 	text := string(head)
@@ -89,17 +89,17 @@ func (q *request) headers(text string, raw []byte) bool {
 // field takes one "Name: value".
 func (q *request) field(n int, line string) bool {
 	colon := strings.IndexByte(line, ':')
-	if colon <= 0 || !plainText(line[:colon], &nameBytes) {
+	if colon <= 0 || !plain(line[:colon], nameBytes) {
 		return false
 	}
 	name, value := line[:colon], strings.Trim(line[colon+1:], " \t")
-	if !plainText(value, &valueBytes) {
+	if !plain(value, valueBytes) {
 		return false
 	}
 	name = canonical(name)
 	switch name {
 	case "Host":
-		if q.http.Host != "" || !plainText(value, &hostBytes) || value == "" {
+		if q.http.Host != "" || !plain(value, hostBytes) || value == "" {
 			return false
 		}
 		q.http.Host = value
@@ -142,16 +142,18 @@ var usual = func() map[string]string {
 	return m
 }()
 
-// bytesOf is a set of bytes.
-type bytesOf [256]bool
+// bytesOf is a set of bytes, a bit for each.
+type bytesOf [4]uint64
+
+func (s bytesOf) has(c byte) bool { return s[c>>6]>>(c&63)&1 != 0 }
 
 func set(chars string, ranges ...[2]byte) (s bytesOf) {
 	for i := range len(chars) {
-		s[chars[i]] = true
+		s[chars[i]>>6] |= 1 << (chars[i] & 63)
 	}
 	for _, r := range ranges {
-		for c := int(r[0]); c <= int(r[1]); c++ {
-			s[c] = true
+		for c := r[0]; c <= r[1]; c++ {
+			s[c>>6] |= 1 << (c & 63)
 		}
 	}
 	return s
@@ -167,18 +169,9 @@ var (
 	valueBytes = set("\t", [2]byte{' ', '~'})
 )
 
-func plain(b []byte, allowed *bytesOf) bool {
-	for _, c := range b {
-		if !allowed[c] {
-			return false
-		}
-	}
-	return true
-}
-
-func plainText(s string, allowed *bytesOf) bool {
-	for i := range len(s) {
-		if !allowed[s[i]] {
+func plain[T string | []byte](text T, allowed bytesOf) bool {
+	for i := range len(text) {
+		if !allowed.has(text[i]) {
 			return false
 		}
 	}

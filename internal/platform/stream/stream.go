@@ -3,36 +3,46 @@
 // Promise: every record that was appended reaches every group at least once, and a
 // group is given a record again until it has acknowledged it; nothing is dropped in
 // silence. What a consumer makes of a record happens once when it keeps, in one
-// transaction with its effect, what it has consumed (platform/inbox).
+// transaction with its effect, what it has consumed (platform/inbox;
+// TestEffectsHappenOnce).
 //
 // The contract is the one that Redis streams have, so that an engine on them needs
 // no layer of its own: groups, consumers, acknowledgement, taking over what a dead
-// consumer held, dead letters.
+// consumer held, dead letters. streamtest holds every engine to it.
 package stream
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 )
+
+// ErrClosed answers who waits for a record while the log is closed.
+var ErrClosed = errors.New("stream: the log is closed")
 
 // Position is a record's place in the log: the generation of its writer (24 bits)
 // and the number within it (40 bits). Positions grow and are never used twice: each
 // opening of the log begins a new generation. The zero Position is before the first.
 type Position uint64
 
-const seqBits = 40
+const (
+	seqBits = 40
+	// GenerationMax and SeqMax are the largest parts that a Position holds.
+	GenerationMax uint32 = 1<<(64-seqBits) - 1
+	SeqMax        uint64 = 1<<seqBits - 1
+)
 
 // At makes the position of a record.
 func At(generation uint32, seq uint64) Position {
-	return Position(uint64(generation)<<seqBits | seq&(1<<seqBits-1))
+	return Position(uint64(generation)<<seqBits | seq&SeqMax)
 }
 
 // Generation is the opening of the log that wrote the record.
 func (p Position) Generation() uint32 { return uint32(p >> seqBits) }
 
 // Seq is the record's number within its generation.
-func (p Position) Seq() uint64 { return uint64(p & (1<<seqBits - 1)) }
+func (p Position) Seq() uint64 { return uint64(p) & SeqMax }
 
 // String is the form that people read: "generation-number".
 func (p Position) String() string {
@@ -42,7 +52,10 @@ func (p Position) String() string {
 // Record is one entry of the log. A record may carry many messages: what was
 // committed together.
 type Record struct {
-	At    Position
+	At Position
+	// Prev is the record that was appended before it; 0 = it is the first. It tells
+	// a consumer that is given both that nothing lies between them.
+	Prev  Position
 	Value []byte
 }
 
@@ -53,13 +66,14 @@ type Group interface {
 	Name() string
 	// Fetch gives up to most records that nobody holds, oldest first, and lets the
 	// consumer hold them. It must give only what is durable. It waits until there is
-	// one or ctx ends.
+	// one or ctx ends, and ends with ErrClosed when the log is closed.
 	Fetch(ctx context.Context, consumer string, most int) ([]Record, error)
 	// Claim takes over up to most records, oldest first, that another consumer has
-	// held for longer than idle: it is dead or stuck.
+	// held for longer than idle: it is dead or stuck. It does not wait.
 	Claim(ctx context.Context, consumer string, idle time.Duration, most int) ([]Record, error)
-	// Ack ends a record for the group. It may be repeated. After a crash, records
-	// that were acknowledged shortly before may be given again.
+	// Ack ends a record for the group, whoever holds it. It may be repeated; for a
+	// record that was not given out it must do nothing. After a crash, records that
+	// were acknowledged shortly before may be given again.
 	Ack(ctx context.Context, at ...Position) error
 	// Lag tells how far behind the group is.
 	Lag(ctx context.Context) (Lag, error)
@@ -70,27 +84,18 @@ type Lag struct {
 	Records int64         // not acknowledged, held or not
 	Held    int64         // of these, held by a consumer
 	Age     time.Duration // since the oldest of them was appended; 0 = none
-	Lost    int64         // records that retention took away before the group had them
-}
-
-// Letter is a message that a group could not consume.
-type Letter struct {
-	ID       string // Group, At and N in one word
-	Group    string
-	At       Position
-	N        int // which message of the record
-	Value    []byte
-	Reason   string
-	Tries    int
-	BuriedAt time.Time
+	Lost    int64         // records that retention took away before the group had ended them
 }
 
 // Letters keeps dead letters. They are durable before the record is acknowledged.
 type Letters interface {
-	// Bury keeps letters; one that is there already stays as it is.
+	// Bury keeps letters. One that is there already stays as it is, unless the new
+	// one was tried more often: then the new one takes its place.
 	Bury(ctx context.Context, letters ...Letter) error
-	// Dead lists a group's letters after the one named, oldest first.
+	// Dead lists a group's letters after the one named, oldest first. after need not
+	// be there any more; "" is before the first.
 	Dead(ctx context.Context, group, after string, most int) ([]Letter, error)
-	// Discard forgets letters: they were consumed, or given up on purpose.
+	// Discard forgets letters: they were consumed, or given up on purpose. One that
+	// is not there is no error.
 	Discard(ctx context.Context, id ...string) error
 }

@@ -58,12 +58,28 @@ type Observer interface {
 
 // Handler answers scans.
 type Handler struct {
-	svc      *verify.Service
-	links    Links
-	pages    Pages
-	observer Observer
-	log      *slog.Logger
-	pool     sync.Pool // *scratch
+	Deps
+
+	pool sync.Pool // *scratch
+}
+
+// Deps are what the handler works with.
+type Deps struct {
+	Service  *verify.Service
+	Links    Links
+	Pages    Pages
+	Observer Observer
+	Proxies  httpx.Proxies
+	Gate     *httpx.Gate
+	Tracer   Tracer // nil = no traces
+	Log      *slog.Logger
+}
+
+// Tracer makes spans of the few scans that are sampled.
+type Tracer interface {
+	// Scan begins a span when the scan is sampled; trace is nil when it is not. end
+	// must be called then, with the status of the answer.
+	Scan(traceparent string) (trace *verify.Trace, end func(status int))
 }
 
 // scratch is what one answer needs; it is reused.
@@ -76,8 +92,8 @@ type scratch struct {
 }
 
 // New makes the handler.
-func New(svc *verify.Service, links Links, pages Pages, observer Observer, log *slog.Logger) *Handler {
-	h := &Handler{svc: svc, links: links, pages: pages, observer: observer, log: log}
+func New(d Deps) *Handler {
+	h := &Handler{Deps: d}
 	h.pool.New = func() any { return &scratch{out: make([]byte, 0, 1024)} }
 	return h
 }
@@ -127,15 +143,51 @@ func isCode(path string) bool {
 
 // getVerify answers GET /api/v1/codes/{code}/verify.
 func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request, text string) int {
+	return h.admitted(w, r, func(s *scratch) int {
+		err := h.read(s, r, verify.FromAPI, text, "")
+		return h.answerJSON(w, r, s, err)
+	})
+}
+
+// admitted lets a scan in when there is room for it; else it is told to come back.
+func (h *Handler) admitted(w http.ResponseWriter, r *http.Request, answer func(s *scratch) int) int {
 	s := h.take()
 	defer h.pool.Put(s)
-	s.query.Source = verify.FromAPI
-	code, err := codebook.ParseCode(text)
-	if err == nil {
-		s.query.Code = code
-		err = s.readQuery(r)
+	if !h.Gate.Enter() {
+		h.Gate.Hold(r.Context())
+		return h.answer(w, r, s, errBusy)
 	}
-	return h.answerJSON(w, r, s, err)
+	defer h.Gate.Leave()
+	if h.Tracer == nil {
+		return answer(s)
+	}
+	trace, end := h.Tracer.Scan(first(r.Header["Traceparent"]))
+	if trace == nil {
+		return answer(s)
+	}
+	s.query.Client.Trace = trace
+	status := answer(s)
+	end(status)
+	return status
+}
+
+var errBusy = fault.New(fault.Unavailable, "server.busy", "too many scans at once; try again in a moment").After(time.Second)
+
+// read takes the question out of a request.
+func (h *Handler) read(s *scratch, r *http.Request, from verify.Source, text, token string) error {
+	s.query.Source = from
+	code, err := codebook.ParseCode(text)
+	if err != nil {
+		return err
+	}
+	s.query.Code = code
+	c := &s.query.Client
+	c.IP, c.Agent, c.Language = h.Proxies.Client(r), first(r.Header["User-Agent"]), first(r.Header["Accept-Language"])
+	err = s.readQuery(r)
+	if token != "" {
+		s.query.Token = token
+	}
+	return err
 }
 
 func (h *Handler) take() *scratch {
@@ -156,6 +208,9 @@ func (s *scratch) readQuery(r *http.Request) error {
 	var err error
 	if s.zone, err = httpx.Zone(r); err != nil {
 		return err
+	}
+	if s.zone != nil {
+		s.query.Client.Zone = s.zone.String()
 	}
 	q := r.URL.Query()
 	s.query.Token, s.query.Inner = q.Get("token"), q.Get("inner")
@@ -232,18 +287,10 @@ func reserved(first string) bool {
 
 // scan answers /{code} and /{code}/{token}.
 func (h *Handler) scan(w http.ResponseWriter, r *http.Request, text, token string) int {
-	s := h.take()
-	defer h.pool.Put(s)
-	s.query.Source = verify.FromPage
-	code, err := codebook.ParseCode(text)
-	if err == nil {
-		s.query.Code = code
-		err = s.readQuery(r)
-	}
-	if token != "" {
-		s.query.Token = token
-	}
-	return h.answer(w, r, s, err)
+	return h.admitted(w, r, func(s *scratch) int {
+		err := h.read(s, r, verify.FromPage, text, token)
+		return h.answer(w, r, s, err)
+	})
 }
 
 // answer is JSON or a page, as the caller asks; err is what was wrong before.
@@ -277,7 +324,7 @@ func first(values []string) string {
 func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	status := http.StatusOK
 	if err == nil {
-		err = h.svc.Verify(r.Context(), &s.query, &s.answer)
+		err = h.Service.Verify(r.Context(), &s.query, &s.answer)
 	}
 	h.observe(&s.answer, err)
 	if err != nil {
@@ -313,14 +360,14 @@ func (h *Handler) tokenPath(s *scratch) (string, error) {
 	if s.query.Token != "" || s.query.Source != verify.FromPage || s.answer.Item.RotateEvery == 0 || s.answer.Item.Display {
 		return "", nil
 	}
-	return h.links.TokenPath(&s.answer.Item)
+	return h.Links.TokenPath(&s.answer.Item)
 }
 
 // answerPage verifies and writes the page.
 func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	lang := httpx.Language(r)
 	if err == nil {
-		err = h.svc.Verify(r.Context(), &s.query, &s.answer)
+		err = h.Service.Verify(r.Context(), &s.query, &s.answer)
 	}
 	h.observe(&s.answer, err)
 	var status int
@@ -328,16 +375,21 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 	case err == nil:
 		status, err = h.renderVerdict(w, s, lang)
 	case errors.Is(err, verify.ErrRefused):
-		status, err = http.StatusNotFound, h.pages.Refused(&s.page, lang)
+		status, err = http.StatusNotFound, h.Pages.Refused(&s.page, lang)
 	case isFault && f.Kind == fault.Invalid:
-		status, err = http.StatusBadRequest, h.pages.Malformed(&s.page, lang, f.Text)
+		status, err = http.StatusBadRequest, h.Pages.Malformed(&s.page, lang, f.Text)
+	case errors.Is(err, errBusy):
+		status = http.StatusServiceUnavailable
+		httpx.RetryAfter(w, errBusy)
+		err = h.Pages.Unavailable(&s.page, lang)
 	default:
-		h.log.ErrorContext(r.Context(), "scan failed", "request_id", httpx.RequestID(w), "error", err)
+		h.Log.ErrorContext(r.Context(), "scan failed", "request_id", httpx.RequestID(w), "error", err)
 		status = http.StatusInternalServerError
 		if isFault {
 			status = f.Kind.HTTPStatus()
+			httpx.RetryAfter(w, f)
 		}
-		err = h.pages.Unavailable(&s.page, lang)
+		err = h.Pages.Unavailable(&s.page, lang)
 	}
 	if err != nil {
 		return h.fail(w, r, err)
@@ -357,14 +409,14 @@ func (h *Handler) renderVerdict(w http.ResponseWriter, s *scratch, lang string) 
 	if path != "" {
 		w.Header().Set("Content-Location", path)
 	}
-	return status, h.pages.Verdict(&s.page, &View{
+	return status, h.Pages.Verdict(&s.page, &View{
 		Lang: lang, Code: s.query.Code.String(), Answer: &s.answer, TokenPath: path, Zone: s.zone,
 	})
 }
 
 func (h *Handler) writePage(w http.ResponseWriter, s *scratch, status int) int {
 	noStore(w)
-	_ = httpx.HTML(w, status, h.pages.ContentSecurityPolicy(), s.page.Bytes()) // the client may be gone
+	_ = httpx.HTML(w, status, h.Pages.ContentSecurityPolicy(), s.page.Bytes()) // the client may be gone
 	return status
 }
 
@@ -388,7 +440,7 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 	}
 	s := h.take()
 	defer h.pool.Put(s)
-	if err := h.pages.Front(&s.page, httpx.Language(r)); err != nil {
+	if err := h.Pages.Front(&s.page, httpx.Language(r)); err != nil {
 		return h.fail(w, r, err)
 	}
 	return h.writePage(w, s, http.StatusOK)
@@ -420,12 +472,12 @@ func (h *Handler) target(r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	item, err := h.svc.Target(r.Context(), code, path.GTIN, path.Lot)
+	item, err := h.Service.Target(r.Context(), code, path.GTIN, path.Lot)
 	if err != nil {
 		return "", err
 	}
 	if item != nil && item.RotateEvery > 0 && !item.Display {
-		if to, err := h.links.TokenPath(item); err != nil || to != "" {
+		if to, err := h.Links.TokenPath(item); err != nil || to != "" {
 			return to, err
 		}
 	}
@@ -442,16 +494,16 @@ func redirect(w http.ResponseWriter, to string, status int) int {
 func (h *Handler) observe(a *verify.Answer, err error) {
 	switch {
 	case err == nil:
-		h.observer.Verified(a.Item.BrandID, a.Verdict)
+		h.Observer.Verified(a.Item.BrandID, a.Verdict)
 	case errors.Is(err, verify.ErrRefused):
-		h.observer.Verified(0, verify.Unknown)
+		h.Observer.Verified(0, verify.Unknown)
 	}
 }
 
 // fail answers an error in the envelope, uncached.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	noStore(w)
-	httpx.Fail(w, r, h.log, err)
+	httpx.Fail(w, r, h.Log, err)
 	return fault.KindOf(err).HTTPStatus()
 }
 

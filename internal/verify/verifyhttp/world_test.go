@@ -23,6 +23,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 // The items of the world, by serial.
@@ -97,7 +98,7 @@ func newWorld() *world {
 	log := slog.New(slog.NewJSONHandler(w, nil))
 	svc := verify.NewService(verify.Config{Grace: verify.DefaultGrace}, book, w, w, w, w, w, clock.Func(func() time.Time { return present }))
 	rt := httpx.NewRouter(nil, noMetrics{}, log)
-	New(svc, w, plainPages{}, w, log).Mount(rt)
+	New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(100), Log: log}).Mount(rt)
 	w.h = rt
 	return w
 }
@@ -133,12 +134,14 @@ func (w *world) Text(_ context.Context, item *verify.Item) (verify.Text, error) 
 	return verify.Text{Name: "Green tea 绿茶", Brand: "Brand & Sons", GTIN: theGTIN}, nil
 }
 
-func (w *world) Record(g verify.Sighting) (verify.Seen, error) {
+func (w *world) Record(g *verify.Sighting) (verify.Seen, error) {
 	w.mu.Lock()
-	w.counts[g.Serial]++
+	w.counts[g.Item.Serial]++
 	w.sources = append(w.sources, g.Source)
 	w.mu.Unlock()
-	return w.Seen(g.Serial)
+	seen, err := w.Seen(g.Item.Serial)
+	seen.What = verifyevent.NewSession
+	return seen, err
 }
 
 func (w *world) Seen(s ids.Serial) (verify.Seen, error) {

@@ -5,186 +5,207 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/kvdb"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
+	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
+
+// tally is an item's tally and where its newest sighting is. It holds no pointers,
+// so that the garbage collector need not look at a million of them.
+type tally struct {
+	verify.Tally
+
+	last verifyevent.Ref
+}
 
 // counts is the memory of tallies in two halves: what is used stays in the younger
 // one, and the older one is forgotten as a whole. It is guarded by Log.mu.
 type counts struct {
 	max         int
-	young, aged map[ids.Serial]*tally
+	young, aged map[ids.Serial]tally
 }
 
 func newCounts(limit int) *counts {
-	return &counts{limit, map[ids.Serial]*tally{}, nil}
+	return &counts{limit, map[ids.Serial]tally{}, nil}
 }
 
-func (c *counts) get(s ids.Serial) *tally {
+func (c *counts) get(s ids.Serial) (tally, bool) {
 	if t, ok := c.young[s]; ok {
-		return t
+		return t, true
 	}
 	t, ok := c.aged[s]
-	if !ok {
-		return nil
+	if ok {
+		c.young[s] = t
 	}
-	c.young[s] = t
-	return t
+	return t, ok
 }
 
-func (c *counts) put(s ids.Serial, t *tally) { c.young[s] = t }
+func (c *counts) put(s ids.Serial, t tally) { c.young[s] = t }
 
-// turn forgets the older half when the younger one is full. Tallies that are not
-// stored yet are held by Log.dirty and Log.frozen and must be put back.
+// turn forgets the older half when the younger one is full.
 func (c *counts) turn() bool {
 	if len(c.young) < c.max {
 		return false
 	}
-	c.young, c.aged = make(map[ids.Serial]*tally, c.max/4), c.young
+	c.young, c.aged = make(map[ids.Serial]tally, c.max/4), c.young
 	return true
 }
 
 // snapshot is what is written behind: the counts as they were when a group was
-// sealed, and which group that was.
+// sealed, the places that they name, and which group that was.
 type snapshot struct {
-	seq     uint64
+	at      stream.Position
 	tallies map[ids.Serial]tally
+	places  []numbered
 }
 
 // snapshot takes what changed while no group is open.
 func (l *Log) snapshot() snapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open.entries) != 0 {
+	if l.open.n != 0 {
 		return snapshot{}
 	}
-	return l.snapshotLocked(l.seq - 1)
+	return l.snapshotLocked(l.at - 1)
 }
 
-// snapshotLocked copies the changed counts. Everything in them is in groups up to
-// seq, because counts and entries are taken under one lock.
-func (l *Log) snapshotLocked(seq uint64) snapshot {
+// snapshotLocked takes the changed counts. Everything in them is in records up to
+// at, because counts and entries are taken under one lock.
+func (l *Log) snapshotLocked(at stream.Position) snapshot {
 	if len(l.dirty) == 0 || l.frozen != nil { // one at a time
 		return snapshot{}
 	}
-	s := snapshot{seq, make(map[ids.Serial]tally, len(l.dirty))}
-	for serial, t := range l.dirty {
-		s.tallies[serial] = *t
-	}
-	l.frozen, l.dirty = l.dirty, make(map[ids.Serial]*tally, len(l.dirty))
-	return s
+	l.frozen, l.dirty = l.dirty, make(map[ids.Serial]tally, len(l.dirty))
+	return snapshot{at, l.frozen, l.places.fresh()}
 }
 
+// writeLoop writes counts beside the commits, so that no scan waits for them.
+func (l *Log) writeLoop() {
+	var flushed <-chan struct{}
+	var upTo stream.Position
+	writes := 0
+	for s := range l.behind {
+		if flushed != nil {
+			select {
+			case <-flushed: // the records behind them are no longer needed for a recovery
+				flushed = nil
+				l.pin(upTo)
+			default:
+			}
+		}
+		l.writeCounts(s)
+		if writes++; writes%l.flushAfterWrites == 0 && flushed == nil {
+			// a failure shows at the next write; until then the records have it all
+			if done, err := l.tallies.AsyncFlush(); err == nil {
+				flushed, upTo = done, s.at
+			}
+		}
+	}
+}
+
+// pin keeps the records that Open would read.
+func (l *Log) pin(watermark stream.Position) { l.stream.Pin("counts", watermark+1, streamkv.PinMust) }
+
 // writeCounts stores a snapshot with its watermark, in one batch: after a crash both
-// are there or neither. Its groups were durable before it was handed over.
+// are there or neither. Its records were durable before it was handed over.
 func (l *Log) writeCounts(s snapshot) {
 	if s.tallies == nil {
 		return
 	}
 	b := l.tallies.NewBatch()
 	var err error
-	for serial, t := range s.tallies {
-		err = errors.Join(err, b.Set(countKey(serial), encodeTally(t), nil))
+	for _, p := range s.places {
+		err = errors.Join(err, b.Set(placeKey(p.number), encodePlace(p.place), nil))
 	}
-	err = errors.Join(err, b.Set([]byte{keyWatermark}, groupKey(l.gen, s.seq), nil), b.Commit(pebble.NoSync), b.Close())
+	var room [tallyBytesMax]byte
+	key := countKey(0)
+	for serial, t := range s.tallies {
+		binary.BigEndian.PutUint64(key[1:], uint64(serial))
+		err = errors.Join(err, b.Set(key, appendTally(room[:0], &t), nil))
+	}
+	err = errors.Join(err, b.Set([]byte{keyWatermark}, binary.BigEndian.AppendUint64(nil, uint64(s.at)), nil), b.Commit(pebble.NoSync), b.Close())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil { // kept for the next time; the log itself has everything
-		maps.Copy(l.dirty, l.frozen)
+		l.log.Error("counts of scans could not be written; they stay in memory", "error", err)
+		for serial, t := range l.dirty {
+			l.frozen[serial] = t
+		}
+		l.dirty = maps.Clone(l.frozen)
+		l.places.again(s.places)
 	}
 	l.frozen = nil
 	if err == nil && l.counts.turn() {
 		l.epoch++
-		for serial, t := range l.dirty {
-			l.counts.put(serial, t)
-		}
 	}
-}
-
-func encodeTally(t tally) []byte {
-	out := binary.AppendUvarint(make([]byte, 0, 20), uint64(t.count))
-	out = binary.AppendUvarint(out, uint64(t.firstAt))
-	return binary.AppendVarint(out, t.lastAt-t.firstAt)
 }
 
 // load reads a stored count; an item without one was never scanned.
-func (l *Log) load(s ids.Serial) (*tally, error) {
-	raw, ok, err := kvdb.Get(l.tallies, countKey(s))
-	if err != nil || !ok {
-		return &tally{}, err
+func (l *Log) load(s ids.Serial) (t tally, _ error) {
+	var key [9]byte
+	key[0] = keyCount
+	binary.BigEndian.PutUint64(key[1:], uint64(s))
+	raw, closer, err := l.tallies.Get(key[:])
+	if errors.Is(err, pebble.ErrNotFound) {
+		return t, nil
+	}
+	if err != nil {
+		return t, fmt.Errorf("read the count of an item: %w", err)
 	}
 	t, ok := decodeTally(raw)
-	if !ok {
-		return nil, fmt.Errorf("verifykv: the stored count of item %d in %s is damaged", s, l.path)
+	if err := closer.Close(); err != nil {
+		return t, err
 	}
-	return &t, nil
+	if !ok {
+		return t, fmt.Errorf("verifykv: the stored count of item %d in %s is damaged", s, l.path)
+	}
+	return t, nil
 }
 
-func decodeTally(raw []byte) (t tally, ok bool) {
-	count, n := binary.Uvarint(raw)
-	first, m := binary.Uvarint(raw[max(n, 0):])
-	last, k := binary.Varint(raw[max(n, 0)+max(m, 0):])
-	ok = n > 0 && m > 0 && k > 0 && n+m+k == len(raw) && int64(count) > 0
-	return tally{int64(count), int64(first), int64(first) + last}, ok
-}
-
-// recover begins a new generation and adds the groups after the watermark.
+// recover adds the records after the watermark.
 func (l *Log) recover() error {
-	raw, ok, err := kvdb.Get(l.groups, []byte{keyGeneration})
-	if err != nil {
+	if err := l.loadPlaces(); err != nil {
 		return err
 	}
-	if ok {
-		if len(raw) != 4 {
-			return errors.New("the generation is damaged")
-		}
-		l.gen = binary.BigEndian.Uint32(raw)
-	}
-	l.gen++
-	from := groupKey(0, 0)
+	var from stream.Position
 	if mark, ok, err := kvdb.Get(l.tallies, []byte{keyWatermark}); err != nil {
 		return err
 	} else if ok {
-		from = append(mark, 0) // the first key after it
+		if len(mark) != 8 {
+			return errors.New("the watermark is damaged")
+		}
+		from = stream.Position(binary.BigEndian.Uint64(mark))
 	}
-	if err := l.replay(from); err != nil {
+	l.pin(from)
+	last := from
+	err := l.stream.Read(from, 0, func(r stream.Record) error {
+		last = r.At
+		return verifyevent.Each(r.Value, func(n uint16, s *verifyevent.Sighting) error { return l.readd(r.At, n, s) })
+	})
+	if err != nil {
 		return err
 	}
-	if len(l.dirty) > 0 {
-		// all of it is from earlier generations, whose last position is below the
-		// first of this one
-		s := l.snapshotLocked(0)
-		l.writeCounts(s)
-	}
-	return l.groups.Set([]byte{keyGeneration}, binary.BigEndian.AppendUint32(nil, l.gen), pebble.Sync)
-}
-
-func (l *Log) replay(from []byte) error {
-	it, err := l.groups.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: groupKey(math.MaxUint32, math.MaxUint64)})
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	var failed error
-	for ok := it.First(); ok && failed == nil; ok = it.Next() {
-		failed = entries(it.Value(), l.readd)
-	}
-	return errors.Join(failed, it.Error(), it.Close())
+	l.writeCounts(l.snapshotLocked(last))
+	return nil
 }
 
 // readd counts an entry of the log again. Nobody else is here yet.
-func (l *Log) readd(s ids.Serial, at int64) (err error) {
-	t := l.counts.get(s)
-	if t == nil {
-		if t, err = l.load(s); err != nil {
+func (l *Log) readd(at stream.Position, n uint16, s *verifyevent.Sighting) (err error) {
+	t, ok := l.knownLocked(s.Serial)
+	if !ok {
+		if t, err = l.load(s.Serial); err != nil {
 			return err
 		}
-		l.counts.put(s, t)
 	}
-	t.add(at)
-	l.dirty[s] = t
+	t.Again(s, l.places.number(&verify.Place{Place: s.Place}))
+	t.last = verifyevent.Ref{At: uint64(at), N: n}
+	l.counts.put(s.Serial, t)
+	l.dirty[s.Serial] = t
 	return nil
 }

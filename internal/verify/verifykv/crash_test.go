@@ -1,6 +1,7 @@
 package verifykv
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"io"
@@ -19,7 +20,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 const (
@@ -70,7 +73,7 @@ func TestCrashCheckSeesLoss(t *testing.T) {
 // The checker must see a log that is read twice, or not to its end.
 func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 	t.Parallel()
-	for name, mark := range map[string][]byte{"twice": groupKey(0, 0), "not": groupKey(1<<31, 0)} {
+	for name, mark := range map[string]stream.Position{"twice": 0, "not": stream.At(stream.GenerationMax, 0)} {
 		w := newWorld(rand.New(rand.NewPCG(3, 4)), false)
 		for range 3 {
 			if err := w.round(); err != nil {
@@ -86,7 +89,7 @@ func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 		if name == "twice" {
 			fs = w.fs.crash(vfs.CrashCloneCfg{}) // all of them are counted
 		}
-		tamperFS(t, fs, crashPath, map[string][]byte{string(rune(keyWatermark)): mark})
+		tamperFS(t, fs, crashPath, nil, map[string][]byte{string(rune(keyWatermark)): binary.BigEndian.AppendUint64(nil, uint64(mark))})
 		if err := countsMatchWatermark(fs.crash(vfs.CrashCloneCfg{}), crashPath); err == nil {
 			t.Errorf("%s: the invariant holds with a wrong watermark", name)
 		}
@@ -139,7 +142,7 @@ func (f *crashFS) crash(cfg vfs.CrashCloneCfg) *crashFS {
 // names it: a journaling file system never keeps the second without the first, MemFS
 // does, about once in 20,000 crashes.
 func ordered(fs vfs.FS) bool {
-	for _, part := range []string{dirGroups, dirTallies} {
+	for _, part := range []string{dirStream, dirTallies} {
 		dir := fs.PathJoin(crashPath, part)
 		manifest, err := atomicfs.ReadMarker(fs, dir, "manifest")
 		if err != nil || manifest == "" {
@@ -310,9 +313,8 @@ func (w *world) scanUntilCrash(l *Log) (*crashFS, promises) {
 // check holds a recovered log to what was promised.
 func (p promises) check(l *Log) error {
 	logged := map[ids.Serial][]int64{}
-	err := eachGroup(l.groups, groupKey(1<<32-1, 0), func(s ids.Serial, at int64) error {
-		logged[s] = append(logged[s], at)
-		return nil
+	err := eachSighting(l.stream, stream.At(stream.GenerationMax, 0), func(s *verifyevent.Sighting) {
+		logged[s.Serial] = append(logged[s.Serial], s.At)
 	})
 	if err != nil {
 		return err
@@ -342,7 +344,7 @@ func (p promises) check(l *Log) error {
 		if err != nil {
 			return err
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, plain(got)); diff != "" {
 			return fmt.Errorf("item %d is not what the log says (-log +seen):\n%s", s, diff)
 		}
 		if most := p.told[s]; got.Count < most.count || most.count > 0 && got.FirstAt.UnixMicro() != most.firstAt {

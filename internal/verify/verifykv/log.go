@@ -5,21 +5,21 @@
 // record (group commit). Counts live in memory, are written behind, and are
 // rebuilt from the log's tail.
 //
-// Two stores, because they age differently: groups only ever grow at their end, so
-// they are written once and never moved again; counts are written all over, and
-// need no write-ahead log, since the groups are one.
+// Two stores, because they age differently: the records of the stream only ever grow
+// at their end, so they are written once and never moved again, and consumers read
+// them; counts are written all over, and need no write-ahead log, since the records
+// are one.
 //
-// Invariant: the stored counts are exactly the sum of all groups up to the stored
-// watermark, and no group that they hold is less durable than they are; Open adds
-// the groups after it. A count and its place in the log are
-// taken under one lock, so a later answer never rests on an earlier sighting that
-// is not in the same group or one before (TestCrash).
+// Invariant: the stored counts are exactly the sum of all records up to the stored
+// watermark, and no record that they hold is less durable than they are; Open adds
+// the records after it. A count and its place in the log are taken under one lock, so
+// a later answer never rests on an earlier sighting that is not in the same record or
+// one before (TestCrash).
 //
 // One engine: the log is local to its process by design.
 package verifykv
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,20 +32,30 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/kvdb"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
 	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 const (
-	groupCacheBytes = 4 << 20
 	countCacheBytes = 32 << 20
 	countTableBytes = 16 << 20 // counts held back until they are flushed
+	// groupMax keeps a sighting's number within its record to 16 bits, and bounds what
+	// waits when the disk stands still.
+	groupMax = 50_000
+	// A group is gathered for a little when the one before was at least gatherFrom
+	// large: as many are likely to come, and a synced write costs far more than the
+	// wait. A scan that is alone does not wait.
+	gatherFrom = 8
+	gatherMax  = time.Millisecond
 )
 
 // tuning is what tests make small, so that what is rare happens all the time.
 type tuning struct {
-	// writeBehind is how many changed counts are gathered before they are written;
-	// the copy is made under the lock, so it bounds the pause (about 1 ms).
+	// writeBehind is how many changed counts are gathered before they are written.
 	writeBehind int
 	writeEvery  time.Duration
 	recentMax   int // counts in the younger half of the memory
@@ -59,31 +69,37 @@ var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_
 
 // Options are what an operator may choose.
 type Options struct {
-	Async bool   // answer before the group is durable
-	FS    vfs.FS // nil = the disk
-	Log   *slog.Logger
+	Async    bool   // answer before the group is durable
+	Key      []byte // seals the log at rest, see streamkv
+	CapBytes int64  // of the log, see streamkv
+	FS       vfs.FS // nil = the disk
+	Clock    clock.Clock
+	Log      *slog.Logger
 }
 
 // Log implements verify.Sightings.
 type Log struct {
-	groups  *pebble.DB // the sightings themselves; synced
-	tallies *pebble.DB // counts and watermark, without a write-ahead log
+	stream  *streamkv.Log // the sightings themselves; synced
+	tallies *pebble.DB    // counts and watermark, without a write-ahead log
 	path    string
 	async   bool
+	log     *slog.Logger
 	tuning
-	gen uint32 // of this opening; positions are never used twice
 
 	mu     sync.Mutex
-	open   *group                // guarded by mu: gathers entries
-	latest *group                // guarded by mu: holds the latest entry
-	seq    uint64                // guarded by mu: of the open group
-	counts *counts               // guarded by mu
-	dirty  map[ids.Serial]*tally // guarded by mu: changed since the last snapshot
-	frozen map[ids.Serial]*tally // guarded by mu: the snapshot that is being written
-	ended  bool                  // guarded by mu
-	epoch  uint64                // guarded by mu: counts forgotten so far
+	open   *group               // guarded by mu: gathers entries
+	latest *group               // guarded by mu: holds the latest entry
+	at     stream.Position      // guarded by mu: of the open group
+	want   int                  // guarded by mu: the size at which the committer stops to gather; 0 = it does not
+	counts *counts              // guarded by mu
+	places *places              // guarded by mu
+	dirty  map[ids.Serial]tally // guarded by mu: changed since the last snapshot
+	frozen map[ids.Serial]tally // guarded by mu: the snapshot that is being written
+	ended  bool                 // guarded by mu
+	epoch  uint64               // guarded by mu: counts forgotten so far
 
 	wake    chan struct{} // holds one token while the open group has entries
+	full    chan struct{} // holds a token when the open group is as large as wanted
 	behind  chan snapshot // at most one, see snapshotLocked
 	stop    chan struct{}
 	done    sync.WaitGroup // the commit loop; Close waits for it
@@ -95,33 +111,13 @@ var _ verify.Sightings = (*Log)(nil)
 
 // group is what one synced record will hold.
 type group struct {
-	entries []byte
-	synced  chan struct{} // closed when the group is durable, or failed
-	err     error         // read after synced
+	record []byte
+	n      int
+	synced chan struct{} // closed when the group is durable, or failed
+	err    error         // read after synced
 }
 
 func newGroup() *group { return &group{synced: make(chan struct{})} }
-
-// tally is what the sightings of one item add up to.
-type tally struct {
-	count           int64
-	firstAt, lastAt int64 // microseconds
-}
-
-func (t *tally) add(at int64) {
-	if t.count == 0 {
-		t.firstAt = at
-	}
-	t.count++
-	t.lastAt = max(t.lastAt, at)
-}
-
-func (t *tally) seen() verify.Seen {
-	if t.count == 0 {
-		return verify.Seen{}
-	}
-	return verify.Seen{Count: t.count, FirstAt: time.UnixMicro(t.firstAt).UTC(), LastAt: time.UnixMicro(t.lastAt).UTC()}
-}
 
 // ErrEnded answers a scan that comes while the process is going down.
 var ErrEnded = errors.New("verifykv: the log of sightings is closed")
@@ -130,50 +126,65 @@ var ErrEnded = errors.New("verifykv: the log of sightings is closed")
 func Open(path string, o Options) (*Log, error) { return open(path, o, usual) }
 
 func open(path string, o Options, t tuning) (*Log, error) {
-	groups, err := kvdb.Open(filepath.Join(path, dirGroups), kvdb.Options{
-		CacheBytes: groupCacheBytes, MemTableBytes: t.memTableBytes, FS: o.FS, Log: o.Log})
+	records, err := streamkv.Open(filepath.Join(path, dirStream), streamkv.Options{
+		MemTableBytes: t.memTableBytes, CapBytes: o.CapBytes, Key: o.Key, FS: o.FS, Clock: o.Clock, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
 	tallies, err := kvdb.Open(filepath.Join(path, dirTallies), kvdb.Options{
 		CacheBytes: countCacheBytes, MemTableBytes: countTableBytes, NoWAL: true, FS: o.FS, Log: o.Log})
 	if err != nil {
-		return nil, errors.Join(err, groups.Close())
+		return nil, errors.Join(err, records.Close())
 	}
 	l := &Log{
-		groups: groups, tallies: tallies, behind: make(chan snapshot, 1), path: path, async: o.Async, tuning: t,
-		open: newGroup(), latest: newGroup(), seq: 1, counts: newCounts(t.recentMax), dirty: map[ids.Serial]*tally{},
-		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		stream: records, tallies: tallies, behind: make(chan snapshot, 1), path: path, async: o.Async, log: o.Log, tuning: t,
+		open: newGroup(), latest: newGroup(), at: stream.At(records.Generation(), 1),
+		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{},
+		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	close(l.latest.synced)
 	if err := l.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("recover sightings in %s: %w", path, err), groups.Close(), tallies.Close())
+		return nil, errors.Join(fmt.Errorf("recover sightings in %s: %w", path, err), records.Close(), tallies.Close())
 	}
 	l.done.Go(l.commitLoop)
 	l.written.Go(l.writeLoop)
 	return l, nil
 }
 
+// Stream is the log as its consumers read it. The owner registers them and calls
+// its Start.
+func (l *Log) Stream() *streamkv.Log { return l.stream }
+
 // Record implements verify.Sightings.
-func (l *Log) Record(s verify.Sighting) (verify.Seen, error) {
+func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 	l.mu.Lock()
-	t, err := l.tallyLocked(s.Serial)
+	t, err := l.roomLocked(s.Item.Serial)
 	if err != nil {
 		l.mu.Unlock()
 		return verify.Seen{}, err
 	}
 	at := s.At.UnixMicro()
-	t.add(at)
-	l.counts.put(s.Serial, t)
-	l.dirty[s.Serial] = t
-	seen := t.seen()
+	in := l.places.number(s.Place)
+	what := t.Add(at, s.Device, in, s.Place, l.places.of(t.LastIn))
 	g := l.open
+	g.record = l.appendLocked(g.record, s, &t, at, what)
+	t.last = verifyevent.Ref{At: uint64(l.at), N: uint16(g.n)}
+	g.n++
+	l.counts.put(s.Item.Serial, t)
+	l.dirty[s.Item.Serial] = t
+	seen := l.seenLocked(&t)
+	seen.What = what
 	l.latest = g
-	first := len(g.entries) == 0
-	g.entries = appendEntry(g.entries, s.Serial, at, s.Verdict, s.Source)
+	first, enough := g.n == 1, g.n == l.want
 	l.mu.Unlock()
 	if first {
 		l.wake <- struct{}{} // never blocks: one token for each open group
+	}
+	if enough {
+		select {
+		case l.full <- struct{}{}:
+		default: // a token of the group before: the committer stops to gather all the same
+		}
 	}
 	if l.async {
 		return seen, nil
@@ -182,14 +193,46 @@ func (l *Log) Record(s verify.Sighting) (verify.Seen, error) {
 	return seen, g.err
 }
 
+// roomLocked finds an item's tally when the open group can take one more.
+func (l *Log) roomLocked(s ids.Serial) (tally, error) {
+	for {
+		t, err := l.tallyLocked(s)
+		g := l.open
+		if err != nil || g.n < groupMax {
+			return t, err
+		}
+		l.mu.Unlock()
+		<-g.synced
+		l.mu.Lock()
+	}
+}
+
+func (l *Log) appendLocked(record []byte, s *verify.Sighting, t *tally, at int64, what verifyevent.What) []byte {
+	e := verifyevent.Sighting{
+		Serial: s.Item.Serial, At: at, Prev: t.last, Count: t.Count, Brand: s.Item.BrandID, Product: s.Item.ProductID, No: s.Item.No,
+		Verdict: uint8(s.Verdict), Source: uint8(s.Source), What: what, Device: s.Device,
+	}
+	if s.Place != nil {
+		e.Place = s.Place.Place
+	}
+	if c := s.Client; c != nil {
+		e.IP, e.Agent, e.Zone = c.IP, c.Agent, c.Zone
+		if c.Trace != nil {
+			e.What |= verifyevent.Traced
+			e.Trace = *c.Trace
+		}
+	}
+	return verifyevent.Append(record, &e)
+}
+
 // tallyLocked finds an item's tally, or loads it with the lock let go. What it loads
 // is the caller's to keep: looks at items that nobody scans must not fill the memory.
-func (l *Log) tallyLocked(s ids.Serial) (*tally, error) {
+func (l *Log) tallyLocked(s ids.Serial) (tally, error) {
 	for {
 		if l.ended {
-			return nil, ErrEnded
+			return tally{}, ErrEnded
 		}
-		if t := l.counts.get(s); t != nil {
+		if t, ok := l.knownLocked(s); ok {
 			return t, nil
 		}
 		epoch := l.epoch
@@ -199,31 +242,65 @@ func (l *Log) tallyLocked(s ids.Serial) (*tally, error) {
 		l.read.Done()
 		l.mu.Lock()
 		if err != nil {
-			return nil, err
+			return tally{}, err
 		}
 		// with another epoch, what was read may be older than what was forgotten since
-		if l.epoch == epoch && !l.ended && l.counts.get(s) == nil {
+		if _, known := l.knownLocked(s); l.epoch == epoch && !l.ended && !known {
 			return stored, nil
 		}
+	}
+}
+
+// knownLocked looks in memory. What is not stored yet is never forgotten.
+func (l *Log) knownLocked(s ids.Serial) (tally, bool) {
+	if t, ok := l.counts.get(s); ok {
+		return t, true
+	}
+	if t, ok := l.dirty[s]; ok {
+		return t, true
+	}
+	t, ok := l.frozen[s]
+	return t, ok
+}
+
+func (l *Log) seenLocked(t *tally) verify.Seen {
+	if t.Count == 0 {
+		return verify.Seen{}
+	}
+	return verify.Seen{
+		Count: t.Count, Sessions: t.Sessions, FirstAt: time.UnixMicro(t.FirstAt).UTC(), LastAt: time.UnixMicro(t.LastAt).UTC(),
+		FirstIn: l.places.words(t.FirstIn), LastIn: l.places.words(t.LastIn),
 	}
 }
 
 // Seen implements verify.Sightings. Like Record it waits until what it tells would
 // outlive a crash.
 func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
+	_, seen, err := l.look(s)
+	return seen, err
+}
+
+// Last is the log's place of the item's newest sighting; the zero Ref when there is
+// none. Each sighting names the one before it.
+func (l *Log) Last(s ids.Serial) (verifyevent.Ref, error) {
+	t, _, err := l.look(s)
+	return t.last, err
+}
+
+func (l *Log) look(s ids.Serial) (tally, verify.Seen, error) {
 	l.mu.Lock()
 	t, err := l.tallyLocked(s)
 	if err != nil {
 		l.mu.Unlock()
-		return verify.Seen{}, err
+		return tally{}, verify.Seen{}, err
 	}
-	seen, g := t.seen(), l.latest
+	seen, g := l.seenLocked(&t), l.latest
 	l.mu.Unlock()
 	if l.async {
-		return seen, nil
+		return t, seen, nil
 	}
 	<-g.synced
-	return seen, g.err
+	return t, seen, g.err
 }
 
 // AnyIn reports whether an item with a serial of first..last was ever scanned.
@@ -235,7 +312,7 @@ func (l *Log) AnyIn(first, last ids.Serial) (bool, error) {
 	}
 	l.read.Add(1)
 	defer l.read.Done()
-	for _, changed := range []map[ids.Serial]*tally{l.dirty, l.frozen} {
+	for _, changed := range []map[ids.Serial]tally{l.dirty, l.frozen} {
 		for s := range changed {
 			if s >= first && s <= last {
 				l.mu.Unlock()
@@ -256,14 +333,15 @@ func (l *Log) AnyIn(first, last ids.Serial) (bool, error) {
 func (l *Log) commitLoop() {
 	timer := time.NewTicker(l.writeEvery)
 	defer timer.Stop()
-	due := false
+	due, size := false, 0
 	for {
 		select {
 		case <-l.wake:
 			// Let the requests that are ready join before the group is sealed: a
 			// synced write costs far more than one turn of the scheduler.
 			runtime.Gosched()
-			due = l.commit(due)
+			l.gather(size)
+			due, size = l.commit(due)
 		case <-timer.C:
 			due = true
 			if l.idle() {
@@ -277,11 +355,37 @@ func (l *Log) commitLoop() {
 	}
 }
 
+// gather waits for as many entries as the last group had, but not for long.
+func (l *Log) gather(size int) {
+	l.mu.Lock()
+	if size < gatherFrom || l.open.n >= size {
+		l.mu.Unlock()
+		return
+	}
+	l.want = size
+	l.mu.Unlock()
+	t := time.NewTimer(gatherMax)
+	defer t.Stop()
+	select {
+	case <-l.full:
+		return
+	case <-t.C:
+	case <-l.stop:
+	}
+	l.mu.Lock()
+	l.want = 0
+	l.mu.Unlock()
+	select {
+	case <-l.full: // it came just now
+	default:
+	}
+}
+
 // idle reports that no group is waiting, so that a snapshot may be taken here.
 func (l *Log) idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.open.entries) == 0
+	return l.open.n == 0
 }
 
 // drain makes the last group and the last counts durable.
@@ -296,43 +400,33 @@ func (l *Log) drain() {
 
 // commit seals the open group, makes it durable and tells who waits. With due, or
 // when many counts have changed, it also has them written behind.
-func (l *Log) commit(due bool) (stillDue bool) {
+func (l *Log) commit(due bool) (stillDue bool, size int) {
 	l.mu.Lock()
-	g, seq := l.open, l.seq
-	l.open, l.seq = newGroup(), l.seq+1
+	g, at := l.open, l.at
+	l.open, l.at, l.want = newGroup(), l.at+1, 0
+	l.open.record = make([]byte, 0, cap(g.record))
 	snap := snapshot{}
 	if due || len(l.dirty) >= l.writeBehind {
-		snap = l.snapshotLocked(seq)
+		snap = l.snapshotLocked(at)
 	}
 	l.mu.Unlock()
 
-	if g.err = l.groups.Set(groupKey(l.gen, seq), g.entries, pebble.Sync); g.err != nil {
+	if g.err = l.stream.Append(at, g.record); g.err != nil {
 		g.err = fmt.Errorf("write sightings: %w", g.err)
+		l.log.Error("scans could not be made durable", "scans", g.n, "answered_before", l.async, "error", g.err)
 	}
 	close(g.synced)
 	if g.err == nil {
 		l.writeBehindOf(snap)
 	}
-	return due && snap.tallies == nil
+	return due && snap.tallies == nil, g.n
 }
 
-// writeBehindOf hands a snapshot, whose groups are durable, to the writer. There is
+// writeBehindOf hands a snapshot, whose records are durable, to the writer. There is
 // room: the next one is taken only when this one was written.
 func (l *Log) writeBehindOf(s snapshot) {
 	if s.tallies != nil {
 		l.behind <- s
-	}
-}
-
-// writeLoop writes counts beside the commits, so that no scan waits for them.
-func (l *Log) writeLoop() {
-	writes := 0
-	for s := range l.behind {
-		l.writeCounts(s)
-		if writes++; writes%l.flushAfterWrites == 0 {
-			// a failure shows at the next write; until then the groups have it all
-			_, _ = l.tallies.AsyncFlush()
-		}
 	}
 }
 
@@ -348,48 +442,5 @@ func (l *Log) Close() error {
 	close(l.stop)
 	l.done.Wait()
 	l.read.Wait()
-	return errors.Join(l.tallies.Flush(), l.tallies.Close(), l.groups.Close())
-}
-
-// The keys, and the entries of a group. Format 1 of an entry: serial u64, time in
-// microseconds u64, verdict u8, source u8; a group begins with its format.
-const (
-	dirGroups     = "groups"
-	dirTallies    = "counts"
-	keyGeneration = 'g'
-	keyWatermark  = 'w'
-	keyGroup      = 'l' // generation u32, seq u64
-	keyCount      = 'c' // serial u64
-	entryFormat   = 1
-	entryBytes    = 18
-)
-
-func groupKey(gen uint32, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{keyGroup}, gen), seq)
-}
-
-func countKey(s ids.Serial) []byte { return binary.BigEndian.AppendUint64([]byte{keyCount}, uint64(s)) }
-
-func appendEntry(dst []byte, s ids.Serial, at int64, v verify.Verdict, src verify.Source) []byte {
-	if len(dst) == 0 {
-		dst = append(dst, entryFormat)
-	}
-	dst = binary.BigEndian.AppendUint64(dst, uint64(s))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(at))
-	return append(dst, byte(v), byte(src))
-}
-
-var errDamaged = errors.New("a group of sightings is damaged")
-
-// entries calls fn for each entry of a group until fn fails.
-func entries(group []byte, fn func(s ids.Serial, at int64) error) error {
-	if len(group) == 0 || group[0] != entryFormat || (len(group)-1)%entryBytes != 0 {
-		return errDamaged
-	}
-	for e := group[1:]; len(e) > 0; e = e[entryBytes:] {
-		if err := fn(ids.Serial(binary.BigEndian.Uint64(e)), int64(binary.BigEndian.Uint64(e[8:]))); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(l.tallies.Flush(), l.tallies.Close(), l.stream.Close())
 }

@@ -19,7 +19,10 @@ import (
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/kvdb"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
 	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 	"github.com/chopmark/chopmark/internal/verify/verifytest"
 )
 
@@ -49,8 +52,13 @@ func mustClose(t testing.TB, l *Log) {
 }
 
 // sighting is the n-th microsecond's.
-func sighting(s ids.Serial, n int64) verify.Sighting {
-	return verify.Sighting{Serial: s, At: time.UnixMicro(n), Verdict: verify.Authentic, Source: verify.FromAPI}
+func sighting(s ids.Serial, n int64) *verify.Sighting {
+	return verifytest.Sighting(s, time.UnixMicro(n))
+}
+
+// plain is what the log's records say without its rules about sessions and places.
+func plain(s verify.Seen) verify.Seen {
+	return verify.Seen{Count: s.Count, FirstAt: s.FirstAt, LastAt: s.LastAt}
 }
 
 func TestSightings(t *testing.T) {
@@ -134,7 +142,7 @@ func TestTurnover(t *testing.T) {
 		for s := range items {
 			want := verify.Seen{Count: scans[s].Load(), FirstAt: time.UnixMicro(first[s].Load()).UTC()}
 			got, err := l.Seen(ids.Serial(s))
-			got.LastAt = time.Time{}
+			got = verify.Seen{Count: got.Count, FirstAt: got.FirstAt}
 			if diff := cmp.Diff(want, got); diff != "" || err != nil {
 				t.Errorf("item %d: %v (-want +got):\n%s", s, err, diff)
 			}
@@ -194,37 +202,41 @@ func TestAnyIn(t *testing.T) {
 	}
 }
 
-// tamper writes raw keys into a closed log that has one scan of item 1 and whose
-// count is stored.
-func tamper(t *testing.T, path string, keys map[string][]byte) {
+// tamper changes a closed log that has one scan of item 1 and whose count is stored:
+// it adds records to the stream and writes keys into the store of counts.
+func tamper(t *testing.T, path string, records [][]byte, keys map[string][]byte) {
 	t.Helper()
 	l := mustOpen(t, path, Options{}, usual)
 	if _, err := l.Record(sighting(1, 1)); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, l)
-	tamperFS(t, nil, path, keys)
+	tamperFS(t, nil, path, records, keys)
 }
 
 func TestDamagedIsRefusedWithItsName(t *testing.T) {
 	t.Parallel()
-	later := string(groupKey(7, 1))
-	whole := appendEntry(nil, 1, 2, verify.Authentic, verify.FromAPI)
-	for name, keys := range map[string]map[string][]byte{
-		"group without a format": {later: {}},
-		"group of another form":  {later: append([]byte{entryFormat + 1}, whole[1:]...)},
-		"group cut short":        {later: whole[:len(whole)-1]},
-		"group too long":         {later: append(slices.Clip(whole), 0)},
-		"generation":             {string(rune(keyGeneration)): {1}},
-		"count, read again":      {string(countKey(1)): {0x80}, later: whole},
-		"count of nothing":       {string(countKey(1)): {0, 1, 0}, later: whole},
-		"count and more":         {string(countKey(1)): {1, 1, 0, 9}, later: whole},
-		"count, empty":           {string(countKey(1)): {}, later: whole},
+	whole := verifyevent.Append(nil, &verifyevent.Sighting{Serial: 1, At: 2, No: 1})
+	for name, c := range map[string]struct {
+		record []byte
+		keys   map[string][]byte
+	}{
+		"record without a format": {[]byte{}, nil},
+		"record of another form":  {append([]byte{verifyevent.Format + 1}, whole[1:]...), nil},
+		"record cut short":        {whole[:len(whole)-1], nil},
+		"record too long":         {append(slices.Clip(whole), 0), nil},
+		"watermark":               {whole, map[string][]byte{string(rune(keyWatermark)): {1}}},
+		"place":                   {whole, map[string][]byte{string(placeKey(1)): {9}}},
+		"place of no number":      {whole, map[string][]byte{string(placeKey(7)): encodePlace(verify.Place{})}},
+		"count, read again":       {whole, map[string][]byte{string(countKey(1)): {0x80}}},
+		"count of nothing":        {whole, map[string][]byte{string(countKey(1)): appendTally(nil, &tally{})}},
+		"count and more":          {whole, map[string][]byte{string(countKey(1)): append(appendTally(nil, oneTally()), 9)}},
+		"count, empty":            {whole, map[string][]byte{string(countKey(1)): {}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "sightings")
-			tamper(t, path, keys)
+			tamper(t, path, [][]byte{c.record}, c.keys)
 			l, err := Open(path, Options{Log: quiet()})
 			if err == nil {
 				t.Fatal("a damaged log was opened", l.Close())
@@ -236,10 +248,88 @@ func TestDamagedIsRefusedWithItsName(t *testing.T) {
 	}
 }
 
+func oneTally() *tally {
+	t := &tally{}
+	t.Add(1, 1, 0, nil, nil)
+	return t
+}
+
+func TestTalliesAreReadBack(t *testing.T) {
+	t.Parallel()
+	var want tally
+	for i := range int64(40) {
+		want.Add(1_700_000_000_000_000+i*i*7_919_000_000*(i%3-1), uint64(i)<<32, uint32(i), nil, nil)
+		want.last = verifyevent.Ref{At: uint64(stream.At(3, uint64(i))), N: uint16(i)}
+		raw := appendTally(nil, &want)
+		if got, ok := decodeTally(raw); !ok || got != want || len(raw) > tallyBytesMax {
+			t.Fatalf("%+v comes back as %+v, %v from %d bytes", want, got, ok, len(raw))
+		}
+		for cut := range raw {
+			if _, ok := decodeTally(raw[:cut]); ok {
+				t.Fatalf("%d of %d bytes are taken for a tally", cut, len(raw))
+			}
+		}
+	}
+	for _, want := range []verify.Place{{}, {Place: verifyevent.Place{Country: "中国", City: "遵义"}, Lat: -27.5, Lon: 106.25, Located: true}} {
+		if got, ok := decodePlace(encodePlace(want)); !ok || got != want {
+			t.Errorf("%+v comes back as %+v", want, got)
+		}
+	}
+}
+
+// TestTrail: every sighting names the one before it, over generations, so an item's
+// scans can be read without an index.
+func TestTrail(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	const scans = 30
+	for n := range int64(scans) {
+		l := mustOpen(t, "sightings", Options{FS: fs, Key: make([]byte, 32)}, hasty)
+		for s := range ids.Serial(3) {
+			if _, err := l.Record(sighting(s, 1+n*10+int64(s))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n < scans-1 {
+			mustClose(t, l)
+			continue
+		}
+		defer mustClose(t, l)
+		for s := range ids.Serial(3) {
+			ref, err := l.Last(s)
+			var times []int64
+			for ref != (verifyevent.Ref{}) && err == nil {
+				var raw []byte
+				raw, _, err = l.Stream().Get(stream.Position(ref.At))
+				if err == nil {
+					err = verifyevent.Each(raw, func(n uint16, e *verifyevent.Sighting) error {
+						if n == ref.N {
+							times, ref = append(times, e.At), e.Prev
+							if e.Serial != s {
+								t.Errorf("the trail of %d leads to %d", s, e.Serial)
+							}
+							return errFound
+						}
+						return nil
+					})
+					if errors.Is(err, errFound) {
+						err = nil
+					}
+				}
+			}
+			if err != nil || len(times) != scans || times[0] != 1+(scans-1)*10+int64(s) || times[scans-1] != 1+int64(s) {
+				t.Errorf("item %d: %v, %v", s, times, err)
+			}
+		}
+	}
+}
+
+var errFound = errors.New("found")
+
 func TestDamagedCountIsNotGuessed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sightings")
-	tamper(t, path, map[string][]byte{string(countKey(1)): {1, 0x80}})
+	tamper(t, path, nil, map[string][]byte{string(countKey(1)): {1, 0x80}})
 	l := mustOpen(t, path, Options{}, usual)
 	defer mustClose(t, l)
 	_, err := l.Record(sighting(1, 2))
@@ -339,12 +429,12 @@ func closeWhileRecording(t *testing.T, after int64) {
 
 // countsMatchWatermark holds a closed log to the package's invariant.
 func countsMatchWatermark(fs vfs.FS, path string) (err error) {
-	groups, err := openPart(fs, path, dirGroups)
+	records, err := streamkv.Open(filepath.Join(path, dirStream), streamkv.Options{MemTableBytes: 64 << 10, FS: fs, Log: quiet()})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, groups.Close()) }()
-	tallies, err := openPart(fs, path, dirTallies)
+	defer func() { err = errors.Join(err, records.Close()) }()
+	tallies, err := openTallies(fs, path)
 	if err != nil {
 		return err
 	}
@@ -355,7 +445,8 @@ func countsMatchWatermark(fs vfs.FS, path string) (err error) {
 	}
 	sums := map[ids.Serial]int64{}
 	if mark != nil {
-		if err := eachGroup(groups, append(mark, 0), func(s ids.Serial, _ int64) error { sums[s]++; return nil }); err != nil {
+		upTo := stream.Position(binary.BigEndian.Uint64(mark))
+		if err := eachSighting(records, upTo, func(s *verifyevent.Sighting) { sums[s.Serial]++ }); err != nil {
 			return err
 		}
 	}
@@ -366,56 +457,58 @@ func countsMatchWatermark(fs vfs.FS, path string) (err error) {
 	stored := map[ids.Serial]int64{}
 	for ok := it.First(); ok; ok = it.Next() {
 		t, _ := decodeTally(it.Value())
-		stored[ids.Serial(binary.BigEndian.Uint64(it.Key()[1:]))] = t.count
+		stored[ids.Serial(binary.BigEndian.Uint64(it.Key()[1:]))] = t.Count
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return err
 	}
 	if diff := cmp.Diff(sums, stored); diff != "" {
-		return fmt.Errorf("stored counts are not the sum of the groups up to the watermark (-sum +stored):\n%s", diff)
+		return fmt.Errorf("stored counts are not the sum of the records up to the watermark (-sum +stored):\n%s", diff)
 	}
 	return nil
 }
 
-// openPart opens one of the log's two stores by itself.
-func openPart(fs vfs.FS, path, part string) (*pebble.DB, error) {
-	return kvdb.Open(filepath.Join(path, part), kvdb.Options{
-		CacheBytes: 1 << 20, MemTableBytes: 64 << 10, NoWAL: part == dirTallies, FS: fs, Log: quiet(),
+// openTallies opens the store of counts by itself.
+func openTallies(fs vfs.FS, path string) (*pebble.DB, error) {
+	return kvdb.Open(filepath.Join(path, dirTallies), kvdb.Options{
+		CacheBytes: 1 << 20, MemTableBytes: 64 << 10, NoWAL: true, FS: fs, Log: quiet(),
 	})
 }
 
-// tamperFS writes keys into the store where each belongs.
-func tamperFS(t *testing.T, fs vfs.FS, path string, keys map[string][]byte) {
+// tamperFS is tamper on a file system.
+func tamperFS(t *testing.T, fs vfs.FS, path string, records [][]byte, keys map[string][]byte) {
 	t.Helper()
-	for _, part := range []string{dirGroups, dirTallies} {
-		db, err := openPart(fs, path, part)
-		if err != nil {
+	s, err := streamkv.Open(filepath.Join(path, dirStream), streamkv.Options{MemTableBytes: 64 << 10, FS: fs, Log: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range records {
+		if err := s.Append(stream.At(s.Generation(), uint64(i+1)), r); err != nil {
 			t.Fatal(err)
 		}
-		for key, value := range keys {
-			if counted := key[0] == keyCount || key[0] == keyWatermark; counted != (part == dirTallies) {
-				continue
-			}
-			if err := db.Set([]byte(key), value, pebble.NoSync); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := errors.Join(db.Flush(), db.Close()); err != nil {
+	}
+	db, err := openTallies(fs, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range keys {
+		if err := db.Set([]byte(key), value, pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := errors.Join(s.Close(), db.Flush(), db.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// eachGroup reads the log's entries below a key, in their order.
-func eachGroup(db *pebble.DB, below []byte, fn func(s ids.Serial, at int64) error) error {
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: groupKey(0, 0), UpperBound: below})
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
-		err = entries(it.Value(), fn)
-	}
-	return errors.Join(err, it.Error(), it.Close())
+// eachSighting reads the log's sightings up to a position, in their order.
+func eachSighting(log *streamkv.Log, upTo stream.Position, fn func(s *verifyevent.Sighting)) error {
+	return log.Read(0, 0, func(r stream.Record) error {
+		if r.At > upTo {
+			return nil
+		}
+		return verifyevent.Each(r.Value, func(_ uint16, s *verifyevent.Sighting) error { fn(s); return nil })
+	})
 }
 
 func BenchmarkRecord(b *testing.B) {

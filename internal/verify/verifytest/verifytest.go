@@ -5,6 +5,7 @@ package verifytest
 
 import (
 	"math"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 // Start is the time of the first sighting in every test of the suite.
@@ -30,11 +32,90 @@ func Sightings(t *testing.T, open func(t *testing.T) Reopen) {
 	t.Run("ItemsAreApart", func(t *testing.T) { itemsAreApart(t, open(t)) })
 	t.Run("ConcurrentScans", func(t *testing.T) { concurrent(t, open(t)) })
 	t.Run("ReopenedTheSame", func(t *testing.T) { reopened(t, open(t)) })
+	t.Run("SessionsOfDevices", func(t *testing.T) { sessions(t, open(t)) })
+	t.Run("PlacesAreKept", func(t *testing.T) { places(t, open(t)) })
+}
+
+// numbers is what most tests are about.
+func numbers(s verify.Seen) verify.Seen {
+	return verify.Seen{Count: s.Count, FirstAt: s.FirstAt, LastAt: s.LastAt}
+}
+
+// sessions: a device that scans again within the window does not begin a session,
+// also when the log was opened again in between.
+func sessions(t *testing.T, reopen Reopen) {
+	log := reopen(t)
+	for i, step := range []struct {
+		device   uint64
+		after    time.Duration
+		begins   bool
+		sessions int64
+	}{
+		{1 << 32, 0, true, 1},
+		{1 << 32, time.Hour, false, 1},
+		{2 << 32, time.Hour, true, 2},
+		{1 << 32, 24 * time.Hour, false, 2}, // 23 hours after its last
+		{1 << 32, 49 * time.Hour, true, 3},  // 25 hours after
+		{2 << 32, 50 * time.Hour, true, 4},
+	} {
+		s := Sighting(3, Start().Add(step.after))
+		s.Device = step.device
+		seen, err := log.Record(s)
+		if err != nil || seen.Sessions != step.sessions || seen.What.Has(verifyevent.NewSession) != step.begins {
+			t.Errorf("scan %d: %+v, %v; want %d sessions", i+1, seen, err, step.sessions)
+		}
+		if i%2 == 1 {
+			log = reopen(t)
+		}
+	}
+}
+
+// places: the first and the last place are told, and far apart in a short time is a
+// fact of the scan.
+func places(t *testing.T, reopen Reopen) {
+	log := reopen(t)
+	city := func(name string, lat, lon float64) *verify.Place {
+		return &verify.Place{Place: verifyevent.Place{Country: "中国", City: name}, Lat: lat, Lon: lon, Located: true}
+	}
+	beijing, tianjin, guangzhou := city("北京", 39.9, 116.4), city("天津", 39.1, 117.2), city("广州", 23.1, 113.3)
+	for i, step := range []struct {
+		at    time.Duration
+		place *verify.Place
+		last  string
+		far   bool
+	}{
+		{0, beijing, "中国 北京", false},
+		{time.Minute, tianjin, "中国 天津", false}, // near
+		{time.Hour, guangzhou, "中国 广州", true},  // 1,800 km in an hour
+		{5 * time.Hour, beijing, "中国 北京", false},
+		{5*time.Hour + 1, nil, "", false},
+		{5*time.Hour + 2, guangzhou, "中国 广州", false}, // after a place that is not known
+	} {
+		s := Sighting(4, Start().Add(step.at))
+		s.Place = step.place
+		seen, err := log.Record(s)
+		if err != nil || seen.FirstIn != "中国 北京" || seen.LastIn != step.last || seen.What.Has(verifyevent.Far) != step.far {
+			t.Errorf("scan %d: %+v, %v; want %q, far %v", i+1, seen, err, step.last, step.far)
+		}
+		log = reopen(t)
+		if seen, err := log.Seen(4); err != nil || seen.FirstIn != "中国 北京" || seen.LastIn != step.last {
+			t.Errorf("reopened after scan %d: %+v, %v", i+1, seen, err)
+		}
+	}
+}
+
+// Sighting is a scan of an item by one device at one place.
+func Sighting(s ids.Serial, at time.Time) *verify.Sighting {
+	return &verify.Sighting{
+		Item: &verify.Item{Serial: s, BrandID: 1001, ProductID: 2001, No: int64(s) + 1}, At: at, Verdict: verify.Authentic, Source: verify.FromPage,
+		Client: &verify.Client{IP: netip.MustParseAddr("203.0.113.7"), Agent: "Mozilla/5.0", Zone: "Asia/Shanghai"}, Device: 7 << 32,
+		Place: &verify.Place{Place: verifyevent.Place{Country: "中国", Province: "贵州", City: "遵义"}},
+	}
 }
 
 func record(t *testing.T, log verify.Sightings, s ids.Serial, at time.Time) verify.Seen {
 	t.Helper()
-	seen, err := log.Record(verify.Sighting{Serial: s, At: at, Verdict: verify.Authentic, Source: verify.FromPage})
+	seen, err := log.Record(Sighting(s, at))
 	if err != nil {
 		t.Fatalf("Record(%d): %v", s, err)
 	}
@@ -47,7 +128,7 @@ func wantSeen(t *testing.T, log verify.Sightings, s ids.Serial, want verify.Seen
 	if err != nil {
 		t.Fatalf("Seen(%d): %v", s, err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, numbers(got)); diff != "" {
 		t.Errorf("Seen(%d) (-want +got):\n%s", s, diff)
 	}
 }
@@ -75,7 +156,7 @@ func firstAndLast(t *testing.T, reopen Reopen) {
 		{4 * second, 0, 4 * second},
 	} {
 		want := verify.Seen{Count: int64(i + 1), FirstAt: Start().Add(step.first), LastAt: Start().Add(step.last)}
-		if diff := cmp.Diff(want, record(t, log, 9, Start().Add(step.at))); diff != "" {
+		if diff := cmp.Diff(want, numbers(record(t, log, 9, Start().Add(step.at)))); diff != "" {
 			t.Fatalf("scan %d (-want +got):\n%s", i+1, diff)
 		}
 		wantSeen(t, log, 9, want)
@@ -131,7 +212,7 @@ func concurrent(t *testing.T, reopen Reopen) {
 		wg.Go(func() {
 			for n := range scansEach {
 				s := ids.Serial((w*31 + n*n) % items)
-				seen, err := log.Record(verify.Sighting{Serial: s, At: Start().Add(time.Duration(w*1000+n) * time.Microsecond)})
+				seen, err := log.Record(Sighting(s, Start().Add(time.Duration(w*1000+n)*time.Microsecond)))
 				if err != nil {
 					t.Errorf("Record(%d): %v", s, err)
 					return
@@ -186,7 +267,7 @@ func reopened(t *testing.T, reopen Reopen) {
 		for s := range ids.Serial(items) {
 			at := Start().Add(time.Duration(round) * time.Hour)
 			want := verify.Seen{Count: int64(round + 1), FirstAt: Start(), LastAt: at}
-			if diff := cmp.Diff(want, record(t, log, s, at)); diff != "" {
+			if diff := cmp.Diff(want, numbers(record(t, log, s, at))); diff != "" {
 				t.Fatalf("round %d, item %d (-want +got):\n%s", round, s, diff)
 			}
 		}

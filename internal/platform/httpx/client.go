@@ -1,0 +1,61 @@
+package httpx
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Proxies are the networks whose word on who is behind them is taken. No one else's
+// is: a forwarded header of a stranger is ignored.
+type Proxies []netip.Prefix
+
+// ParseProxies reads networks and single addresses.
+func ParseProxies(list []string) (Proxies, error) {
+	var p Proxies
+	for _, text := range list {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, aerr := netip.ParseAddr(text)
+			if aerr != nil {
+				return nil, err
+			}
+			network = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		p = append(p, network.Masked())
+	}
+	return p, nil
+}
+
+func (p Proxies) trusts(a netip.Addr) bool {
+	for _, network := range p {
+		if network.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// Client is the address that a request comes from: the peer's, or behind trusted
+// proxies the last in X-Forwarded-For that is none of them. The zero Addr is not
+// known.
+func (p Proxies) Client(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	client := peer.Addr().Unmap()
+	if len(p) == 0 || !p.trusts(client) {
+		return client
+	}
+	hops := strings.Join(r.Header["X-Forwarded-For"], ",")
+	for hops != "" && p.trusts(client) {
+		at := strings.LastIndexByte(hops, ',')
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[at+1:]))
+		if err != nil {
+			break // what stands before it cannot be trusted either
+		}
+		client, hops = hop.Unmap().WithZone(""), hops[:max(at, 0)]
+	}
+	return client
+}
