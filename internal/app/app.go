@@ -31,6 +31,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/task"
+	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
@@ -67,6 +68,7 @@ type App struct {
 	places     *places
 	proxies    httpx.Proxies
 	gate       *httpx.Gate
+	tracer     *trace.Tracer // nil = nothing is traced
 }
 
 // The names under the data directory.
@@ -107,6 +109,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error)
 		return nil, usage("trusted-proxy", "%v", err)
 	}
 	a.gate = httpx.NewGate(scansAtOnce)
+	if err := a.openTracing(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.openData(ctx); err != nil {
 		return nil, err
 	}

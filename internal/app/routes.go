@@ -33,10 +33,14 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 			httpx.Fail(w, r, a.log, err)
 		}
 	}))
-	verifyhttp.New(verifyhttp.Deps{
+	scans := verifyhttp.Deps{
 		Service: a.Verify, Links: tokenLinks{a.Batches}, Pages: pages{a.site}, Observer: a.product,
 		Proxies: a.proxies, Gate: a.gate, Log: a.log,
-	}).Mount(rt)
+	}
+	if a.tracer != nil {
+		scans.Tracer = scanTraces{a.tracer}
+	}
+	verifyhttp.New(scans).Mount(rt)
 	return rt
 }
 

@@ -36,6 +36,12 @@ func (p Proxies) trusts(a netip.Addr) bool {
 	return false
 }
 
+// Forwards reports whether a request comes through a trusted proxy.
+func (p Proxies) Forwards(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && p.trusts(peer.Addr().Unmap())
+}
+
 // Client is the address that a request comes from: the peer's, or behind trusted
 // proxies the last in X-Forwarded-For that is none of them. The zero Addr is not
 // known.

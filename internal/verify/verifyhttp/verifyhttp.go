@@ -77,9 +77,10 @@ type Deps struct {
 
 // Tracer makes spans of the few scans that are sampled.
 type Tracer interface {
-	// Scan begins a span when the scan is sampled; trace is nil when it is not. end
-	// must be called then, with the status of the answer.
-	Scan(traceparent string) (trace *verify.Trace, end func(status int))
+	// Scan begins a span when the scan is sampled; trace is nil when it is not. The
+	// caller's word on that counts only when it is trusted. end must be called then,
+	// with the status of the answer.
+	Scan(endpoint, traceparent string, trusted bool) (trace *verify.Trace, end func(status int))
 }
 
 // scratch is what one answer needs; it is reused.
@@ -100,7 +101,6 @@ func New(d Deps) *Handler {
 
 // Mount adds the routes. "/" takes every path that no other route has.
 func (h *Handler) Mount(rt *httpx.Router) {
-	const verifyRoute, codeRoute = "/api/v1/codes/{code}/verify", "/{code}"
 	rt.First(isVerify, verifyRoute, func(w http.ResponseWriter, r *http.Request) int { return h.getVerify(w, r, verifyCode(r.URL.Path)) })
 	rt.First(isCode, codeRoute, h.root)
 	rt.Hot("GET "+verifyRoute, verifyRoute, func(w http.ResponseWriter, r *http.Request) int { return h.getVerify(w, r, r.PathValue("code")) })
@@ -109,6 +109,8 @@ func (h *Handler) Mount(rt *httpx.Router) {
 }
 
 const (
+	verifyRoute  = "/api/v1/codes/{code}/verify"
+	codeRoute    = "/{code}"
 	verifyPrefix = "/api/v1/codes/"
 	verifySuffix = "/verify"
 )
@@ -143,14 +145,14 @@ func isCode(path string) bool {
 
 // getVerify answers GET /api/v1/codes/{code}/verify.
 func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request, text string) int {
-	return h.admitted(w, r, func(s *scratch) int {
+	return h.admitted(w, r, verifyRoute, func(s *scratch) int {
 		err := h.read(s, r, verify.FromAPI, text, "")
 		return h.answerJSON(w, r, s, err)
 	})
 }
 
 // admitted lets a scan in when there is room for it; else it is told to come back.
-func (h *Handler) admitted(w http.ResponseWriter, r *http.Request, answer func(s *scratch) int) int {
+func (h *Handler) admitted(w http.ResponseWriter, r *http.Request, endpoint string, answer func(s *scratch) int) int {
 	s := h.take()
 	defer h.pool.Put(s)
 	if !h.Gate.Enter() {
@@ -161,7 +163,8 @@ func (h *Handler) admitted(w http.ResponseWriter, r *http.Request, answer func(s
 	if h.Tracer == nil {
 		return answer(s)
 	}
-	trace, end := h.Tracer.Scan(first(r.Header["Traceparent"]))
+	parent := first(r.Header["Traceparent"])
+	trace, end := h.Tracer.Scan(endpoint, parent, parent != "" && h.Proxies.Forwards(r))
 	if trace == nil {
 		return answer(s)
 	}
@@ -287,7 +290,7 @@ func reserved(first string) bool {
 
 // scan answers /{code} and /{code}/{token}.
 func (h *Handler) scan(w http.ResponseWriter, r *http.Request, text, token string) int {
-	return h.admitted(w, r, func(s *scratch) int {
+	return h.admitted(w, r, codeRoute, func(s *scratch) int {
 		err := h.read(s, r, verify.FromPage, text, token)
 		return h.answer(w, r, s, err)
 	})

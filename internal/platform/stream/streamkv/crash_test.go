@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	crashRounds = 200 // of every run; a nightly one gives -rounds=10000
+	crashRounds = 120 // of every run; a nightly one gives -rounds=10000
 	crashChain  = 20  // crashes that one log lives through
 	crashPath   = "data/log"
 )

@@ -89,8 +89,8 @@ type Log struct {
 
 	lettersMu sync.Mutex // one change of letters at a time
 
-	saveMu   sync.Mutex // one writer of the state of groups at a time; taken before Group.mu and mu
-	capNoted time.Time  // guarded by saveMu: when the cap was last warned about
+	saveMu               sync.Mutex // one writer of the state of groups at a time; taken before Group.mu and mu
+	nearNoted, overNoted time.Time  // guarded by saveMu: when the cap was last warned about
 
 	closing chan struct{}  // closed by Close
 	dirty   chan struct{}  // holds a token while a group has something to save

@@ -140,12 +140,13 @@ func (l *Log) overCap(cut, end mark, must stream.Position) (mark, error) {
 		return mark{}, nil
 	}
 	if size <= limit {
-		if l.mayWarn() {
+		if l.mayWarn(&l.nearNoted) {
 			l.o.Log.Warn("the log is near its cap: a group is far behind", "log", l.path, "bytes", size, "cap_bytes", limit)
 		}
 		return mark{}, nil
 	}
-	if l.mayWarn() {
+	warn := l.mayWarn(&l.overNoted)
+	if warn {
 		l.o.Log.Error("the log is over its cap: the oldest records are taken away from groups that are far behind",
 			"log", l.path, "bytes", size, "cap_bytes", limit)
 	}
@@ -153,17 +154,19 @@ func (l *Log) overCap(cut, end mark, must stream.Position) (mark, error) {
 	if err != nil || wish.at <= must {
 		return wish, err
 	}
-	l.o.Log.Error("the log stays over its cap: what must be kept is larger", "log", l.path, "kept_from", (must + 1).String())
+	if warn {
+		l.o.Log.Error("the log stays over its cap: what must be kept is larger", "log", l.path, "kept_from", (must + 1).String())
+	}
 	return l.markAt(min(must, end.at))
 }
 
-// mayWarn lets one warning about the cap through each minute. Trim holds saveMu.
-func (l *Log) mayWarn() bool {
+// mayWarn lets one warning of a kind through each minute. Trim holds saveMu.
+func (l *Log) mayWarn(noted *time.Time) bool {
 	now := l.o.Clock.Now()
-	if !l.capNoted.IsZero() && now.Sub(l.capNoted) < warnAgainAfter {
+	if !noted.IsZero() && now.Sub(*noted) < warnAgainAfter {
 		return false
 	}
-	l.capNoted = now
+	*noted = now
 	return true
 }
 
