@@ -159,7 +159,7 @@ func (p pages) Malformed(w io.Writer, lang, reason string) error {
 
 // Unavailable implements verifyhttp.Pages.
 func (p pages) Unavailable(w io.Writer, lang string) error {
-	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusServiceUnavailable})
+	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusServiceUnavailable, Again: 5})
 }
 
 // Front implements verifyhttp.Pages.

@@ -8,6 +8,7 @@ type Notice struct {
 	Status    int    // 400 a malformed code, 404, 429, 500, 503; others show as 500
 	Detail    string // what exactly is wrong; may be empty
 	Reference string // the request's id, to be told to support; may be empty
+	Again     int    // after so many seconds the page asks again by itself; 0 = not
 }
 
 // RenderNotice writes the whole notice.

@@ -10,7 +10,7 @@ func english() words {
 			404: {"wait", "No such page", "There is nothing at this address.", "To check an item, scan the code on it."},
 			429: {"wait", "Too many checks", "There were too many checks from your network just now.", "Please try again in a minute."},
 			500: {"wait", "Cannot confirm right now", "Something went wrong on our side. It says nothing about your item.", "Please scan again a little later."},
-			503: {"wait", "Cannot confirm right now", "Our system is busy. It says nothing about your item.", "Please scan again a little later."},
+			503: {"wait", "Cannot confirm right now", "Our system is busy. It says nothing about your item.", "Please wait: it is tried again in a few seconds."},
 		},
 		Stages:  map[string]string{"production": "Production", "logistics": "Logistics", "sales": "Sales"},
 		BatchNo: "Batch", Made: "Made on", Expires: "Good until", Sold: "Sold",

@@ -131,8 +131,8 @@ func (s *Service) count(q *Query, a *Answer, now time.Time) (err error) {
 		return fmt.Errorf("record sighting: %w", err)
 	}
 	a.Counted = true
-	if a.Verdict == Authentic && a.Seen.Count > 1 {
-		a.Verdict, a.Reasons = AuthenticAgain, reasonsAgain[:]
+	if again := a.Verdict.Counted(a.Seen.Count); again != a.Verdict {
+		a.Verdict, a.Reasons = again, reasonsAgain[:]
 		if !a.Seen.What.Has(verifyevent.NewSession) {
 			a.Reasons = reasonsSession[:]
 		}

@@ -67,6 +67,15 @@ func (v Verdict) Valid() bool { return verdicts[v].valid }
 // Kind is the fault that the verdict answers with; Internal (0) stands for 200.
 func (v Verdict) Kind() fault.Kind { return verdicts[v].kind }
 
+// Counted is the verdict of a scan with so many of the item: a code that was scanned
+// before is genuine all the same, and says so.
+func (v Verdict) Counted(scans int64) Verdict {
+	if v == Authentic && scans > 1 {
+		return AuthenticAgain
+	}
+	return v
+}
+
 // Verdicts lists all of them.
 func Verdicts() []Verdict {
 	all := make([]Verdict, verdictCount)

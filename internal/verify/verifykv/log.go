@@ -210,7 +210,7 @@ func (l *Log) roomLocked(s ids.Serial) (tally, error) {
 func (l *Log) appendLocked(record []byte, s *verify.Sighting, t *tally, at int64, what verifyevent.What) []byte {
 	e := verifyevent.Sighting{
 		Serial: s.Item.Serial, At: at, Prev: t.last, Count: t.Count, Brand: s.Item.BrandID, Product: s.Item.ProductID, No: s.Item.No,
-		Verdict: uint8(s.Verdict), Source: uint8(s.Source), What: what, Device: s.Device,
+		Verdict: uint8(s.Verdict.Counted(t.Count)), Source: uint8(s.Source), What: what, Device: s.Device,
 	}
 	if s.Place != nil {
 		e.Place = s.Place.Place
