@@ -7,15 +7,16 @@ TOOLS   := $(CURDIR)/bin/tools
 LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# What `make run` serves, `make bench` reaches for and `make crash` repeats.
+# What `make run` serves, `make crash` repeats, `make soak` lasts and `make bench` reaches for.
 DATA   ?= ./data
 ROUNDS ?= 500
+SOAK   ?= 10m
 BENCH  ?=
 # The packages that `make test` runs.
 PKGS   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench crash build generate clean
+.PHONY: help run test lint bench crash soak build generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +36,10 @@ bench: ## measure; each line has the goal and the number measured here
 	go run ./test/bench $(BENCH)
 
 crash: ## kill -9 under load, reopen, compare (ROUNDS=500)
-	go test ./test/crash -count=1 -timeout 0 -v -rounds=$(ROUNDS)
+	go run ./cmd/hammer crash --rounds $(ROUNDS)
+
+soak: ## steady load; memory, goroutines and open files must stay (SOAK=10m)
+	go run ./cmd/hammer soak --for $(SOAK)
 
 build: ## one static program: bin/chopmark
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/chopmark ./cmd/chopmark

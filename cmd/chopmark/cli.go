@@ -69,7 +69,7 @@ type serveCmd struct {
 	Target        string `default:"all" placeholder:"LIST" help:"Roles of this process: all."`
 	ScanAck       string `default:"durable" enum:"durable,async" help:"durable: answer a scan when it is on disk; async: before."`
 	ScanLogMax    int64  `default:"68719476736" placeholder:"BYTES" help:"Most that the log of scans may keep for consumers that are behind (${default}); beyond it the oldest are given up, loudly. 0 = no bound."`
-	ScanDays      int    `default:"730" placeholder:"N" help:"How many days records of single scans are kept (${default}); 0 = for ever."`
+	ScanDays      int    `default:"730" placeholder:"N" help:"How many days records of single scans are kept (${default})."`
 	GeoIP         string `name:"geoip" placeholder:"FILE" help:"Where addresses are: ip2region .xdb or .mmdb; without it places are unknown."`
 
 	TrustedProxy []string `placeholder:"CIDR" help:"Networks whose X-Forwarded-For is believed."`

@@ -1,5 +1,6 @@
-// Command hammer loads a running server and checks every answer. Exit code 0: all
-// goals were met and nothing was wrong; 1: not so; 2: wrong usage.
+// Command hammer loads a server and checks every answer, kills it and checks what is
+// left, soaks it and checks that it does not grow. Exit code 0: all goals were met and
+// nothing was wrong or lost; 1: not so; 2: wrong usage.
 package main
 
 import (
@@ -34,7 +35,10 @@ func main() {
 
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	var c struct {
-		Scan scanCmd `cmd:"" help:"Scan codes and check every verdict."`
+		Scan     scanCmd     `cmd:"" help:"Scan codes of a running server and check every verdict."`
+		Crash    crashCmd    `cmd:"" help:"Kill a server with -9 under load, over and over, and check that what it acknowledged is there."`
+		Soak     soakCmd     `cmd:"" help:"Load a server steadily and check that memory, goroutines and open files stay."`
+		Estimate estimateCmd `cmd:"" help:"The peak to plan for, of a mean rate."`
 	}
 	exit := -1
 	parser := kong.Must(&c, kong.Name("hammer"), kong.Description("Load that checks answers."), kong.Writers(out, errs),

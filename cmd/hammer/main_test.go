@@ -43,7 +43,7 @@ func TestUsage(t *testing.T) {
 	for _, more := range [][]string{
 		{"--mix", "fresh=70,repeat=20,stale=5,forged=5"}, // stale without a key
 		{"--mix", "old=1"}, {"--conns", "0"}, {"--rate", "-1"}, {"--for", "0s"}, {"--profile", "wild"}, {"--profile", "seed", "--scale", "0"},
-		{"--expect", "recalled"}, {"--url", "127.0.0.1:1"}, {"--never"},
+		{"--pick", "best"}, {"--expect", "recalled"}, {"--url", "127.0.0.1:1"}, {"--never"},
 	} {
 		var out, errs strings.Builder
 		if code := run(t.Context(), append(append([]string(nil), good...), more...), &out, &errs); code != exitUsage || errs.Len() == 0 {
@@ -84,8 +84,8 @@ func TestAgainstServer(t *testing.T) {
 	hammer := must(harness.Build(ctx, dir, "github.com/chopmark/chopmark/cmd/hammer"))
 	s := must(harness.Start(ctx, server, filepath.Join(dir, "data")))
 	t.Cleanup(s.Kill)
-	file := codesFile(t, issue(t, s, "H1", 10_000, "active")...)
-	asleep := codesFile(t, issue(t, s, "H2", 100, "")...)
+	file := codesFile(t, must(issue(ctx, s, "H1", 10_000, "active"))...)
+	asleep := codesFile(t, must(issue(ctx, s, "H2", 100, ""))...)
 	const all = "fresh=40,repeat=40,stale=10,forged=10"
 	for _, tt := range []struct {
 		name string
@@ -95,11 +95,15 @@ func TestAgainstServer(t *testing.T) {
 	}{
 		{"http1 at a rate", 0, "stale", []string{"--codes", file, "--for", "2s", "--rate", "1500", "--mix", all}},
 		{"http2 at a rate", 0, "stale", []string{"--codes", file, "--for", "2s", "--rate", "1000", "--mix", all, "--http2"}},
+		{"malformed", 0, "malformed", []string{"--codes", file, "--for", "2s", "--rate", "500", "--mix", "malformed=8,forged=1,repeat=1", "--forwarded"}},
+		{"malformed over http2", 0, "malformed", []string{"--codes", file, "--for", "2s", "--rate", "500", "--mix", "malformed=8,forged=1,repeat=1", "--forwarded", "--http2"}},
+		{"zipf, shedding allowed", 0, "SHED", []string{"--codes", file, "--for", "1s", "--rate", "500", "--mix", "repeat=1", "--pick", "zipf", "--allow-shed"}},
 		{"http1 at full speed", 0, "every answer was right", []string{"--codes", file, "--for", "2s", "--mix", all}},
 		// A machine that is busy with other tests may miss the burst's rate; no answer may be wrong.
 		{"seed", anyExit, "burst", []string{"--codes", file, "--profile", "seed", "--scale", "0.02", "--mix", all}},
 		{"not active, expected", 0, "counts as repeat", []string{"--codes", asleep, "--for", "1s", "--rate", "400", "--expect", "inactive"}},
 		{"not active", 1, `unexpected verdict "inactive"`, []string{"--codes", asleep, "--for", "200ms", "--rate", "200"}},
+		{"another goal out of reach", 1, "p99 since sending", []string{"--codes", file, "--for", "200ms", "--rate", "200", "--goal-sent-p99", "1ns"}},
 		{"a goal out of reach", 1, "the goal is 1ns", []string{"--codes", file, "--for", "200ms", "--rate", "200", "--goal-p99", "1ns"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -117,31 +121,6 @@ func TestAgainstServer(t *testing.T) {
 			t.Log(out.String())
 		})
 	}
-}
-
-// issue makes a batch, moves it to a state, if any, and claims all of it.
-func issue(t *testing.T, s *harness.Server, no string, quantity int, state string) []string {
-	t.Helper()
-	ask := func(path string, body map[string]any, into any) {
-		t.Helper()
-		if err := s.Must(t.Context(), http.MethodPost, path, body, into); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var made struct {
-		Brand   int32    `json:"brand_id"`
-		Product int32    `json:"product_id"`
-		Batch   string   `json:"batch_id"`
-		Codes   []string `json:"codes"`
-	}
-	ask("/api/v1/brands", map[string]any{"name": "Load " + no}, &made)
-	ask("/api/v1/products", map[string]any{"brand_id": made.Brand, "name": "Load"}, &made)
-	ask("/api/v1/batches", map[string]any{"product_id": made.Product, "batch_no": no, "quantity": quantity, "rotate_every": "1h"}, &made)
-	if state != "" {
-		ask("/api/v1/codes/state", map[string]any{"select": map[string]any{"batch_id": made.Batch}, "to": state, "reason": "packed"}, nil)
-	}
-	ask("/api/v1/batches/"+made.Batch+"/claims", map[string]any{"quantity": quantity, "claimant": "load"}, &made)
-	return made.Codes
 }
 
 func must[T any](v T, err error) T {

@@ -32,6 +32,8 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/task"
 	"github.com/chopmark/chopmark/internal/platform/trace"
+	"github.com/chopmark/chopmark/internal/scan"
+	"github.com/chopmark/chopmark/internal/scan/scansql"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
@@ -44,6 +46,7 @@ type App struct {
 	URL     string // what codes link to
 	Batches *batch.Service
 	Verify  *verify.Service
+	Scans   *scan.Service
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -68,6 +71,8 @@ type App struct {
 	places     *places
 	proxies    httpx.Proxies
 	gate       *httpx.Gate
+	scans      *scansql.Engine
+	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
 }
 
@@ -78,6 +83,7 @@ const (
 	fileKeys       = "keyset.json"
 	dirProjection  = "projection"
 	dirSightings   = "sightings"
+	dirScans       = "scans"
 	dirBlobs       = "files"
 	dirTLS         = "tls"
 	taskSlots      = 2
@@ -251,6 +257,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}, a.keys.items, itemView{a.proj}, a.keys,
 		innerTries{a.Batches}, texts, a.sightings, a.clock)
 
+	if err := a.openScans(ctx); err != nil {
+		return err
+	}
 	a.identity, err = identity.NewService(ctx, identitysql.New(a.db), a.clock)
 	if err != nil {
 		return err

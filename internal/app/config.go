@@ -27,7 +27,7 @@ type Config struct {
 	Region         int
 	ScanAckAsync   bool
 	ScanLogMax     int64  // bytes that the log of scans may keep; 0 = no bound
-	ScanDays       int    // how long scan records are kept; 0 = for ever
+	ScanDays       int    // how long scan records are kept; 0 = the usual time
 	GeoIP          string // .xdb or .mmdb; "" = places are unknown
 	TrustedProxies []string
 	ExpireRule     string // when batches expire that name no expiry, with a zone

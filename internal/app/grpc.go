@@ -14,7 +14,11 @@ import (
 
 // listenGRPC opens the gRPC listener with the seed's service on it.
 func (a *App) listenGRPC() (server, string, error) {
-	s := grpcx.New(grpcx.Config{}, identityrpc.NewAuthenticator(a.identity), a.metrics, a.log, a.clock)
+	cfg := grpcx.Config{}
+	if a.tracer != nil {
+		cfg.Tracer = callTraces{a.tracer}
+	}
+	s := grpcx.New(cfg, identityrpc.NewAuthenticator(a.identity), a.metrics, a.log, a.clock)
 	batchrpc.New(a.Batches, a.tasks, rpcScans{a}, a.product).Add(s)
 	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.GRPCListen)
 	if err != nil {
@@ -32,7 +36,8 @@ var _ batchrpc.Verifier = rpcScans{}
 func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned, error) {
 	var a verify.Answer
 	err := s.app.Verify.Verify(ctx, &verify.Query{
-		Code: q.Code, Source: verify.FromGRPC, Count: true, Client: verify.Client{IP: q.ClientIP, Agent: q.UserAgent},
+		Code: q.Code, Source: verify.FromGRPC, Count: true,
+		Client: verify.Client{IP: q.ClientIP, Agent: q.UserAgent, Trace: traceOf(ctx)},
 	}, &a)
 	if errors.Is(err, verify.ErrRefused) {
 		s.app.product.Verified(0, verify.Unknown)

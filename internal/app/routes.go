@@ -14,6 +14,7 @@ import (
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/mark"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/scan/scanhttp"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
 )
@@ -27,6 +28,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,
 		Generated: a.product.Generated, Traced: a.product.Traced,
 	})
+	scanhttp.Mount(rt, a.Scans)
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {

@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
 
+	"github.com/chopmark/chopmark/internal/platform/grpcx"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/verify"
-	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
 )
 
@@ -58,11 +60,38 @@ func (s scanTraces) Scan(endpoint, traceparent string, trusted bool) (*verify.Tr
 	if !sampled {
 		return nil, nil
 	}
-	ctx, span := s.tracer.Start(context.Background(), http.MethodGet+" "+endpoint, trace.Server, parent,
+	ctx, span := s.tracer.Start(context.Background(), http.MethodGet+" "+endpoint, parent,
 		trace.Method(http.MethodGet), trace.Route(endpoint))
-	own := verifyevent.Trace(trace.Current(ctx))
-	return &own, func(status int) {
+	return traceOf(ctx), func(status int) {
 		span.SetStatus(status)
 		span.End()
 	}
+}
+
+// callTraces makes spans of sampled gRPC calls.
+type callTraces struct{ tracer *trace.Tracer }
+
+var _ grpcx.Tracer = callTraces{}
+
+// Call implements grpcx.Tracer.
+func (c callTraces) Call(ctx context.Context, method string, trusted bool) (context.Context, func(codes.Code)) {
+	parent, sampled := c.tracer.SampleCall(ctx, trusted)
+	if !sampled {
+		return ctx, nil
+	}
+	ctx, span := c.tracer.Start(ctx, strings.TrimPrefix(method, "/"), parent, trace.RPC(method)...)
+	return ctx, func(code codes.Code) {
+		span.SetCode(code)
+		span.End()
+	}
+}
+
+// traceOf is the trace that goes with a scan; nil when it is not sampled.
+func traceOf(ctx context.Context) *verify.Trace {
+	current := trace.Current(ctx)
+	if current.IsZero() {
+		return nil
+	}
+	own := verify.Trace(current) // in here, or a scan without a trace would pay for it
+	return &own
 }

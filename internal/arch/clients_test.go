@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// client is a library that speaks to another program, or a package that hands such
-// a library out, and the places that may hold it.
+// client is a library that speaks to another program or reads its files, or a package
+// that hands such a library out, and the places that may hold it.
 type client struct {
 	imports []string // with everything below them
 	homes   []string // directories, with everything below them
@@ -41,6 +41,14 @@ var clients = []client{
 	{
 		imports: []string{"github.com/quic-go/quic-go"},
 		homes:   []string{"internal/platform/edge", "cmd/hammer"},
+	},
+	{
+		imports: []string{"go.opentelemetry.io"},
+		homes:   []string{"internal/platform/trace"},
+	},
+	{
+		imports: []string{"github.com/oschwald/maxminddb-golang"},
+		homes:   []string{"internal/platform/geoip"},
 	},
 }
 

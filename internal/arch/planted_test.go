@@ -219,6 +219,12 @@ var plantedEngines = []plantedCase{
 		files: importing("internal/app/b.go", "app", "github.com/twmb/franz-go/pkg/kgo")},
 	{clause: "client-import", name: "QUIC in a page", what: "github.com/quic-go/quic-go",
 		files: importing("internal/site/b.go", "site", "github.com/quic-go/quic-go")},
+	{clause: "client-import", name: "OpenTelemetry in the wiring", what: "go.opentelemetry.io/otel/trace",
+		files: importing("internal/app/b.go", "app", "go.opentelemetry.io/otel/trace")},
+	{clause: "client-import", name: "OpenTelemetry in another platform package", what: "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc",
+		files: importing("internal/platform/outbox/b.go", "outbox", "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc")},
+	{clause: "client-import", name: "a reader of places in the wiring", what: "github.com/oschwald/maxminddb-golang/v2",
+		files: importing("internal/app/b.go", "app", "github.com/oschwald/maxminddb-golang/v2")},
 }
 
 var plantedSQL = []plantedCase{

@@ -1,5 +1,5 @@
 // Package harness builds the real binary and runs it as a process of its own, for
-// the scripts, the crash test and the benchmarks.
+// the scripts, hammer, the crash test and the benchmarks.
 package harness
 
 import (
@@ -33,6 +33,29 @@ func Build(ctx context.Context, dir, pkg string) (string, error) {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 	}
 	return out, nil
+}
+
+// module is where this repository's commands are built.
+const module = "github.com/chopmark/chopmark"
+
+// Locate gives the path of the server's binary. Inside this module it is built into
+// dir, so that it is what the source says; elsewhere it is beside this program or in
+// PATH.
+func Locate(ctx context.Context, dir string) (string, error) {
+	if name, err := exec.CommandContext(ctx, "go", "list", "-m").Output(); err == nil && strings.TrimSpace(string(name)) == module {
+		return Build(ctx, dir, module+"/cmd/chopmark")
+	}
+	if self, err := os.Executable(); err == nil {
+		beside := filepath.Join(filepath.Dir(self), "chopmark")
+		if st, err := os.Stat(beside); err == nil && st.Mode().IsRegular() {
+			return beside, nil
+		}
+	}
+	found, err := exec.LookPath("chopmark")
+	if err != nil {
+		return "", fmt.Errorf("no chopmark to run: not inside its module, not beside this program, not in PATH: %w", err)
+	}
+	return filepath.Abs(found)
 }
 
 // Server is a running chopmark.
@@ -151,6 +174,32 @@ func ResidentMB(pid int) (float64, error) {
 		}
 	}
 	return 0, errors.New("no VmRSS")
+}
+
+// OpenFiles is how many file descriptors a process has open, sockets among them.
+func OpenFiles(pid int) (int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	return len(entries), err
+}
+
+// Metric is the value of a metric without labels.
+func (s *Server) Metric(ctx context.Context, name string) (float64, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/metrics", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, errors.Join(lines.Err(), fmt.Errorf("/metrics answered %d without %s", resp.StatusCode, name))
 }
 
 // Answer is what a call came to.

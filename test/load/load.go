@@ -1,19 +1,22 @@
 // Package load drives a server at a rate or as fast as it answers, and judges every
 // answer: a number from a load that checks nothing says little.
 //
-// Promise: every request that was due is accounted for, as right, wrong, unanswered
-// or unsent; a latency at a rate counts from the moment the request was due, so
-// that waiting for a free connection is not hidden. TestRateCountsWaiting and
-// TestChecker pin it.
+// Promise: every request that was due is accounted for, as right, wrong, shed,
+// unanswered or unsent; a latency at a rate counts from the moment the request was
+// due, so that waiting for a free connection is not hidden, and from the moment of
+// sending beside it, for what an overloaded server does with what it admits.
+// TestRateCountsWaiting, TestShed and TestChecker pin it.
 //
 // A Work says what to ask and what is right, a Transport carries it, a Stage says
-// how many connections ask how often. Scan is the Work of scanning codes.
+// how many connections ask how often. Scan is the Work of scanning codes; a Crowd is
+// of connections that ask for next to nothing and want to be kept.
 package load
 
 import (
 	"context"
 	"errors"
 	"math"
+	"net/http"
 	"time"
 )
 
@@ -22,29 +25,36 @@ type Kind uint8
 
 // The kinds of requests.
 const (
-	Fresh  Kind = iota // a code that this run has not asked for yet
-	Repeat             // one that it has
-	Stale              // a token that was ours once
-	Forged             // 18 digits that were never issued
+	Fresh     Kind = iota // a code that this run has not asked for yet
+	Repeat                // one that it has
+	Stale                 // a token that was ours once
+	Forged                // 18 digits that were never issued
+	Malformed             // what no code and no token of ours looks like
 	kinds
 )
 
 // String is the kind's name in --mix and in the summary.
-func (k Kind) String() string { return [kinds]string{"fresh", "repeat", "stale", "forged"}[k] }
+func (k Kind) String() string {
+	return [kinds]string{"fresh", "repeat", "stale", "forged", "malformed"}[k]
+}
 
 // Query is one request. A connection uses one over and over.
 type Query struct {
 	Kind Kind
 	Path []byte // reused: append to Path[:0]
-	item int    // of the Work that filled it
+	item int    // of the Work that filled it: its code, or its form if malformed
 	seen uint32 // what the Work knew of item when it asked
 }
 
 // Answer is what came back. Body is good until the connection's next request.
 type Answer struct {
-	Status int
-	Body   []byte
+	Status     int
+	RetryAfter bool // it says when to come again
+	Body       []byte
 }
+
+// shed reports that the server was too busy and said so.
+func (a *Answer) shed() bool { return a.Status == http.StatusServiceUnavailable && a.RetryAfter }
 
 // Work makes requests and judges their answers. Every connection calls it, so its
 // methods must be safe together.
@@ -62,6 +72,9 @@ type Stage struct {
 	ConnsFrom, ConnsTo int
 	RateFrom, RateTo   float64 // requests a second; RateTo 0 = as fast as the answers come
 	RateMin            float64 // goal: at least so many answers a second
+	// AllowShed takes a 503 with Retry-After as what an overloaded server should say:
+	// it is counted apart, and is neither an answer nor wrong.
+	AllowShed bool
 }
 
 // Limits of one stage.
@@ -133,10 +146,6 @@ func Seed(scale float64) []Stage {
 func Steady(d time.Duration, conns int, rate float64) Stage {
 	return Stage{Name: "steady", For: d, ConnsFrom: conns, ConnsTo: conns, RateFrom: rate, RateTo: rate}
 }
-
-// PeakEstimate is the highest rate to expect of a mean rate λ whose arrivals are
-// independent: λ + 3√λ, which a Poisson count passes about once in 1,000 seconds.
-func PeakEstimate(mean float64) int64 { return int64(math.Round(mean + 3*math.Sqrt(mean))) }
 
 // Run sends the stages, one after another, over connections of their own. live, if
 // not nil, sees the stage about once a second. The results so far are given even

@@ -20,7 +20,7 @@ func ParseMix(text string) (m Mix, _ error) {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		kind, ok := kindOf(name)
 		if !ok {
-			return m, fmt.Errorf("mix: %q is not a kind: fresh, repeat, stale or forged", name)
+			return m, fmt.Errorf("mix: %q is not a kind: fresh, repeat, stale, forged or malformed", name)
 		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 || n > weightMax || named[kind] {

@@ -15,15 +15,18 @@ const (
 	// redialPause keeps a client whose server is gone from spinning.
 	redialPause = 20 * time.Millisecond
 	wrongKept   = 8
+	pathShown   = 120 // bytes; some that are sent are far longer
 )
 
 // Result is what became of a stage.
 type Result struct {
 	Stage      Stage
 	Took       time.Duration
-	Unsent     int64 // were due, and no connection was free before the stage was over
-	Latency    [kinds]Histogram
+	Unsent     int64            // were due, and no connection was free before the stage was over
+	Latency    [kinds]Histogram // of answers, since the request was due
+	Sent       [kinds]Histogram // of the same, since it was sent; a connection that had to be opened is in it
 	wrong      [kinds]atomic.Int64
+	shed       [kinds]atomic.Int64
 	unanswered [kinds]atomic.Int64
 	perSecond  []atomic.Uint32 // answers by second
 
@@ -31,11 +34,14 @@ type Result struct {
 	first []string // the first wrong answers and failures; guarded by mu
 }
 
-// Answers is how many came, right or wrong; Wrong and Unanswered tell the rest.
+// Answers is how many came, right or wrong; Shed and Unanswered tell the rest.
 func (r *Result) Answers() (n int64) { return r.All().Count() }
 
 // Wrong is how many answers were judged wrong.
 func (r *Result) Wrong() (n int64) { return sum(&r.wrong) }
+
+// Shed is how many requests were turned away as an overloaded server may.
+func (r *Result) Shed() (n int64) { return sum(&r.shed) }
 
 // Unanswered is how many requests got no answer.
 func (r *Result) Unanswered() (n int64) { return sum(&r.unanswered) }
@@ -48,20 +54,30 @@ func sum(of *[kinds]atomic.Int64) (n int64) {
 }
 
 // All is the latencies of every kind together.
-func (r *Result) All() *Histogram {
+func (r *Result) All() *Histogram { return together(&r.Latency) }
+
+// AllSent is the latencies since sending of every kind together.
+func (r *Result) AllSent() *Histogram { return together(&r.Sent) }
+
+func together(of *[kinds]Histogram) *Histogram {
 	all := new(Histogram)
-	for k := range r.Latency {
-		all.Add(&r.Latency[k])
+	for k := range of {
+		all.Add(&of[k])
 	}
 	return all
 }
 
 // Rate is answers a second.
-func (r *Result) Rate() float64 {
+func (r *Result) Rate() float64 { return r.perTime(r.Answers()) }
+
+// Goodput is right answers a second.
+func (r *Result) Goodput() float64 { return r.perTime(r.Answers() - r.Wrong()) }
+
+func (r *Result) perTime(n int64) float64 {
 	if r.Took <= 0 {
 		return 0
 	}
-	return float64(r.Answers()) / r.Took.Seconds()
+	return float64(n) / r.Took.Seconds()
 }
 
 // PeakSecond is the most answers that came in one second.
@@ -172,23 +188,35 @@ func (s *stageRun) ask(ctx context.Context, i int, conn *Conn) {
 			s.over.Store(true)
 			return
 		}
+		sent := time.Now()
 		if err := s.exchange(ctx, conn, &q, &a); err != nil {
 			if ctx.Err() != nil {
 				return // cut off by us
 			}
 			s.unanswered[q.Kind].Add(1)
-			s.tellf("%s %s: no answer: %v", q.Kind, q.Path, err)
+			s.tellf("%s %.*s: no answer: %v", q.Kind, pathShown, q.Path, err)
 			sleep(ctx, redialPause)
 			continue
 		}
-		s.Latency[q.Kind].Record(time.Since(from))
-		if at := int(time.Since(s.begun) / time.Second); at < len(s.perSecond) {
-			s.perSecond[at].Add(1)
-		}
-		if err := s.work.Judge(&q, &a); err != nil {
-			s.wrong[q.Kind].Add(1)
-			s.tellf("%s %s: %v", q.Kind, q.Path, err)
-		}
+		s.note(&q, &a, from, sent)
+	}
+}
+
+// note accounts for an answer.
+func (s *stageRun) note(q *Query, a *Answer, due, sent time.Time) {
+	now := time.Now()
+	if s.Stage.AllowShed && a.shed() {
+		s.shed[q.Kind].Add(1)
+		return
+	}
+	s.Latency[q.Kind].Record(now.Sub(due))
+	s.Sent[q.Kind].Record(now.Sub(sent))
+	if at := int(now.Sub(s.begun) / time.Second); at < len(s.perSecond) {
+		s.perSecond[at].Add(1)
+	}
+	if err := s.work.Judge(q, a); err != nil {
+		s.wrong[q.Kind].Add(1)
+		s.tellf("%s %.*s: %v", q.Kind, pathShown, q.Path, err)
 	}
 }
 

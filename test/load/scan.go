@@ -16,32 +16,59 @@ var _ Work = (*Scan)(nil)
 // Scan asks for verdicts and holds every answer to what is known of its code: the
 // verdict is one of those expected, its own count is above every count that had
 // been answered before it was asked, a forged code gets the one refusal, a stale
-// token is superseded. TestChecker plants a breach of each.
+// token is superseded, what is malformed is refused as its form demands. TestChecker
+// and TestMalformed plant a breach of each.
 type Scan struct {
 	codes   Codes
 	mix     Mix
 	expect  []string
+	draw    func(n int) int // an index below n
+	forms   []form
 	tokens  []string        // of the last len(tokens) codes, once ours
 	highest []atomic.Uint32 // by code: the highest count answered
 	next    atomic.Int64    // the first code not asked for yet
 	refusal atomic.Pointer[[]byte]
 }
 
+// ScanOptions says what a Scan asks for and what it allows.
+type ScanOptions struct {
+	Mix    Mix
+	Expect []string // verdicts of fresh and repeat
+	Pick   Pick     // which code a repeat asks for
+	HTTP2  bool     // leaves out what an HTTP/2 client cannot send
+}
+
 // NewScan makes the work. Stale tokens come from Supersede.
-func NewScan(codes Codes, mix Mix, expect []string) (*Scan, error) {
-	for _, verdict := range expect {
+func NewScan(codes Codes, o ScanOptions) (*Scan, error) {
+	for _, verdict := range o.Expect {
 		if !slices.Contains([]string{"authentic", "authentic_again", "sold", "inactive"}, verdict) {
 			return nil, fmt.Errorf("expect: %q is none of authentic, authentic_again, sold, inactive", verdict)
 		}
 	}
-	if len(expect) == 0 {
+	if len(o.Expect) == 0 {
 		return nil, fmt.Errorf("expect: no verdict is allowed")
 	}
-	return &Scan{codes: codes, mix: mix, expect: expect, highest: make([]atomic.Uint32, len(codes))}, nil
+	s := &Scan{codes: codes, mix: o.Mix, expect: o.Expect, draw: rand.IntN, forms: forms(), highest: make([]atomic.Uint32, len(codes))}
+	if o.Pick == Zipf {
+		s.draw = newZipf(len(codes)).draw
+	}
+	if o.HTTP2 {
+		s.forms = slices.DeleteFunc(s.forms, func(f form) bool { return f.bare })
+	}
+	return s, nil
 }
 
 // pool is how many codes are scanned without a token.
 func (s *Scan) pool() int { return len(s.codes) - len(s.tokens) }
+
+// asked is how many codes a repeat may ask for: those that were asked for, or all of
+// them when nothing is ever fresh.
+func (s *Scan) asked() int {
+	if s.mix[Fresh] == 0 {
+		return s.pool()
+	}
+	return int(min(s.next.Load(), int64(s.pool())))
+}
 
 // RanOut reports that every code was asked for, so that some "fresh" were repeats.
 func (s *Scan) RanOut() bool { return s.next.Load() > int64(s.pool()) }
@@ -49,17 +76,21 @@ func (s *Scan) RanOut() bool { return s.next.Load() > int64(s.pool()) }
 // Next implements Work. A repeat before anything was asked for is fresh.
 func (s *Scan) Next(q *Query) bool {
 	q.Kind = s.mix.pick()
-	if q.Kind == Repeat && s.next.Load() == 0 {
+	if q.Kind == Repeat && s.asked() == 0 {
 		q.Kind = Fresh
 	}
 	path := append(q.Path[:0], "/api/v1/codes/"...)
 	switch q.Kind {
 	case Fresh:
 		if q.item = int(s.next.Add(1) - 1); q.item >= s.pool() {
-			q.Kind, q.item = Repeat, rand.IntN(s.pool())
+			q.Kind, q.item = Repeat, s.draw(s.pool())
 		}
 	case Repeat:
-		q.item = rand.IntN(int(min(s.next.Load(), int64(s.pool()))))
+		q.item = s.draw(s.asked())
+	case Malformed:
+		q.item = rand.IntN(len(s.forms))
+		q.Path = s.appendForm(q.Path[:0], &s.forms[q.item])
+		return true
 	case Stale:
 		n := rand.IntN(len(s.tokens))
 		q.item = s.pool() + n
@@ -78,8 +109,11 @@ func (s *Scan) Next(q *Query) bool {
 
 // Judge implements Work.
 func (s *Scan) Judge(q *Query, a *Answer) error {
-	if q.Kind == Forged {
+	switch q.Kind {
+	case Forged:
 		return s.judgeRefusal(a)
+	case Malformed:
+		return s.judgeForm(&s.forms[q.item], a)
 	}
 	if err := s.judgeVerdict(q, a); err != nil {
 		return fmt.Errorf("%w; it answered %d %.300s", err, a.Status, bytes.TrimSpace(a.Body))
@@ -87,10 +121,10 @@ func (s *Scan) Judge(q *Query, a *Answer) error {
 	return nil
 }
 
-// judgeRefusal: a forged code gets 404 with the bytes that every other one gets.
+// judgeRefusal: what was never ours gets 404 with the bytes that all of it gets.
 func (s *Scan) judgeRefusal(a *Answer) error {
 	if a.Status != http.StatusNotFound || !bytes.Contains(a.Body, []byte(`"error":"code.unknown"`)) || !json.Valid(a.Body) {
-		return fmt.Errorf("a forged code must be refused with 404 code.unknown; it answered %d %.300s", a.Status, bytes.TrimSpace(a.Body))
+		return fmt.Errorf("what was never ours must be refused with 404 code.unknown; it answered %d %.300s", a.Status, bytes.TrimSpace(a.Body))
 	}
 	first := s.refusal.Load()
 	if first == nil {

@@ -73,7 +73,7 @@ func scanOf(t *testing.T, n int) (*Scan, *fake) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewScan(sorted, Mix{40, 40, 10, 10}, []string{"authentic", "authentic_again"})
+	s, err := NewScan(sorted, ScanOptions{Mix: Mix{40, 40, 10, 10, 0}, Expect: []string{"authentic", "authentic_again"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,11 +161,10 @@ func TestChecker(t *testing.T) {
 func TestCountsTogether(t *testing.T) {
 	t.Parallel()
 	s, _ := scanOf(t, 3)
-	s.mix = Mix{0, 1, 0, 0}
-	s.next.Store(1)
+	s.mix = Mix{Repeat: 1} // of the one code that has no stale token
 	answer := func(n int) *Answer {
 		verdict := "authentic_again"
-		return &Answer{200, fmt.Appendf(nil, `{"data":{"valid":true,"verdict":%q,"code":"%018d","scan_count":%d,"counted":true}}`, verdict, s.codes[0], n)}
+		return &Answer{Status: 200, Body: fmt.Appendf(nil, `{"data":{"valid":true,"verdict":%q,"code":"%018d","scan_count":%d,"counted":true}}`, verdict, s.codes[0], n)}
 	}
 	var first, second, third Query
 	s.Next(&first)
@@ -190,7 +189,7 @@ func TestCountsTogether(t *testing.T) {
 func TestFreshRunsOut(t *testing.T) {
 	t.Parallel()
 	s, f := scanOf(t, 12)
-	s.mix = Mix{1, 0, 0, 0}
+	s.mix = Mix{Fresh: 1}
 	r := runAgainst(t, server(t, f.ServeHTTP), true, s, Steady(100*time.Millisecond, 2, 500))[0]
 	if !s.RanOut() || r.Latency[Fresh].Count() != 10 || r.Latency[Repeat].Count() != 40 || r.Wrong() != 0 {
 		t.Errorf("ran out %v, %d fresh, %d repeats, %d wrong: %q", s.RanOut(), r.Latency[Fresh].Count(), r.Latency[Repeat].Count(), r.Wrong(), r.First())

@@ -9,8 +9,9 @@ import (
 
 // Goals are what a run must reach.
 type Goals struct {
-	P99    time.Duration // of every stage; 0 = none
-	Errors int64         // requests without an answer, over all stages
+	P99     time.Duration // of every stage, since requests were due; 0 = none
+	SentP99 time.Duration // the same, since they were sent
+	Errors  int64         // requests without an answer, over all stages
 }
 
 // Live is the stage in one line: now is what came since the line before.
@@ -24,8 +25,8 @@ func Live(w io.Writer) func(*Result) {
 		if stage != r.Stage.Name {
 			stage, before, at = r.Stage.Name, 0, now.Add(-time.Second)
 		}
-		_, _ = fmt.Fprintf(w, "\r\x1b[K%s  %.0f/s  p99 %v  wrong %d  unanswered %d",
-			r.Stage.Name, float64(n-before)/now.Sub(at).Seconds(), short(all.Quantile(0.99)), r.Wrong(), r.Unanswered())
+		_, _ = fmt.Fprintf(w, "\r\x1b[K%s  %.0f/s  p99 %v  wrong %d  shed %d  unanswered %d",
+			r.Stage.Name, float64(n-before)/now.Sub(at).Seconds(), short(all.Quantile(0.99)), r.Wrong(), r.Shed(), r.Unanswered())
 		before, at = n, now
 	}
 }
@@ -34,12 +35,13 @@ func Live(w io.Writer) func(*Result) {
 // and every goal was met.
 func Summary(w io.Writer, results []*Result, goals Goals) (met bool, _ error) {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(tab, "STAGE\tKIND\tANSWERS\tRATE\tP50\tP95\tP99\tP99.9\tMAX\tWRONG\tUNANSWERED\tUNSENT")
+	_, _ = fmt.Fprintln(tab, "STAGE\tKIND\tANSWERS\tRATE\tGOODPUT\tP50\tP95\tP99\tP99.9\tMAX\tSENT P50\tSENT P99\tSENT MAX\tWRONG\tSHED\tUNANSWERED\tUNSENT")
 	for _, r := range results {
-		r.row(tab, "all", r.All(), r.Wrong(), r.Unanswered(), r.Unsent)
+		r.row(tab, "all", r.All(), r.AllSent(), r.Wrong(), r.Shed(), r.Unanswered(), r.Unsent)
 		for k := range kinds {
-			if h := &r.Latency[k]; h.Count()+r.unanswered[k].Load() > 0 {
-				r.row(tab, k.String(), h, r.wrong[k].Load(), r.unanswered[k].Load(), 0)
+			wrong, shed, unanswered := r.wrong[k].Load(), r.shed[k].Load(), r.unanswered[k].Load()
+			if h := &r.Latency[k]; h.Count()+shed+unanswered > 0 {
+				r.row(tab, k.String(), h, &r.Sent[k], wrong, shed, unanswered, 0)
 			}
 		}
 	}
@@ -69,11 +71,13 @@ func Summary(w io.Writer, results []*Result, goals Goals) (met bool, _ error) {
 	return len(missed) == 0, nil
 }
 
-func (r *Result) row(w io.Writer, kind string, h *Histogram, wrong, unanswered, unsent int64) {
-	rate := float64(h.Count()) / max(r.Took.Seconds(), 1e-9)
-	_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%.0f/s\t%v\t%v\t%v\t%v\t%v\t%d\t%d\t%d\n", r.Stage.Name, kind, h.Count(), rate,
-		short(h.Quantile(0.5)), short(h.Quantile(0.95)), short(h.Quantile(0.99)), short(h.Quantile(0.999)), short(h.Max()),
-		wrong, unanswered, unsent)
+// row is of one kind: due and sent are its latencies since those moments.
+func (r *Result) row(w io.Writer, kind string, due, sent *Histogram, wrong, shed, unanswered, unsent int64) {
+	n := due.Count()
+	_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%.0f/s\t%.0f/s\t%v\t%v\t%v\t%v\t%v\t%v\t%v\t%v\t%d\t%d\t%d\t%d\n",
+		r.Stage.Name, kind, n, r.perTime(n), r.perTime(n-wrong),
+		short(due.Quantile(0.5)), short(due.Quantile(0.95)), short(due.Quantile(0.99)), short(due.Quantile(0.999)), short(due.Max()),
+		short(sent.Quantile(0.5)), short(sent.Quantile(0.99)), short(sent.Max()), wrong, shed, unanswered, unsent)
 }
 
 // missed says what a stage did not reach.
@@ -92,6 +96,9 @@ func (r *Result) missed(goals Goals) (missed []string) {
 	}
 	if p99 := r.All().Quantile(0.99); goals.P99 > 0 && p99 > goals.P99 {
 		add("p99 %v; the goal is %v", short(p99), goals.P99)
+	}
+	if p99 := r.AllSent().Quantile(0.99); goals.SentP99 > 0 && p99 > goals.SentP99 {
+		add("p99 since sending %v; the goal is %v", short(p99), goals.SentP99)
 	}
 	if rate := r.Rate(); rate < r.Stage.RateMin {
 		add("%.0f answers a second; the goal is %.0f", rate, r.Stage.RateMin)

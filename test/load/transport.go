@@ -43,14 +43,24 @@ const (
 
 // NewTransport speaks to the server at base, http://host[:port] or https.
 func NewTransport(base string, useHTTP2 bool) (Transport, error) {
+	return newTransport(base, useHTTP2, false)
+}
+
+// NewForwarded is as NewTransport, but each request claims to come from addresses
+// drawn at random. A server believes that of a proxy that it trusts, and of us not.
+func NewForwarded(base string, useHTTP2 bool) (Transport, error) {
+	return newTransport(base, useHTTP2, true)
+}
+
+func newTransport(base string, useHTTP2, forwarded bool) (Transport, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
 		return nil, fmt.Errorf("%q is not an address such as http://127.0.0.1:8080", base)
 	}
 	if useHTTP2 {
-		return &http2{base: u.Scheme + "://" + u.Host}, nil
+		return &http2{base: u.Scheme + "://" + u.Host, forwarded: forwarded}, nil
 	}
-	t := &http1{host: u.Host, address: u.Host}
+	t := &http1{host: u.Host, address: u.Host, forwarded: forwarded}
 	if u.Scheme == "https" {
 		t.tls = &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
 	}
@@ -64,6 +74,7 @@ func NewTransport(base string, useHTTP2 bool) (Transport, error) {
 type http1 struct {
 	host, address string
 	tls           *tls.Config // nil = cleartext
+	forwarded     bool
 }
 
 // Dial implements Transport.
@@ -77,20 +88,21 @@ func (t *http1) Dial(ctx context.Context) (Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &http1Conn{Conn: conn, in: bufio.NewReaderSize(conn, 8<<10),
-		head: " HTTP/1.1\r\nHost: " + t.host + "\r\nAccept: application/json\r\n\r\n"}
+	c := &http1Conn{Conn: conn, in: bufio.NewReaderSize(conn, 8<<10), forwarded: t.forwarded,
+		head: " HTTP/1.1\r\nHost: " + t.host + "\r\nAccept: application/json\r\n"}
 	c.forget = context.AfterFunc(ctx, func() { _ = conn.Close() }) // unblocks a read
 	return c, nil
 }
 
 type http1Conn struct {
 	net.Conn
-	in     *bufio.Reader
-	head   string // what follows the path
-	out    []byte
-	body   []byte
-	closed bool // the server said that this was its last answer
-	forget func() bool
+	in        *bufio.Reader
+	head      string // what follows the path
+	forwarded bool
+	out       []byte
+	body      []byte
+	closed    bool // the server said that this was its last answer
+	forget    func() bool
 }
 
 // Close implements Conn.
@@ -110,11 +122,24 @@ func (c *http1Conn) Do(_ context.Context, path []byte, a *Answer) error {
 		return err
 	}
 	c.out = append(append(append(c.out[:0], "GET "...), path...), c.head...)
+	if c.forwarded {
+		c.out = appendForwarded(c.out)
+	}
+	c.out = append(c.out, "\r\n"...)
 	if _, err := c.Write(c.out); err != nil {
 		return err
 	}
+	return c.read(a)
+}
+
+// read takes the answer to a request that was sent.
+func (c *http1Conn) read(a *Answer) error {
 	length, err := c.readHead(a)
 	if err != nil {
+		return err
+	}
+	if length < 0 { // what net/http refuses by itself it ends with the connection
+		a.Body, err = io.ReadAll(io.LimitReader(c.in, bodyMax))
 		return err
 	}
 	if cap(c.body) < length {
@@ -125,6 +150,7 @@ func (c *http1Conn) Do(_ context.Context, path []byte, a *Answer) error {
 	return err
 }
 
+// readHead gives the body's length, -1 when it goes to the connection's end.
 func (c *http1Conn) readHead(a *Answer) (length int, _ error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
@@ -136,14 +162,14 @@ func (c *http1Conn) readHead(a *Answer) (length int, _ error) {
 	if a.Status, err = strconv.Atoi(string(line[9:12])); err != nil {
 		return 0, fmt.Errorf("not a status: %.40q", line)
 	}
-	length = -1
+	length, a.RetryAfter = -1, false
 	for range linesMax {
 		if line, err = c.in.ReadSlice('\n'); err != nil {
 			return 0, err
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
 		switch {
-		case len(line) <= 2 && length < 0:
+		case len(line) <= 2 && length < 0 && !c.closed:
 			return 0, errors.New("an answer without Content-Length")
 		case len(line) <= 2:
 			return length, nil
@@ -154,6 +180,8 @@ func (c *http1Conn) readHead(a *Answer) (length int, _ error) {
 			}
 		case len(name) == len("Connection") && bytes.EqualFold(name, []byte("Connection")):
 			c.closed = bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
+		case len(name) == len("Retry-After") && bytes.EqualFold(name, []byte("Retry-After")):
+			a.RetryAfter = true
 		}
 	}
 	return 0, fmt.Errorf("an answer with more than %d header lines", linesMax)
@@ -164,10 +192,11 @@ const streamsPerConn = 16
 
 // http2 carries several connections of ours as streams of one, as browsers do.
 type http2 struct {
-	base  string
-	mu    sync.Mutex
-	last  *http.Transport // guarded by mu
-	taken int             // streams of last; guarded by mu
+	base      string
+	forwarded bool
+	mu        sync.Mutex
+	last      *http.Transport // guarded by mu
+	taken     int             // streams of last; guarded by mu
 }
 
 // Dial implements Transport. The TCP connection opens with the first request.
@@ -181,11 +210,12 @@ func (t *http2) Dial(context.Context) (Conn, error) {
 		t.last, t.taken = &http.Transport{Protocols: &protocols, DisableCompression: true}, 0
 	}
 	t.taken++
-	return &http2Conn{base: t.base, transport: t.last}, nil
+	return &http2Conn{base: t.base, forwarded: t.forwarded, transport: t.last}, nil
 }
 
 type http2Conn struct {
 	base      string
+	forwarded bool
 	transport *http.Transport
 	body      bytes.Buffer
 }
@@ -199,6 +229,11 @@ func (c *http2Conn) Do(ctx context.Context, path []byte, a *Answer) error {
 		return err
 	}
 	r.Header["Accept"] = []string{"application/json"}
+	if c.forwarded {
+		for _, h := range forwarded() {
+			r.Header.Set(h[0], h[1])
+		}
+	}
 	resp, err := c.transport.RoundTrip(r)
 	if err != nil {
 		return err
@@ -215,7 +250,7 @@ func (c *http2Conn) Do(ctx context.Context, path []byte, a *Answer) error {
 	if n > bodyMax {
 		return fmt.Errorf("a body of more than %d bytes", bodyMax)
 	}
-	a.Status, a.Body = resp.StatusCode, c.body.Bytes()
+	a.Status, a.RetryAfter, a.Body = resp.StatusCode, resp.Header.Get("Retry-After") != "", c.body.Bytes()
 	return nil
 }
 

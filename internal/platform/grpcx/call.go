@@ -95,18 +95,25 @@ func first(ctx context.Context, key string) string {
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (resp any, err error) {
 	start := s.clock.Now()
 	c := call{method: info.FullMethod, requestID: s.requestID(ctx)}
+	var endSpan func(codes.Code) // nil = not sampled
 	defer func() {
 		if p := recover(); p != nil {
 			s.panicked(ctx, &c, p)
 			err = errInternal
 		}
-		err = s.finish(ctx, &c, start, err)
+		if err = s.finish(ctx, &c, start, err); endSpan != nil {
+			endSpan(status.Code(err))
+		}
 	}()
 	if err := grpc.SetHeader(ctx, metadata.Pairs(metaRequestID, c.requestID)); err != nil {
 		return nil, err
 	}
-	if err := s.identify(ctx, &c); err != nil {
-		return nil, err
+	refused := s.identify(ctx, &c)
+	if s.cfg.Tracer != nil && !s.tools[c.method] {
+		ctx, endSpan = s.cfg.Tracer.Call(ctx, c.method, c.authorised)
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), s.cfg.CallMax)
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -40,6 +41,17 @@ type Config struct {
 	CallMax         time.Duration // a caller's deadline is cut to this
 	ConnectionsMax  int           // further ones wait to be accepted
 	StreamsMax      uint32        // calls at a time on one connection
+	Tracer          Tracer        // nil = no traces
+}
+
+// Tracer makes spans of the few calls that are sampled. Health and reflection are
+// not shown to it.
+type Tracer interface {
+	// Call begins a span when the call is sampled; end is nil when it is not. The
+	// caller's word on that counts only when it is trusted, which a valid key makes
+	// it. The handler gets the context, and end must be called with the code of the
+	// answer.
+	Call(ctx context.Context, method string, trusted bool) (_ context.Context, end func(codes.Code))
 }
 
 // The usual limits.

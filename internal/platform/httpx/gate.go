@@ -13,6 +13,7 @@ import (
 type Gate struct {
 	most   int64
 	inside atomic.Int64
+	let    atomic.Int64
 	held   atomic.Int64
 	shed   atomic.Int64
 }
@@ -36,6 +37,7 @@ func (g *Gate) Enter() bool {
 		g.shed.Add(1)
 		return false
 	}
+	g.let.Add(1)
 	return true
 }
 
@@ -58,6 +60,9 @@ func (g *Gate) Hold(ctx context.Context) {
 	}
 	g.held.Add(-1)
 }
+
+// Entered is how many were let in.
+func (g *Gate) Entered() int64 { return g.let.Load() }
 
 // Shed is how many were turned away, for metrics.
 func (g *Gate) Shed() int64 { return g.shed.Load() }

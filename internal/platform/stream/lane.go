@@ -208,14 +208,12 @@ func (r *run) bury(m *Message, why error, tries int) bool {
 	})
 }
 
-// buryRecord keeps a record that cannot be split, whole.
+// buryRecord keeps a record that cannot be split, whole. It is not linked, so that the
+// next one does not claim that nothing lies between.
 func (r *run) buryRecord(rec Record, why error) {
 	buried := r.buryLetter(Letter{
 		Group: r.group.Name(), At: rec.At, N: WholeRecord, Value: rec.Value, Reason: why.Error(), Tries: 1,
 	})
-	r.mu.Lock()
-	r.lastAt = 0 // nobody must think that its messages were consumed
-	r.mu.Unlock()
 	if buried {
 		r.ack([]Position{rec.At})
 	}

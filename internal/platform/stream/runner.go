@@ -144,7 +144,7 @@ type run struct {
 	mu      sync.Mutex
 	inHand  int        // guarded by mu: messages that wait or are handled
 	pressed bool       // guarded by mu: the queue is full, lanes hand over what they have
-	lastAt  Position   // guarded by mu: the record that was fetched last; 0 = do not join to it
+	lastAt  Position   // guarded by mu: the last one that was fetched and split; 0 = none
 	lastOf  []int      // guarded by mu: scratch of linkLocked
 	unacked []Position // guarded by mu: ended, and not acknowledged yet
 }
@@ -194,6 +194,7 @@ func (r *run) claimLoop() {
 		case <-tick.C:
 		}
 		r.reportStuck()
+		r.ack(nil) // what could not be acknowledged before
 		for r.hasRoom() && r.stop.Err() == nil {
 			records, err := r.group.Claim(r.stop, r.Consumer, r.ClaimIdle, 1)
 			if err != nil && r.stop.Err() == nil && !errors.Is(err, ErrClosed) {

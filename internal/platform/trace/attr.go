@@ -49,13 +49,6 @@ func Messaging(system, stream, group string) []Attr {
 // Messages is how many messages a batch has, sampled or not.
 func Messages(n int) Attr { return Attr{semconv.MessagingBatchMessageCount(n)} }
 
-// Count is a number of the program's own, such as "chopmark.rows".
-func Count(key string, n int) Attr { return Attr{attribute.Int(key, n)} }
-
-// Word is one of a few words that the program itself chose, such as a verdict. What
-// a caller sent must never be one.
-func Word(key, word string) Attr { return Attr{attribute.String(key, word)} }
-
 func keyValues(attrs []Attr) []attribute.KeyValue {
 	kvs := make([]attribute.KeyValue, len(attrs))
 	for i, a := range attrs {

@@ -1,35 +1,28 @@
 package trace
 
 import (
-	"context"
-	"net/http"
 	"sync/atomic"
 	"testing"
 
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
-	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
-
-func nothing(context.Context) error { return nil }
 
 // BenchmarkSample is what a request pays that is not sampled. "sdk" is what it would
 // pay if OpenTelemetry's own sampler decided.
 func BenchmarkSample(b *testing.B) {
-	h := http.Header{"Traceparent": {exampleSampled}, "User-Agent": {"x"}, "Accept": {"y"}}
-	no := http.Header{"Traceparent": {exampleNot}, "User-Agent": {"x"}, "Accept": {"y"}}
+	call := incoming(b, exampleSampled)
 	tr := ratio(b, 0.000001)
 	for _, bench := range []struct {
 		name string
 		fn   func() bool
 	}{
 		{"loop", func() bool { return false }},
-		{"off", func() bool { _, s := (*Tracer)(nil).SampleHeader(h, false); return s }},
-		{"stranger", func() bool { _, s := tr.Sample("", false); return s }},
-		{"stranger-header", func() bool { _, s := tr.SampleHeader(h, false); return s }},
-		{"trusted-unsampled", func() bool { _, s := tr.SampleHeader(no, true); return s }},
-		{"do", func() bool { return Do(b.Context(), "x", nothing) != nil }},
+		{"off", func() bool { _, s := (*Tracer)(nil).Sample(exampleSampled, false); return s }},
+		{"stranger", func() bool { _, s := tr.Sample(exampleSampled, false); return s }},
+		{"stranger-call", func() bool { _, s := tr.SampleCall(call, false); return s }},
+		{"trusted-unsampled", func() bool { _, s := tr.Sample(exampleNot, true); return s }},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -42,7 +35,7 @@ func BenchmarkSample(b *testing.B) {
 		b.ReportAllocs()
 		tracer := sdk.NewTracerProvider(sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(0.000001)))).Tracer(scope)
 		for b.Loop() {
-			_, s := tracer.Start(b.Context(), "GET /{code}/{token}")
+			_, s := tracer.Start(b.Context(), "GET /{code}")
 			s.SetAttributes(attribute.Int("http.response.status_code", 200))
 			s.End()
 		}
@@ -84,33 +77,28 @@ func BenchmarkSampled(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		parent, _ := tr.Sample(exampleSampled, false)
-		_, s := tr.Start(b.Context(), "GET /{code}/{token}", Server, parent, Method("GET"), Route("/{code}/{token}"))
+		_, s := tr.Start(b.Context(), "GET /{code}", parent, Method("GET"), Route("/{code}"))
 		s.SetStatus(200)
 		s.End()
 	}
 }
 
-// BenchmarkGRPC is a call over loopback: without tracing, and not sampled or sampled
-// by grpc-go's stats handler or by an interceptor.
+// BenchmarkGRPC is a call over loopback: without tracing, not sampled, and sampled.
 func BenchmarkGRPC(b *testing.B) {
 	c := startCollector(b)
-	stats := func(tr *Tracer) grpc.ServerOption { return tr.ServerOption(nil) }
-	own := func(tr *Tracer) grpc.ServerOption { return grpc.UnaryInterceptor(interceptor(tr)) }
 	for _, bench := range []struct {
-		name   string
-		share  float64
-		option func(*Tracer) grpc.ServerOption
+		name  string
+		addr  string
+		ratio float64
 	}{
-		{"without", 0, func(*Tracer) grpc.ServerOption { return own(nil) }},
-		{"interceptor-unsampled", 0, own},
-		{"stats-unsampled", 0, stats},
-		{"interceptor-sampled", 1, own},
-		{"stats-sampled", 1, stats},
+		{"without", "", 0},
+		{"unsampled", c.addr, 0},
+		{"sampled", c.addr, 1},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			tr := open(b, c.addr, bench.share)
+			tr := open(b, bench.addr, bench.ratio)
 			defer closeTracer(b, tr)
-			conn := serveEcho(b, []grpc.ServerOption{bench.option(tr)})
+			conn := serveEcho(b, tr, false)
 			req, resp := &healthpb.HealthCheckRequest{}, &healthpb.HealthCheckResponse{}
 			b.ReportAllocs()
 			for b.Loop() {

@@ -1,10 +1,11 @@
 package trace
 
 import (
-	"encoding/hex"
+	"context"
 	"fmt"
 	"hash/maphash"
-	"net/http"
+
+	"google.golang.org/grpc/metadata"
 )
 
 // Context is a place in a sampled trace (W3C trace context): what an event carries
@@ -28,24 +29,10 @@ const (
 	versionNever   = 0xff
 )
 
-// String is the traceparent header that hands the trace on; "" for the zero Context.
-func (c Context) String() string {
-	if c.IsZero() {
-		return ""
-	}
-	b := make([]byte, traceparentLen)
-	copy(b, "00-")
-	hex.Encode(b[idAt:], c.ID[:])
-	b[spanAt-1] = '-'
-	hex.Encode(b[spanAt:], c.Span[:])
-	copy(b[flagsAt-1:], "-01")
-	return string(b)
-}
-
-// Parse reads a traceparent as W3C Trace Context (level 1, section 3.2) says:
+// parse reads a traceparent as W3C Trace Context (level 1, section 3.2) says:
 // lower-case hexadecimal digits, no id of zeros, nothing after version 00, and of
 // later versions the part that is known. It allocates nothing.
-func Parse(traceparent string) (c Context, sampled, ok bool) {
+func parse(traceparent string) (c Context, sampled, ok bool) {
 	s := traceparent
 	if len(s) < traceparentLen || s[idAt-1] != '-' || s[spanAt-1] != '-' || s[flagsAt-1] != '-' {
 		return Context{}, false, false
@@ -100,28 +87,23 @@ func (t *Tracer) Sample(traceparent string, trusted bool) (parent Context, sampl
 	return t.judge(traceparent, trusted)
 }
 
-// SampleHeader is Sample for a request's header, which is only looked at when it
-// matters. A header that is there twice counts as one that cannot be read.
-func (t *Tracer) SampleHeader(h http.Header, trusted bool) (parent Context, sampled bool) {
+// SampleCall is Sample for a gRPC call that is being answered. A traceparent that is
+// there twice counts as one that cannot be read.
+func (t *Tracer) SampleCall(ctx context.Context, trusted bool) (parent Context, sampled bool) {
 	if t == nil || !trusted && !t.draw() {
 		return Context{}, false
 	}
-	return t.judge(only(h[headerName]), trusted)
-}
-
-const headerName = "Traceparent"
-
-func only(values []string) string {
-	if len(values) != 1 {
-		return ""
+	given := metadata.ValueFromIncomingContext(ctx, "traceparent")
+	if len(given) != 1 {
+		return t.judge("", trusted)
 	}
-	return values[0]
+	return t.judge(given[0], trusted)
 }
 
 // judge decides for a request that a stranger has drawn the lot for, or that comes
 // from a trusted caller.
 func (t *Tracer) judge(traceparent string, trusted bool) (parent Context, sampled bool) {
-	parent, flag, ok := Parse(traceparent)
+	parent, flag, ok := parse(traceparent)
 	switch {
 	case !trusted:
 		return parent, true

@@ -1,12 +1,13 @@
 package trace
 
 import (
+	"context"
 	"math"
-	"net/http"
 	"strings"
 	"testing"
 
 	oteltrace "go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/metadata"
 )
 
 const (
@@ -53,30 +54,23 @@ func TestParse(t *testing.T) {
 		"a space after":          {exampleSampled + " ", false, false},
 		"other separators":       {strings.ReplaceAll(exampleSampled, "-", "_"), false, false},
 	} {
-		c, sampled, ok := Parse(tc.text)
+		c, sampled, ok := parse(tc.text)
 		if ok != tc.ok || sampled != tc.sampled {
-			t.Errorf("%s: Parse(%q) = %v, sampled %v, ok %v", name, tc.text, c, sampled, ok)
+			t.Errorf("%s: parse(%q) = %v, sampled %v, ok %v", name, tc.text, c, sampled, ok)
 		}
 		if !ok && !c.IsZero() {
 			t.Errorf("%s: what cannot be read gave %v", name, c)
 		}
 	}
-	if c, _, _ := Parse(exampleNot); c.String() != exampleSampled {
-		t.Errorf("written as %q", c.String())
-	}
-	if (Context{}).String() != "" {
-		t.Error("no trace has a header")
-	}
 }
 
-// FuzzParse holds the parser to the one of OpenTelemetry's API for ids, and to its
-// own writing.
+// FuzzParse holds the parser to OpenTelemetry's for ids.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{exampleSampled, exampleNot, "cc-" + exampleSampled[3:] + "-x", "", strings.ToUpper(exampleSampled), strings.Repeat("-", 55), strings.Repeat("0", 60)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		c, sampled, ok := Parse(s)
+		c, sampled, ok := parse(s)
 		if !ok {
 			if !c.IsZero() || sampled {
 				t.Fatalf("%q cannot be read and gave %v", s, c)
@@ -88,26 +82,20 @@ func FuzzParse(f *testing.F) {
 		if err1 != nil || err2 != nil || id != c.ID || span != c.Span {
 			t.Fatalf("%q gave %v; OpenTelemetry reads %v %v (%v, %v)", s, c, id, span, err1, err2)
 		}
-		if again, flag, ok := Parse(c.String()); !ok || !flag || again != c {
-			t.Fatalf("%v is not read back", c)
-		}
-		if s[3:52] != c.String()[3:52] {
-			t.Fatalf("%q is written as %q", s, c)
-		}
 	})
 }
 
 func TestStrangersDoNotDecide(t *testing.T) {
 	t.Parallel()
-	want, _, _ := Parse(exampleSampled)
-	h := http.Header{"Traceparent": {exampleSampled}}
+	want, _, _ := parse(exampleSampled)
+	call := incoming(t, exampleSampled)
 	never, always := ratio(t, 0), ratio(t, 1)
 	for range 1000 {
 		if _, sampled := never.Sample(exampleSampled, false); sampled {
 			t.Fatal("a stranger's flag is believed")
 		}
-		if _, sampled := never.SampleHeader(h, false); sampled {
-			t.Fatal("a stranger's flag in a header is believed")
+		if _, sampled := never.SampleCall(call, false); sampled {
+			t.Fatal("the flag of a stranger's call is believed")
 		}
 	}
 	if parent, sampled := always.Sample(exampleNot, false); !sampled || parent != want {
@@ -116,8 +104,8 @@ func TestStrangersDoNotDecide(t *testing.T) {
 	if parent, sampled := never.Sample(exampleSampled, true); !sampled || parent != want {
 		t.Errorf("a trusted caller's flag is not believed: %v %v", parent, sampled)
 	}
-	if parent, sampled := never.SampleHeader(h, true); !sampled || parent != want {
-		t.Errorf("a trusted caller's header is not believed: %v %v", parent, sampled)
+	if parent, sampled := never.SampleCall(call, true); !sampled || parent != want {
+		t.Errorf("the flag of a trusted caller's call is not believed: %v %v", parent, sampled)
 	}
 	if _, sampled := always.Sample(exampleNot, true); sampled {
 		t.Error("a trusted caller's no is not believed")
@@ -130,10 +118,14 @@ func TestStrangersDoNotDecide(t *testing.T) {
 			t.Errorf("%q from a trusted caller is sampled, the ratio should decide", bad)
 		}
 	}
-	twice := http.Header{"Traceparent": {exampleSampled, exampleSampled}}
-	if parent, sampled := always.SampleHeader(twice, true); !sampled || !parent.IsZero() {
-		t.Errorf("a header that is there twice gave %v %v", parent, sampled)
+	if parent, sampled := always.SampleCall(incoming(t, exampleNot, exampleSampled), true); !sampled || !parent.IsZero() {
+		t.Errorf("a traceparent that is there twice gave %v %v", parent, sampled)
 	}
+}
+
+// incoming is the context of a call that carries the traceparents.
+func incoming(t testing.TB, traceparents ...string) context.Context {
+	return metadata.NewIncomingContext(t.Context(), metadata.MD{"traceparent": traceparents})
 }
 
 // TestRatio asks each ratio for a million draws; a right generator fails at six
@@ -178,17 +170,14 @@ func TestDrawsAreIndependent(t *testing.T) {
 }
 
 func TestUnsampledAllocatesNothing(t *testing.T) {
-	tr, h := ratio(t, 0), http.Header{"Traceparent": {exampleSampled}}
-	no := http.Header{"Traceparent": {exampleNot}}
+	tr, call := ratio(t, 0), incoming(t, exampleSampled)
 	var off *Tracer
 	for name, fn := range map[string]func(){
 		"off":                func() { off.Sample(exampleSampled, true) },
 		"stranger":           func() { tr.Sample(exampleSampled, false) },
-		"stranger, header":   func() { tr.SampleHeader(h, false) },
-		"trusted, unsampled": func() { tr.SampleHeader(no, true) },
-		"trusted, sampled":   func() { tr.SampleHeader(h, true) },
-		"parse":              func() { Parse(exampleSampled) },
-		"do":                 func() { _ = Do(t.Context(), "x", nothing) },
+		"stranger's call":    func() { tr.SampleCall(call, false) },
+		"trusted, unsampled": func() { tr.Sample(exampleNot, true) },
+		"trusted, sampled":   func() { tr.Sample(exampleSampled, true) },
 	} {
 		if n := testing.AllocsPerRun(100, fn); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

@@ -14,38 +14,23 @@ import (
 	grpccodes "google.golang.org/grpc/codes"
 )
 
-// Kind is a span's part in the conversation.
-type Kind uint8
-
-// The kinds.
-const (
-	Internal Kind = iota // work within the process
-	Server               // answers a request
-	Client               // makes one
-	Producer             // sends a message
-	Consumer             // works on messages
-)
-
-// otel relies on the order, which TestKinds pins.
-func (k Kind) otel() oteltrace.SpanKind { return oteltrace.SpanKindInternal + oteltrace.SpanKind(k) }
-
 // Span is a piece of sampled work. A nil Span is work that is not sampled.
 type Span struct{ span oteltrace.Span }
 
-// Start begins a span of work that was sampled: below parent, else below the span
-// that ctx carries, else a trace of its own. The caller calls End.
-func (t *Tracer) Start(ctx context.Context, name string, kind Kind, parent Context, attrs ...Attr) (context.Context, *Span) {
+// Start begins the span of a request that was sampled, below parent or as a trace of
+// its own. The caller calls End.
+func (t *Tracer) Start(ctx context.Context, name string, parent Context, attrs ...Attr) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
 	}
 	if !parent.IsZero() {
 		ctx = oteltrace.ContextWithRemoteSpanContext(ctx, parent.otel())
 	}
-	return t.start(ctx, name, kind, nil, attrs)
+	return t.start(ctx, name, oteltrace.SpanKindServer, nil, attrs)
 }
 
-func (t *Tracer) start(ctx context.Context, name string, kind Kind, links []oteltrace.Link, attrs []Attr) (context.Context, *Span) {
-	ctx, span := t.out.tracer.Start(ctx, name, oteltrace.WithSpanKind(kind.otel()),
+func (t *Tracer) start(ctx context.Context, name string, kind oteltrace.SpanKind, links []oteltrace.Link, attrs []Attr) (context.Context, *Span) {
+	ctx, span := t.tracer.Start(ctx, name, oteltrace.WithSpanKind(kind),
 		oteltrace.WithAttributes(keyValues(attrs)...), oteltrace.WithLinks(links...))
 	return ctx, &Span{span}
 }
@@ -75,7 +60,7 @@ func (t *Tracer) StartBatch(ctx context.Context, name string, producers []Contex
 	for i, p := range linked {
 		links[i].SpanContext = p.otel()
 	}
-	ctx, span := t.start(ctx, name, Consumer, links, attrs)
+	ctx, span := t.start(ctx, name, oteltrace.SpanKindConsumer, links, attrs)
 	span.span.SetAttributes(semconv.MessagingOperationTypeProcess)
 	if more > 0 {
 		span.span.SetAttributes(attribute.Int(keyLinksLeftOut, more))
@@ -87,13 +72,6 @@ func (t *Tracer) StartBatch(ctx context.Context, name string, producers []Contex
 func (s *Span) End() {
 	if s != nil {
 		s.span.End()
-	}
-}
-
-// Set adds attributes.
-func (s *Span) Set(attrs ...Attr) {
-	if s != nil {
-		s.span.SetAttributes(keyValues(attrs)...)
 	}
 }
 
@@ -137,63 +115,18 @@ func (s *Span) fail(why string) {
 	s.span.SetStatus(codes.Error, why)
 }
 
-// AddLink names another trace that the work belongs to.
-func (s *Span) AddLink(c Context) {
-	if s != nil && !c.IsZero() {
-		s.span.AddLink(oteltrace.Link{SpanContext: c.otel()})
-	}
-}
-
-// Context is the span's place, for events that it causes.
-func (s *Span) Context() Context {
-	if s == nil {
+// Current is the place of the span that ctx carries, for events that its work causes;
+// zero when it is not sampled.
+func Current(ctx context.Context) Context {
+	sc := oteltrace.SpanContextFromContext(ctx)
+	if !sc.IsValid() || !sc.IsSampled() {
 		return Context{}
 	}
-	return contextOf(s.span.SpanContext())
-}
-
-// Current is the place of the span that ctx carries; zero when it is not sampled.
-func Current(ctx context.Context) Context {
-	return contextOf(oteltrace.SpanContextFromContext(ctx))
-}
-
-// Inject writes the traceparent of the span that ctx carries, if there is one.
-func Inject(ctx context.Context, h http.Header) {
-	if c := Current(ctx); !c.IsZero() {
-		h[headerName] = []string{c.String()}
-	}
-}
-
-// Do runs fn in a span of its own when ctx carries one, and else only runs fn.
-func Do(ctx context.Context, name string, fn func(ctx context.Context) error) error {
-	parent := oteltrace.SpanFromContext(ctx)
-	if !parent.IsRecording() {
-		return fn(ctx)
-	}
-	ctx, child := parent.TracerProvider().Tracer(scope).Start(ctx, name)
-	span := &Span{child}
-	panicked := true
-	defer func() {
-		if panicked {
-			span.fail("panic")
-		}
-		span.End()
-	}()
-	err := fn(ctx)
-	panicked = false
-	span.Fail(err)
-	return err
+	return Context{ID: sc.TraceID(), Span: sc.SpanID()}
 }
 
 func (c Context) otel() oteltrace.SpanContext {
 	return oteltrace.NewSpanContext(oteltrace.SpanContextConfig{
 		TraceID: c.ID, SpanID: c.Span, TraceFlags: oteltrace.FlagsSampled, Remote: true,
 	})
-}
-
-func contextOf(sc oteltrace.SpanContext) Context {
-	if !sc.IsValid() || !sc.IsSampled() {
-		return Context{}
-	}
-	return Context{ID: sc.TraceID(), Span: sc.SpanID()}
 }

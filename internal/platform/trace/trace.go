@@ -11,7 +11,7 @@
 //
 // What a span may say is closed: an Attr is made by the constructors of this package
 // and an error is shown by its stable code, so a token, an inner code or an address
-// has no way in short of Word (TestFailShowsNoText).
+// has no way in (TestFailShowsNoText).
 //
 // A nil *Tracer is tracing switched off; all of its methods, and those of a nil
 // *Span, do nothing.
@@ -67,15 +67,9 @@ const (
 // Tracer samples requests and makes their spans.
 type Tracer struct {
 	threshold uint64 // of drawBits random bits, what lies below is sampled
-	out       *output
-}
-
-// output is what the views of one Tracer share.
-type output struct {
-	queue    *queue
-	exporter sdk.SpanExporter
-	provider *sdk.TracerProvider
-	tracer   oteltrace.Tracer
+	queue     *queue
+	exporter  sdk.SpanExporter
+	tracer    oteltrace.Tracer
 }
 
 // Open makes a Tracer, or nil when there is no endpoint. It does not wait for the
@@ -122,22 +116,7 @@ func newTracer(limit uint64, exporter sdk.SpanExporter, about *resource.Resource
 			LinkCountLimit: linksMax, AttributePerEventCountLimit: eventsMax, AttributePerLinkCountLimit: eventsMax,
 		}),
 	)
-	return &Tracer{threshold: limit, out: &output{
-		queue: q, exporter: exporter, provider: provider, tracer: provider.Tracer(scope),
-	}}
-}
-
-// At gives a view of the Tracer that samples another share: work that is rare and
-// matters is traced always. The view needs no Close.
-func (t *Tracer) At(ratio float64) (*Tracer, error) {
-	if t == nil {
-		return nil, nil
-	}
-	limit, err := threshold(ratio)
-	if err != nil {
-		return nil, err
-	}
-	return &Tracer{threshold: limit, out: t.out}, nil
+	return &Tracer{threshold: limit, queue: q, exporter: exporter, tracer: provider.Tracer(scope)}
 }
 
 // Stats counts spans since the start.
@@ -153,7 +132,7 @@ func (t *Tracer) Stats() Stats {
 	if t == nil {
 		return Stats{}
 	}
-	return t.out.queue.stats()
+	return t.queue.stats()
 }
 
 // Close sends what waits and ends the connection. It returns when ctx ends or after
@@ -165,7 +144,7 @@ func (t *Tracer) Close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, closeMax)
 	defer cancel()
-	if err := errors.Join(t.out.queue.Shutdown(ctx), t.out.exporter.Shutdown(ctx)); err != nil {
+	if err := errors.Join(t.queue.Shutdown(ctx), t.exporter.Shutdown(ctx)); err != nil {
 		return fmt.Errorf("send the last traces: %w", err)
 	}
 	return nil

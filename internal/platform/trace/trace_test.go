@@ -20,9 +20,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel"
-	oteltrace "go.opentelemetry.io/otel/trace"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/chopmark/chopmark/internal/platform/clock"
@@ -41,51 +42,45 @@ func TestSpansArrive(t *testing.T) {
 	if !sampled {
 		t.Fatal("not sampled")
 	}
-	ctx, scan := tr.Start(t.Context(), "GET /{code}/{token}", Server, parent, Method("GET"), Route("/{code}/{token}"))
-	inner := ctx
-	if err := Do(ctx, "load batch", func(ctx context.Context) error { inner = ctx; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	h := http.Header{}
-	Inject(ctx, h)
+	ctx, scan := tr.Start(t.Context(), "GET /{code}", parent, Method("GET"), Route("/{code}"))
+	event := verifyevent.Trace(Current(ctx)) // as the log keeps it
 	scan.SetStatus(http.StatusNotFound)
 	scan.End()
 
-	_, other := tr.Start(t.Context(), "POST /x", Server, Context{}, Method("BREW"))
-	other.AddLink(parent)
-	other.AddLink(Context{})
+	ctx, other := tr.Start(t.Context(), "POST /x", Context{}, Method("BREW"))
+	cause := Current(ctx)
 	other.SetStatus(http.StatusServiceUnavailable)
 	other.End()
 
-	event := verifyevent.Trace(scan.Context()) // as the log keeps it
-	_, batch := tr.StartBatch(t.Context(), "process statistics",
-		[]Context{Context(event), {}, other.Context(), Context(event)}, append(Messaging("chopmark", "sightings", "statistics"), Messages(9))...)
+	ctx, batch := tr.StartBatch(t.Context(), "process statistics",
+		[]Context{Context(event), {}, cause, Context(event)}, append(Messaging("chopmark", "sightings", "statistics"), Messages(9))...)
 	batch.Fail(nil)
 	batch.End()
 	closeTracer(t, tr)
 
-	if got := tr.Stats(); got != (Stats{Sent: 4}) {
+	if got := tr.Stats(); got != (Stats{Sent: 3}) {
 		t.Errorf("Stats = %+v", got)
 	}
 	spans := c.received()
-	if h.Get("traceparent") != scan.Context().String() || Current(inner) == scan.Context() || Current(inner).ID != scan.Context().ID {
-		t.Errorf("injected %v, the scan is %v, its child %v", h, scan.Context(), Current(inner))
+	for name, want := range map[string]Context{"GET /{code}": Context(event), "POST /x": cause, "process statistics": Current(ctx)} {
+		if s := spans[name]; hex.EncodeToString(s.GetTraceId()) != hex.EncodeToString(want.ID[:]) || hex.EncodeToString(s.GetSpanId()) != hex.EncodeToString(want.Span[:]) {
+			t.Errorf("%s: Current was %v, the span is %x %x", name, want, s.GetTraceId(), s.GetSpanId())
+		}
 	}
-	checkSpan(t, spans["GET /{code}/{token}"], tracepb.Span_SPAN_KIND_SERVER, parent, tracepb.Status_STATUS_CODE_UNSET, map[string]string{
-		"http.request.method": "GET", "http.route": "/{code}/{token}", "http.response.status_code": "404",
+	checkSpan(t, spans["GET /{code}"], tracepb.Span_SPAN_KIND_SERVER, parent, tracepb.Status_STATUS_CODE_UNSET, map[string]string{
+		"http.request.method": "GET", "http.route": "/{code}", "http.response.status_code": "404",
 	})
-	checkSpan(t, spans["load batch"], tracepb.Span_SPAN_KIND_INTERNAL, scan.Context(), tracepb.Status_STATUS_CODE_UNSET, map[string]string{})
-	checkSpan(t, spans["POST /x"], tracepb.Span_SPAN_KIND_SERVER, Context{ID: other.Context().ID}, tracepb.Status_STATUS_CODE_ERROR, map[string]string{
+	checkSpan(t, spans["POST /x"], tracepb.Span_SPAN_KIND_SERVER, Context{ID: cause.ID}, tracepb.Status_STATUS_CODE_ERROR, map[string]string{
 		"http.request.method": "_OTHER", "http.response.status_code": "503", "error.type": "503",
-	}, parent)
-	checkSpan(t, spans["process statistics"], tracepb.Span_SPAN_KIND_CONSUMER, Context{ID: batch.Context().ID}, tracepb.Status_STATUS_CODE_UNSET, map[string]string{
+	})
+	checkSpan(t, spans["process statistics"], tracepb.Span_SPAN_KIND_CONSUMER, Context{ID: Current(ctx).ID}, tracepb.Status_STATUS_CODE_UNSET, map[string]string{
 		"messaging.system": "chopmark", "messaging.destination.name": "sightings", "messaging.consumer.group.name": "statistics",
 		"messaging.batch.message_count": "9", "messaging.operation.type": "process",
-	}, scan.Context(), other.Context())
+	}, Context(event), cause)
 	if c.resource["service.name"] != "chopmark" || c.resource["service.version"] != "test" || c.resource["deployment.environment.name"] != "test" {
 		t.Errorf("resource %v", c.resource)
 	}
-	if otel.GetTracerProvider() == oteltrace.TracerProvider(tr.out.provider) {
+	if _, ours := otel.GetTracerProvider().(*sdk.TracerProvider); ours {
 		t.Error("the global provider is ours")
 	}
 }
@@ -150,25 +145,13 @@ func TestFailShowsNoText(t *testing.T) {
 		"deadline": {fmt.Errorf("ask %s: %w", secret, context.DeadlineExceeded), "deadline_exceeded"},
 		"canceled": {context.Canceled, "canceled"},
 	} {
-		ctx, s := tr.Start(t.Context(), "outer", Internal, Context{})
-		if err := Do(ctx, name, func(context.Context) error { return tc.err }); !errors.Is(err, tc.err) {
-			t.Errorf("%s: Do gave %v", name, err)
-		}
+		_, s := tr.Start(t.Context(), name, Context{})
+		s.Fail(tc.err)
 		s.End()
 	}
-	func() {
-		ctx, s := tr.Start(t.Context(), "outer", Internal, Context{})
-		defer s.End()
-		defer func() {
-			if recover() != secret {
-				t.Error("the panic is lost")
-			}
-		}()
-		_ = Do(ctx, "panic", func(context.Context) error { panic(secret) })
-	}()
 	closeTracer(t, tr)
 	spans := c.received()
-	for name, want := range map[string]string{"fault": "batch.taken", "plain": "*net.DNSError", "deadline": "deadline_exceeded", "canceled": "canceled", "panic": "panic"} {
+	for name, want := range map[string]string{"fault": "batch.taken", "plain": "*net.DNSError", "deadline": "deadline_exceeded", "canceled": "canceled"} {
 		s := spans[name]
 		if strings.Contains(s.String(), secret) || len(s.GetEvents()) > 0 {
 			t.Errorf("%s: the span shows the text: %v", name, s)
@@ -186,60 +169,21 @@ func TestOff(t *testing.T) {
 	if tr != nil || err != nil {
 		t.Fatalf("Open = %v, %v", tr, err)
 	}
-	if always, err := tr.At(1); always != nil || err != nil {
-		t.Errorf("At = %v, %v", always, err)
-	}
 	if _, sampled := tr.Sample(exampleSampled, true); sampled {
 		t.Error("sampled")
 	}
-	ctx, s := tr.Start(t.Context(), "x", Server, Context{})
+	if _, sampled := tr.SampleCall(t.Context(), true); sampled {
+		t.Error("a call is sampled")
+	}
+	ctx, s := tr.Start(t.Context(), "x", Context{})
 	ctx, b := tr.StartBatch(ctx, "x", []Context{{ID: [16]byte{1}, Span: [8]byte{1}}})
-	s.Set(Messages(1))
 	s.SetStatus(500)
+	s.SetCode(codes.Internal)
 	s.Fail(errors.ErrUnsupported)
-	s.AddLink(Context{ID: [16]byte{1}})
 	s.End()
 	b.End()
-	h := http.Header{}
-	Inject(ctx, h)
-	if !s.Context().IsZero() || !Current(ctx).IsZero() || len(h) > 0 || tr.Stats() != (Stats{}) || tr.Close(t.Context()) != nil {
+	if s != nil || b != nil || !Current(ctx).IsZero() || tr.Stats() != (Stats{}) || tr.Close(t.Context()) != nil {
 		t.Error("what is off does something")
-	}
-	if err := Do(ctx, "x", func(context.Context) error { return errors.ErrUnsupported }); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("Do gave %v", err)
-	}
-}
-
-func TestAt(t *testing.T) {
-	c := startCollector(t)
-	tr := open(t, c.addr, 0)
-	always, err := tr.At(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, sampled := always.Sample("", false); !sampled {
-		t.Error("what is always traced is not")
-	}
-	_, s := always.Start(t.Context(), "checkout", Server, Context{})
-	s.End()
-	closeTracer(t, tr)
-	if c.received()["checkout"] == nil {
-		t.Error("the view's span is missing")
-	}
-	if _, err := tr.At(2); err == nil {
-		t.Error("a ratio of 2 is taken")
-	}
-}
-
-func TestKinds(t *testing.T) {
-	t.Parallel()
-	for k, want := range map[Kind]oteltrace.SpanKind{
-		Internal: oteltrace.SpanKindInternal, Server: oteltrace.SpanKindServer, Client: oteltrace.SpanKindClient,
-		Producer: oteltrace.SpanKindProducer, Consumer: oteltrace.SpanKindConsumer,
-	} {
-		if k.otel() != want {
-			t.Errorf("%d is %v, want %v", k, k.otel(), want)
-		}
 	}
 }
 
@@ -280,7 +224,7 @@ func TestTLS(t *testing.T) {
 	plain := startCollector(t)
 	for addr, c := range map[string]*collector{"https://" + secure.addr: secure, "http://" + plain.addr: plain} {
 		tr := open(t, addr, 1)
-		_, s := tr.Start(t.Context(), "x", Server, Context{})
+		_, s := tr.Start(t.Context(), "x", Context{})
 		s.End()
 		closeTracer(t, tr)
 		if c.received()["x"] == nil {
@@ -316,7 +260,7 @@ func testLosses(t *testing.T, addr string) {
 	const spans = 3 * queueMax
 	start := time.Now()
 	for range spans {
-		_, s := tr.Start(t.Context(), "x", Server, Context{})
+		_, s := tr.Start(t.Context(), "x", Context{})
 		s.End()
 	}
 	if took := time.Since(start); took > 2*time.Second {
@@ -337,7 +281,7 @@ func testLosses(t *testing.T, addr string) {
 	if got := tr.Stats(); got.Sent != 0 || got.Waiting != 0 || got.Dropped+got.Failed != spans {
 		t.Errorf("%+v of %d spans", got, spans)
 	}
-	_, s := tr.Start(t.Context(), "late", Server, Context{})
+	_, s := tr.Start(t.Context(), "late", Context{})
 	s.End()
 	if got := tr.Stats(); got.Dropped+got.Failed != spans+1 {
 		t.Errorf("%+v: a span after Close is not counted", got)
@@ -392,9 +336,10 @@ func TestTogether(t *testing.T) {
 				if !sampled {
 					continue
 				}
-				ctx, s := tr.Start(t.Context(), "x", Server, parent)
-				_ = Do(ctx, "y", nothing)
+				ctx, s := tr.Start(t.Context(), "x", parent)
+				_, batch := tr.StartBatch(t.Context(), "y", []Context{Current(ctx)})
 				s.End()
+				batch.End()
 				mine += 2
 				_ = tr.Stats()
 			}

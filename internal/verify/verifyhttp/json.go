@@ -11,7 +11,7 @@ import (
 
 // appendAnswer writes the envelope of a verdict. Its fields are those of
 // docs/openapi.yaml (Verification), in their order.
-func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, zone *time.Location) []byte {
+func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, product []byte, zone *time.Location) []byte {
 	b = append(b, `{"code":`...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	if status == 200 {
@@ -38,8 +38,13 @@ func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, zo
 	b = append(b, code[:]...)
 	b = append(b, `","version":`...)
 	b = strconv.AppendUint(b, uint64(a.Version), 10)
-	b = appendProduct(b, a, zone)
-	b = append(b, `,"first_scan":{`...)
+	b = append(b, product...)
+	if !a.SoldAt.IsZero() {
+		b = appendTime(b, `"sold_at"`, a.SoldAt, zone)
+		b = append(b, `,"place":`...)
+		b = appendString(b, place(a.SoldIn))
+	}
+	b = append(b, `}},"first_scan":{`...)
 	b = appendTime(b, `"at"`, a.Seen.FirstAt, zone)
 	b = append(b, `,"place":`...)
 	b = appendString(b, place(a.Seen.FirstIn))
@@ -70,7 +75,9 @@ func place(s string) string {
 	return s
 }
 
-func appendProduct(b []byte, a *verify.Answer, zone *time.Location) []byte {
+// appendProduct is the part that a batch's items share; what is particular about a
+// sale follows it.
+func appendProduct(b []byte, a *verify.Answer) []byte {
 	b = append(b, `,"product_info":{"name":`...)
 	b = appendString(b, a.Text.Name)
 	b = append(b, `,"brand":`...)
@@ -83,13 +90,7 @@ func appendProduct(b []byte, a *verify.Answer, zone *time.Location) []byte {
 	b = appendString(b, a.Item.BatchNo)
 	b = append(b, `,"production_date":`...)
 	b = appendNullable(b, a.Item.ProductionDate)
-	b = append(b, `},"logistics":{},"sales":{`...)
-	if !a.SoldAt.IsZero() {
-		b = appendTime(b, `"sold_at"`, a.SoldAt, zone)
-		b = append(b, `,"place":`...)
-		b = appendString(b, place(a.SoldIn))
-	}
-	return append(b, "}}"...)
+	return append(b, `},"logistics":{},"sales":{`...)
 }
 
 func appendInner(b []byte, in *verify.InnerAnswer, zone *time.Location) []byte {

@@ -222,7 +222,7 @@ func TestAppendAnswerAgreesWithEncodingJSON(t *testing.T) {
 		a, c := randomAnswer(rng), book.Code(printed)
 		status := []int{200, 410}[rng.IntN(2)]
 		zone := []*time.Location{nil, shanghai, time.UTC}[rng.IntN(3)]
-		got := appendAnswer(nil, status, c, a, zone)
+		got := appendAnswer(nil, status, c, a, appendProduct(nil, a), zone)
 		slow, err := json.Marshal(expected(status, c, a, zone))
 		if err != nil {
 			t.Fatal(err)
@@ -250,6 +250,6 @@ func BenchmarkAppendAnswer(b *testing.B) {
 	var out []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		out = appendAnswer(out[:0], 200, book.Code(printed), a, nil)
+		out = appendAnswer(out[:0], 200, book.Code(printed), a, appendProduct(nil, a), nil)
 	}
 }

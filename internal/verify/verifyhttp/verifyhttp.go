@@ -60,7 +60,8 @@ type Observer interface {
 type Handler struct {
 	Deps
 
-	pool sync.Pool // *scratch
+	pool      sync.Pool // *scratch
+	fragments fragments
 }
 
 // Deps are what the handler works with.
@@ -124,7 +125,10 @@ func verifyCode(path string) string {
 	return ""
 }
 
-func isVerify(path string) bool { return verifyCode(path) != "" }
+func isVerify(path string) bool {
+	code := verifyCode(path)
+	return code != "" && code[0] != '.' // dots are steps: the router refuses them
+}
 
 // isCode reports whether a path looks like one that a mark links to, well-formed or
 // not: digits, and perhaps a token.
@@ -339,7 +343,7 @@ func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch,
 	if err := h.linkHeader(w, s); err != nil {
 		return h.fail(w, r, err)
 	}
-	s.out = appendAnswer(s.out, status, s.query.Code, &s.answer, s.zone)
+	s.out = appendAnswer(s.out, status, s.query.Code, &s.answer, h.fragments.of(&s.answer), s.zone)
 	head := noStore(w)
 	head["Content-Type"] = jsonType
 	w.WriteHeader(status)

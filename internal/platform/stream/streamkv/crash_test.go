@@ -299,7 +299,7 @@ func (w *world) appendTo(ctx context.Context, l *Log, target int, reached chan s
 		}
 		if w.rash && seq%10 == 9 { // a retention that asks nobody
 			trimmed, end := l.bounds()
-			if err := l.deleteUpTo(trimmed, end, nil, false); err != nil {
+			if err := l.deleteUpTo(trimmed, end, nil); err != nil {
 				panic(err)
 			}
 		}

@@ -29,7 +29,6 @@ import (
 
 const (
 	cacheBytes        = 4 << 20
-	memTableBytesMin  = 1 << 20
 	usualMemTable     = 4 << 20
 	usualTrimEvery    = 10 * time.Second
 	usualSaveEvery    = 50 * time.Millisecond
@@ -138,7 +137,6 @@ func (o Options) withDefaults() Options {
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = usualMemTable
 	}
-	o.MemTableBytes = max(o.MemTableBytes, memTableBytesMin)
 	if o.Clock == nil {
 		o.Clock = clock.System{}
 	}

@@ -381,6 +381,18 @@ func TestDamagedEndIsCounted(t *testing.T) {
 	b.same("lag", stream.Lag{}, b.lag(g))
 }
 
+// Appends that come close together leave one token: whoever takes it must pass on what
+// it leaves.
+func TestFetchWakesTheNextOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	g := b.group("a")
+	b.append(2, "x")
+	<-g.wake
+	b.hold(g, 1)
+	b.same("tokens with a record left", 1, len(g.wake))
+}
+
 // A record that was readable when it was given out, and is not when it is claimed.
 func TestDamagedClaimBecomesALetter(t *testing.T) {
 	t.Parallel()

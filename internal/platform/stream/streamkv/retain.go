@@ -89,9 +89,8 @@ func (l *Log) Trim() error {
 	if err != nil {
 		return err
 	}
-	taken := false
 	if wish.at > cut.at {
-		cut, taken = wish, true
+		cut = wish
 		for _, g := range groups {
 			g.mu.Lock()
 			_, err := g.take(cut, "the log is over its cap")
@@ -104,7 +103,7 @@ func (l *Log) Trim() error {
 	if cut.at <= trimmed.at {
 		return nil
 	}
-	return l.deleteUpTo(trimmed, cut, groups, taken)
+	return l.deleteUpTo(trimmed, cut, groups)
 }
 
 // holders gives the groups, the position up to which neither they nor pins want
@@ -201,8 +200,8 @@ func (l *Log) markOfBytes(bytes uint64, low, high mark) (mark, error) {
 }
 
 // deleteUpTo deletes records in one batch with the state of the groups that ended
-// them: no floor is ever behind what is gone, but for groups that are away.
-func (l *Log) deleteUpTo(trimmed, cut mark, groups []*Group, taken bool) error {
+// them or lost them: no floor is ever behind what is gone, but for groups that are away.
+func (l *Log) deleteUpTo(trimmed, cut mark, groups []*Group) error {
 	b := l.db.NewBatch()
 	err := errors.Join(
 		b.DeleteRange(recordKey(trimmed.at+1), recordKey(cut.at+1), nil),
@@ -214,12 +213,8 @@ func (l *Log) deleteUpTo(trimmed, cut mark, groups []*Group, taken bool) error {
 	for _, g := range groups {
 		err = errors.Join(err, b.Set(groupKey(g.name), g.saved(), nil))
 	}
-	how := pebble.NoSync
-	if taken {
-		how = pebble.Sync // what was lost must not be forgotten
-	}
 	if err == nil {
-		err = b.Commit(how)
+		err = b.Commit(pebble.NoSync) // a crash takes back all of it or nothing
 	}
 	if err := errors.Join(err, b.Close()); err != nil {
 		for _, g := range groups {

@@ -78,11 +78,10 @@ func (s *seal) open(dst []byte, at stream.Position, head, rest []byte) ([]byte, 
 	if s.aead == nil {
 		return append(dst, rest...), nil
 	}
-	var nonce [nonceBytes]byte
-	var room [8 + headBytesMax]byte
-	binary.BigEndian.PutUint64(nonce[nonceBytes-8:], uint64(at))
-	extra := append(binary.BigEndian.AppendUint64(room[:0], uint64(at)), head...)
-	dst, err := s.aead.Open(dst, nonce[:], rest, extra)
+	var room [nonceBytes + 8 + headBytesMax]byte // nonce and extra: one allocation
+	binary.BigEndian.PutUint64(room[nonceBytes-8:], uint64(at))
+	extra := append(binary.BigEndian.AppendUint64(room[nonceBytes:nonceBytes], uint64(at)), head...)
+	dst, err := s.aead.Open(dst, room[:nonceBytes:nonceBytes], rest, extra)
 	if err != nil {
 		return dst, fmt.Errorf("%w: the seal does not fit", errDamaged)
 	}

@@ -389,7 +389,7 @@ func lagCounts(_ *testing.T, e *env) {
 }
 
 func reopeningGivesWhatWasNotAcknowledged(_ *testing.T, e *env) {
-	e.append(1, 100)
+	e.append(1, 400)
 	g := e.group("a")
 	all := e.drain(g, "c")
 	var left []string
@@ -405,9 +405,9 @@ func reopeningGivesWhatWasNotAcknowledged(_ *testing.T, e *env) {
 		g = e.group("a")
 		e.same("lag", int64(len(left)), e.lag(g).Records)
 	}
-	e.append(101, 103)
+	e.append(401, 403)
 	again := e.drain(g, "other")
-	e.same("what was not acknowledged, and what is new", append(left, numbers(101, 103)...), values(again))
+	e.same("what was not acknowledged, and what is new", append(left, numbers(401, 403)...), values(again))
 	e.ack(g, again...)
 	e.must(e.log.Reopen())
 	e.same("lag", stream.Lag{}, e.lag(e.group("a")))

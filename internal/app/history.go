@@ -1,0 +1,287 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
+	"github.com/chopmark/chopmark/internal/platform/trace"
+	"github.com/chopmark/chopmark/internal/scan"
+	"github.com/chopmark/chopmark/internal/scan/scansql"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
+	"github.com/chopmark/chopmark/internal/verify/verifykv"
+)
+
+// consumer is a group that reads the log of scans, and its effect.
+type consumer struct {
+	group   *streamkv.Group
+	handler stream.Handler
+	config  stream.Config
+}
+
+// openScans opens what is kept of scans and starts the consumers that fill it.
+func (a *App) openScans(ctx context.Context) (err error) {
+	codes := scanCodes{a}
+	a.scans, err = scansql.Open(ctx, scansql.Config{
+		Dir: filepath.Join(a.Data, dirScans), Wrap: a.keys.scansKey(), RecordDays: a.ScanDays,
+	}, codes, a.clock, a.log)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.scans.Close)
+	log := a.sightings.Stream()
+	pace := &pacer{gate: a.gate.Entered, clock: a.clock}
+	consumed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "chopmark_scans_consumed_total", Help: "Scans that a group of consumers has dealt with.",
+	}, []string{"group"})
+	a.metrics.Registry.MustRegister(consumed, streamMetrics{log}, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "chopmark_scans_shed_total", Help: "Scans that were told to come back, since too many came at once.",
+	}, func() float64 { return float64(a.gate.Shed()) }))
+	for name, h := range map[string]stream.Handler{scan.GroupRecords: a.scans.Records, scan.GroupStatistics: a.scans.Statistics} {
+		g, err := log.Group(name)
+		if err != nil {
+			return err
+		}
+		a.consumers = append(a.consumers, consumer{
+			g, a.observed(name, h, consumed.WithLabelValues(name)),
+			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
+		})
+	}
+	log.Start()
+	statistics, err := scan.NewCached(a.scans.Statistics, a.clock)
+	if err != nil {
+		return err
+	}
+	a.Scans = scan.NewService(scan.Deps{
+		Records: a.scans.Records, Statistics: statistics, Policies: a.scans.Vault, Codes: codes, Catalog: scanCatalog{a.Batches},
+		Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
+	})
+	a.consume(log)
+	return nil
+}
+
+// consume runs the consumers and what looks after their effects. Close waits for all
+// of it before it closes the log and the tables.
+func (a *App) consume(log *streamkv.Log) {
+	for _, c := range a.consumers {
+		a.work.Go(func() {
+			if err := stream.Run(a.background, c.config, c.group, log, scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {
+				a.log.Error("a consumer of scans has ended", "group", c.group.Name(), "error", err)
+			}
+		})
+	}
+	lags := a.lags()
+	a.work.Go(func() {
+		a.scans.Keep(a.background, func(ctx context.Context) (time.Time, error) {
+			lag, err := lags.Lag(ctx, scan.GroupRecords)
+			return a.clock.Now().Add(-lag.Age), err
+		}, a.log)
+	})
+}
+
+// observed counts what a handler consumed, and gives its batch a span when a scan in
+// it was sampled.
+func (a *App) observed(group string, h stream.Handler, count prometheus.Counter) stream.Handler {
+	return stream.HandlerFunc(func(ctx context.Context, lane int, batch []stream.Message) error {
+		var links []trace.Context
+		for i := range batch {
+			var t trace.Context
+			if link := batch[i].Link; len(link) == len(t.ID)+len(t.Span) {
+				copy(t.Span[:], link[copy(t.ID[:], link):])
+				links = append(links, t)
+			}
+		}
+		ctx, span := a.tracer.StartBatch(ctx, "process "+group, links, append(trace.Messaging("chopmark", "sightings", group), trace.Messages(len(batch)))...)
+		defer span.End()
+		if err := h.Handle(ctx, lane, batch); err != nil {
+			span.Fail(err)
+			return err
+		}
+		count.Add(float64(len(batch)))
+		return nil
+	})
+}
+
+// lags tells how far each group is behind.
+func (a *App) lags() scanLags {
+	l := scanLags{}
+	for _, c := range a.consumers {
+		l[c.group.Name()] = c.group
+	}
+	return l
+}
+
+type scanLags map[string]*streamkv.Group
+
+var _ scan.Lags = scanLags{}
+
+// Lag implements scan.Lags.
+func (l scanLags) Lag(ctx context.Context, group string) (scan.Lag, error) {
+	lag, err := l[group].Lag(ctx)
+	return scan.Lag{Records: lag.Records, Age: lag.Age}, err
+}
+
+// pacer lets consumers rest while many scan: the log has everything, and who stands
+// in a shop waits. Behind by more than patience they no longer rest.
+type pacer struct {
+	gate  func() int64 // scans that were let in so far
+	clock clock.Clock
+	last  atomic.Pointer[glance]
+}
+
+type glance struct {
+	at    time.Time
+	count int64
+	busy  bool
+	since time.Time // of being busy
+}
+
+const (
+	busyRate  = 2_000 // scans a second
+	restTime  = 60 * time.Millisecond
+	glanceAge = 250 * time.Millisecond
+	patience  = 10 * time.Minute
+)
+
+// rest is stream.Config's Pace.
+func (p *pacer) rest() time.Duration {
+	now, g := p.clock.Now(), p.last.Load()
+	if g == nil || now.Sub(g.at) > glanceAge || now.Before(g.at) {
+		next := &glance{at: now, count: p.gate()}
+		if g != nil && now.After(g.at) {
+			next.busy = float64(next.count-g.count) > busyRate*now.Sub(g.at).Seconds()
+			if next.since = g.since; !g.busy {
+				next.since = now
+			}
+		}
+		p.last.Store(next)
+		g = next
+	}
+	if g.busy && now.Sub(g.since) < patience {
+		return restTime
+	}
+	return 0
+}
+
+// streamMetrics shows how the log and its groups stand.
+type streamMetrics struct{ log *streamkv.Log }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("chopmark_stream_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector: what it collects is described there.
+func (m streamMetrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (m streamMetrics) Collect(out chan<- prometheus.Metric) {
+	s, err := m.log.Stats()
+	if err != nil {
+		return // the log is closed: there is nothing to tell
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(describe("bytes", "What the log of scans keeps."), float64(s.Bytes))
+	gauge(describe("cap_bytes", "What it may keep; 0 = no bound."), float64(s.CapBytes))
+	gauge(describe("records", "Commit groups of scans that are kept."), float64(s.Records))
+	for _, g := range s.Groups {
+		gauge(describe("lag_records", "Commit groups that a group of consumers has not dealt with.", "group"), float64(g.Lag.Records), g.Name)
+		gauge(describe("lag_seconds", "Age of the oldest of them.", "group"), g.Lag.Age.Seconds(), g.Name)
+		out <- prometheus.MustNewConstMetric(describe("lost_total", "Commit groups that were given up for want of room.", "group"),
+			prometheus.CounterValue, float64(g.Lag.Lost), g.Name)
+	}
+}
+
+// scanCodes turns serials into codes and back.
+type scanCodes struct{ app *App }
+
+var _ scan.Codes = scanCodes{}
+
+// Code implements scan.Codes.
+func (c scanCodes) Code(s ids.Serial) string { return c.app.keys.items.Code(s).String() }
+
+// Serial implements scan.Codes.
+func (c scanCodes) Serial(code string) (ids.Serial, error) {
+	serial, _, err := c.app.Batches.Resolve(code)
+	return serial, err
+}
+
+// scanCatalog shows brands, products and batches to the scan domain.
+type scanCatalog struct{ svc *batch.Service }
+
+var _ scan.Catalog = scanCatalog{}
+
+// Brand implements scan.Catalog.
+func (c scanCatalog) Brand(ctx context.Context, id ids.BrandID) (string, error) {
+	b, err := c.svc.Brand(ctx, id)
+	return b.Name, err
+}
+
+// Product implements scan.Catalog.
+func (c scanCatalog) Product(ctx context.Context, id ids.ProductID) (ids.BrandID, string, error) {
+	p, err := c.svc.Product(ctx, id)
+	return p.BrandID, p.Name, err
+}
+
+// Batch implements scan.Catalog.
+func (c scanCatalog) Batch(ctx context.Context, id ids.BatchID) (scan.BatchInfo, error) {
+	b, err := c.svc.Batch(ctx, id)
+	return batchInfo(&b), err
+}
+
+// BatchAt implements scan.Catalog.
+func (c scanCatalog) BatchAt(_ context.Context, first ids.Serial) (scan.BatchInfo, bool, error) {
+	item, ok := c.svc.Projection().Lookup(first)
+	if !ok {
+		return scan.BatchInfo{}, false, nil
+	}
+	return batchInfo(item.Batch), true, nil
+}
+
+func batchInfo(b *batch.Batch) scan.BatchInfo {
+	return scan.BatchInfo{ID: b.ID, No: b.No, First: b.First, Brand: b.BrandID, Product: b.ProductID}
+}
+
+// State implements scan.Catalog.
+func (c scanCatalog) State(_ context.Context, s ids.Serial) (gs1.Disposition, error) {
+	item, ok := c.svc.Projection().Lookup(s)
+	if !ok {
+		return gs1.Disposition(0), batch.ErrUnknownCode
+	}
+	return item.State, nil
+}
+
+// scanTrail walks the log backwards from an item's last sighting.
+type scanTrail struct{ log *verifykv.Log }
+
+var _ scan.Trail = scanTrail{}
+
+// Last implements scan.Trail.
+func (t scanTrail) Last(s ids.Serial) (verifyevent.Ref, error) { return t.log.Last(s) }
+
+// Read implements scan.Trail.
+func (t scanTrail) Read(at uint64) ([]byte, bool, error) {
+	return t.log.Stream().Get(stream.Position(at))
+}
+
+// scanTallies tells what is known of an item's scans now.
+type scanTallies struct{ log *verifykv.Log }
+
+var _ scan.Tallies = scanTallies{}
+
+// Tally implements scan.Tallies.
+func (t scanTallies) Tally(s ids.Serial) (scan.ItemTally, error) {
+	seen, err := t.log.Seen(s)
+	return scan.ItemTally{Count: seen.Count, FirstAt: seen.FirstAt, LastAt: seen.LastAt, Place: seen.LastIn}, err
+}

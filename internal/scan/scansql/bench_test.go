@@ -1,0 +1,99 @@
+package scansql_test
+
+import (
+	"errors"
+	"log/slog"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/scan"
+	"github.com/chopmark/chopmark/internal/scan/scansql"
+	"github.com/chopmark/chopmark/internal/scan/scantest"
+)
+
+// realCodes are real codes: their cost belongs to a record's.
+type realCodes struct{ *codebook.Items }
+
+func (c realCodes) Code(s ids.Serial) string { return c.Items.Code(s).String() }
+
+func (realCodes) Serial(string) (ids.Serial, error) { return 0, scan.ErrUnknownCode }
+
+// cpu is what the process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+const groupCommit = 25 // sightings in one record of the log, as under load
+
+// traffic makes so many sightings at 5,000 a second.
+func traffic(b *testing.B, n int) []stream.Record {
+	b.Helper()
+	log := scantest.NewLog()
+	t := &scantest.Traffic{Dice: 7, Brands: 50, Batches: 40, PerItem: 3}
+	for i := range n {
+		log.Scan(t.Next(scantest.Start().Add(time.Duration(i) * 200 * time.Microsecond))) // 5,000/s
+		if i%groupCommit == groupCommit-1 {
+			log.Flush()
+		}
+	}
+	log.Flush()
+	return log.Records
+}
+
+func openEngine(tb testing.TB, dir string) *scansql.Engine {
+	tb.Helper()
+	cfg := scansql.Config{Dir: dir, Wrap: [32]byte{3}}
+	e, err := scansql.Open(tb.Context(), cfg, realCodes{codebook.NewItems([32]byte{7})},
+		clock.Func(func() time.Time { return scantest.Start().Add(time.Hour) }), slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// drain consumes a backlog with the runner as it is wired: batches of 100 or 1 s, 20
+// workers, a queue of 1,000.
+func drain(b *testing.B, name string, h stream.Handler, records []stream.Record) {
+	b.Helper()
+	letters := &scantest.Letters{}
+	err := stream.Run(b.Context(), stream.Config{}, scantest.NewGroup(name, records), letters, scansql.Split, h)
+	if !errors.Is(err, stream.ErrClosed) || len(letters.Buried) > 0 {
+		b.Fatal(err, letters.Buried)
+	}
+}
+
+func report(b *testing.B, before time.Duration) {
+	b.Helper()
+	b.ReportMetric(float64((cpu()-before).Nanoseconds())/1e3/float64(b.N), "µs-cpu/sighting")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sightings/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+func BenchmarkRecords(b *testing.B) {
+	records := traffic(b, b.N)
+	e := openEngine(b, b.TempDir())
+	b.ResetTimer()
+	before := cpu()
+	drain(b, scan.GroupRecords, e.Records, records)
+	report(b, before)
+}
+
+func BenchmarkStatistics(b *testing.B) {
+	records := traffic(b, b.N)
+	e := openEngine(b, b.TempDir())
+	b.ResetTimer()
+	before := cpu()
+	drain(b, scan.GroupStatistics, e.Statistics, records)
+	if err := e.Statistics.FoldNow(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	report(b, before)
+}

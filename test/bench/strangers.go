@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/chopmark/chopmark/test/harness"
+	"github.com/chopmark/chopmark/test/load"
+)
+
+const (
+	idleConns  = 15_000 // the limit of descriptors of a process is often 20,000
+	slowConns  = 500
+	goodRate   = 5_000
+	goodConns  = 32
+	floodConns = 32
+)
+
+// benchStrangers scans right codes at a steady rate, alone and beside what should not
+// slow them: idle connections, slow ones, codes in every wrong form.
+func benchStrangers(ctx context.Context, b *bench) error {
+	server, codes, err := b.verifyServer(ctx, "strangers")
+	if err != nil {
+		return err
+	}
+	defer server.Kill()
+	good := func() (*load.Result, error) {
+		return drive(ctx, server.URL, &asking{codes: codes}, load.Steady(verifyFor, goodConns, goodRate))
+	}
+	alone, err := good()
+	if err != nil {
+		return err
+	}
+	show := func(what string, r *load.Result) {
+		b.rowf(fmt.Sprintf("%d scans/s of right codes %s: p50, p99", goodRate, what), "", "%v, %v",
+			micros(r.All().Quantile(0.5)), micros(r.All().Quantile(0.99)))
+	}
+	show("alone", alone)
+	if err := b.idle(ctx, server, codes[0], good, show); err != nil {
+		return err
+	}
+	if err := b.slow(ctx, server, codes[0], good, show); err != nil {
+		return err
+	}
+	return b.flood(ctx, server, codes, good, show)
+}
+
+func verifyPath(code string) string { return "/api/v1/codes/" + code + "/verify" }
+
+func (b *bench) idle(ctx context.Context, s *harness.Server, code string, good func() (*load.Result, error), show func(string, *load.Result)) error {
+	before, err := harness.ResidentMB(s.Pid())
+	if err != nil {
+		return err
+	}
+	crowd, err := load.Idle(ctx, s.URL, verifyPath(code), idleConns)
+	if err != nil {
+		return err
+	}
+	defer crowd.Close()
+	after, err := harness.ResidentMB(s.Pid())
+	if err != nil {
+		return err
+	}
+	each := (after - before) * 1024 / idleConns
+	b.rowf(fmt.Sprintf("%d idle connections: resident each", idleConns), "", "%.1f KB, so 100,000 take %.2f GB; beyond %d a process needs a higher limit of descriptors",
+		each, each*100_000/1024/1024, 20_000)
+	r, err := good()
+	if err != nil {
+		return err
+	}
+	show("beside them", r)
+	return crowd.Ask(ctx, verifyPath(code))
+}
+
+func (b *bench) slow(ctx context.Context, s *harness.Server, code string, good func() (*load.Result, error), show func(string, *load.Result)) error {
+	readers, err := load.SlowReaders(ctx, s.URL, verifyPath(code), slowConns)
+	if err != nil {
+		return err
+	}
+	defer readers.Close()
+	writers, err := load.SlowWriters(ctx, s.URL, slowConns)
+	if err != nil {
+		return err
+	}
+	defer writers.Close()
+	r, err := good()
+	if err != nil {
+		return err
+	}
+	show(fmt.Sprintf("beside %d slow readers and %d slow writers", slowConns, slowConns), r)
+	return nil
+}
+
+// flood asks for codes in every wrong form as fast as the answers come.
+func (b *bench) flood(ctx context.Context, s *harness.Server, codes []string, good func() (*load.Result, error), show func(string, *load.Result)) error {
+	ours, err := loadCodes(codes)
+	if err != nil {
+		return err
+	}
+	work, err := load.NewScan(ours, load.ScanOptions{Mix: load.Mix{load.Malformed: 1}, Expect: []string{"authentic"}})
+	if err != nil {
+		return err
+	}
+	var bad *load.Result
+	var badErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { bad, badErr = drive(ctx, s.URL, work, load.Steady(verifyFor+time.Second, floodConns, 0)) })
+	r, err := good()
+	wg.Wait()
+	if err != nil {
+		return err
+	}
+	if badErr != nil {
+		return badErr
+	}
+	show(fmt.Sprintf("beside %.0f malformed codes/s, each answered as it must be", float64(bad.Answers())/bad.Took.Seconds()), r)
+	return nil
+}
+
+func loadCodes(codes []string) (load.Codes, error) {
+	numbers := make([]uint64, len(codes))
+	for i, code := range codes {
+		n, err := strconv.ParseUint(code, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		numbers[i] = n
+	}
+	return load.NewCodes(numbers)
+}
