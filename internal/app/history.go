@@ -14,6 +14,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/scan"
@@ -112,6 +113,14 @@ func (a *App) observed(group string, h stream.Handler, count prometheus.Counter)
 	})
 }
 
+// letterGroups is whose dead letters an operator can try again.
+func (a *App) letterGroups() (all []streamhttp.Group) {
+	for _, c := range a.consumers {
+		all = append(all, streamhttp.Group{Name: c.group.Name(), Config: c.config, Split: scansql.Split, Handler: c.handler})
+	}
+	return all
+}
+
 // lags tells how far each group is behind.
 func (a *App) lags() scanLags {
 	l := scanLags{}
@@ -148,7 +157,7 @@ type glance struct {
 
 const (
 	busyRate  = 2_000 // scans a second
-	restTime  = 60 * time.Millisecond
+	restTime  = 80 * time.Millisecond
 	glanceAge = 250 * time.Millisecond
 	patience  = 10 * time.Minute
 )

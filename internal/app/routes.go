@@ -14,6 +14,7 @@ import (
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/mark"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
 	"github.com/chopmark/chopmark/internal/scan/scanhttp"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
@@ -29,6 +30,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 		Generated: a.product.Generated, Traced: a.product.Traced,
 	})
 	scanhttp.Mount(rt, a.Scans)
+	streamhttp.Mount(rt, a.sightings.Stream(), a.letterGroups())
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {

@@ -22,7 +22,7 @@ const (
 
 // domains are the product's parts, as `ls internal/` shows them.
 var domains = []string{
-	"batch", "verify", "trace", "risk", "redeem", "catalog", "stock", "sale", "order",
+	"batch", "verify", "scan", "trace", "risk", "redeem", "catalog", "stock", "sale", "order",
 	"pay", "ship", "identity", "notify", "keyset", "site", "console",
 }
 

@@ -177,6 +177,9 @@ func benchVerify(ctx context.Context, b *bench) error {
 		ours.rate(), micros(ours.latency.Quantile(0.5)), micros(ours.latency.Quantile(0.99)))
 	b.rowf("  scan records written beside it", "≥ 10,000/s", "%.0f/s", ours.consumed/ours.wall.Seconds())
 	b.rowf("the same with --scan-ack async", "≥ 0.70", "%.2f (ours %.1f µs)", peer.us()/late.us(), late.us())
+	if _, err := drive(ctx, durable.URL, &asking{codes: codes}, load.Steady(2*verifyFor, verifyConns, 0)); err != nil {
+		return err
+	}
 	return b.drained(ctx, durable)
 }
 

@@ -54,7 +54,7 @@ func (credentials) Authenticate(r *http.Request) (httpx.Principal, error) {
 
 type noMetrics struct{}
 
-func (noMetrics) Request(string, string, int, time.Duration) {}
+func (noMetrics) Request(string, string, int, time.Time, time.Duration) {}
 
 // world is the domain over real SQL, a real projection and real files, behind its
 // routes. Every answer that it gives is held against the document.

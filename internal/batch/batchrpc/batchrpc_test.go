@@ -147,7 +147,7 @@ func (m *metrics) notef(format string, args ...any) {
 func (m *metrics) Generated(b ids.BrandID, n int64, err error) {
 	m.notef("generated %d %d %v", b, n, err != nil)
 }
-func (m *metrics) Request(string, string, int, time.Duration) {}
+func (m *metrics) Request(string, string, int, time.Time, time.Duration) {}
 
 func (m *metrics) take() []string {
 	m.mu.Lock()

@@ -39,7 +39,7 @@ func (p *plainPages) CSP() string { return "default-src 'none'" }
 
 type noMetrics struct{}
 
-func (noMetrics) Request(string, string, int, time.Duration) {}
+func (noMetrics) Request(string, string, int, time.Time, time.Duration) {}
 
 // site is a served installation with a clock that tests set and a log that they read.
 type site struct {

@@ -443,6 +443,33 @@ func TestEndWaitsNoLongerThanItsGrace(t *testing.T) {
 	})
 }
 
+func TestHandlerHasADeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, k := newMemGroup(), newTaker()
+		begin := time.Now()
+		k.work = func(ctx context.Context) {
+			if time.Since(begin) < time.Minute {
+				<-ctx.Done()
+			}
+		}
+		k.fail = func(string) error {
+			if time.Since(begin) < time.Minute {
+				return context.DeadlineExceeded
+			}
+			return nil
+		}
+		g.append("1:1")
+		r := start(t, Config{Batch: 1, Workers: 1, HandlerTimeout: 10 * time.Second, HandlerTries: 20}, g, k)
+		time.Sleep(5 * time.Minute)
+		r.same("consumed at last", []string{"1:1"}, k.words())
+		if k.tries < 3 || k.tries > 8 {
+			t.Errorf("it was tried %d times", k.tries)
+		}
+		r.same("ends", error(nil), r.stop())
+	})
+}
+
 func TestFailingBatchIsLeftAtTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

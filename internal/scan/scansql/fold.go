@@ -95,8 +95,11 @@ func foldItems(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
 			values = append(values, int64(brand), sqldb.Micros(i.At), int64(i.Serial))
 		}
 	}
-	many := insertItem + strings.Repeat(`,(?,?,?)`, itemShape-1) + ignoreDuplicates
-	if err := insertRows(ctx, tx, values, 3, itemShape, many, insertItem+ignoreDuplicates); err != nil {
+	rest, err := insertMany(ctx, tx, values, 3*itemShape, insertItem+strings.Repeat(`,(?,?,?)`, itemShape-1)+ignoreDuplicates)
+	if err == nil {
+		err = insertSingly(ctx, tx, rest, 3, insertItem+ignoreDuplicates)
+	}
+	if err != nil {
 		return fmt.Errorf("list scanned codes: %w", err)
 	}
 	return nil
@@ -137,8 +140,11 @@ func foldCounts(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
 			brands = append(brands, int64(u.Brand))
 		}
 	}
-	many := insertCounts + countsRow + strings.Repeat(`,`+countsRow, countsShape-1) + addCounts
-	if err := insertRows(ctx, tx, values, countsWidth, countsShape, many, insertCounts+countsRow+addCounts); err != nil {
+	rest, err := insertMany(ctx, tx, values, countsWidth*countsShape, insertCounts+countsRow+strings.Repeat(`,`+countsRow, countsShape-1)+addCounts)
+	if err != nil {
+		return err
+	}
+	if err := insertSingly(ctx, tx, rest, countsWidth, insertCounts+countsRow+addCounts); err != nil {
 		return err
 	}
 	return insertSingly(ctx, tx, brands, 1, `INSERT INTO scan_brands (brand_id) VALUES (?)`+ignoreDuplicates)

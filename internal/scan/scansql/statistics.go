@@ -175,22 +175,25 @@ func (s *Statistics) count(groups []consumed) error {
 	return s.fold(ctx)
 }
 
-// insertRows binds rows of so many values, shape rows at a time and the rest singly.
-func insertRows(ctx context.Context, tx *sqldb.Tx, values []any, width, shape int, query, single string) error {
-	if step := width * shape; len(values) >= step {
-		stmt, err := tx.PrepareContext(ctx, query)
-		if err != nil {
-			return err
-		}
-		for ; len(values) >= step; values = values[step:] {
-			if _, err := stmt.ExecContext(ctx, values[:step]...); err != nil {
-				return err
-			}
+// insertMany binds rows of so many values, as many rows at a time as the statement
+// takes, and gives those that are left.
+func insertMany(ctx context.Context, tx *sqldb.Tx, values []any, step int, query string) (rest []any, _ error) {
+	if len(values) < step {
+		return values, nil
+	}
+	stmt, err := tx.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	for ; len(values) >= step; values = values[step:] {
+		if _, err := stmt.ExecContext(ctx, values[:step]...); err != nil {
+			return nil, err
 		}
 	}
-	return insertSingly(ctx, tx, values, width, single)
+	return values, nil
 }
 
+// insertSingly binds rows of so many values one after the other.
 func insertSingly(ctx context.Context, tx *sqldb.Tx, values []any, width int, query string) error {
 	if len(values) == 0 {
 		return nil

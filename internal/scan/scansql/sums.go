@@ -25,8 +25,7 @@ type bucket struct {
 func (s *Statistics) Sum(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	query, args := sumQuery(ask)
-	stored, err := sqldb.Collect(ctx, s.db.Reader(), scanSum(ask.By), query, args...)
+	stored, err := s.stored(ctx, ask)
 	if err != nil {
 		return nil, fmt.Errorf("sum scans: %w", err)
 	}
@@ -83,9 +82,11 @@ func bucketOf(ask scan.SumAsk, cell scan.Cell) bucket {
 	return b
 }
 
-// sumQuery puts a constant statement together. What is not filtered costs nothing.
-func sumQuery(ask scan.SumAsk) (query string, args []any) {
-	query = `SELECT c.start`
+// stored sums the table. The statement is put together from constants: what is not
+// filtered costs nothing.
+func (s *Statistics) stored(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, error) {
+	var args []any
+	query := `SELECT c.start`
 	if ask.Whole {
 		query = `SELECT 0`
 	}
@@ -121,7 +122,8 @@ func sumQuery(ask scan.SumAsk) (query string, args []any) {
 		args = append(args, int64(ask.Batch))
 	}
 	query += ` GROUP BY 1, 2 LIMIT ?`
-	return query, append(args, ask.RowsMax+1)
+	args = append(args, ask.RowsMax+1)
+	return sqldb.Collect(ctx, s.db.Reader(), scanSum(ask.By), query, args...)
 }
 
 func scanSum(by scan.Dimension) func(r *sql.Rows) (scan.Sum, error) {
@@ -146,8 +148,7 @@ func (s *Statistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	total, n := &scan.Sketch{}, 0
-	query, args := sketchQuery(f, from, to)
-	_, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (struct{}, error) {
+	err := s.sketches(ctx, f, from, to, func(r *sql.Rows) (struct{}, error) {
 		var raw []byte
 		if n++; n > sketchesMax {
 			return struct{}{}, errSketches
@@ -160,7 +161,7 @@ func (s *Statistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.
 			total.Unite(k)
 		}
 		return struct{}{}, err
-	}, query, args...)
+	})
 	if errors.Is(err, errSketches) {
 		return nil, false, nil
 	}
@@ -175,8 +176,10 @@ func (s *Statistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.
 	return total, true, nil
 }
 
-func sketchQuery(f scan.Filter, from, to scan.Day) (query string, args []any) {
-	query = `SELECT k.sketch FROM scan_sketches k WHERE k.brand_id = ?`
+// sketches reads the stored sketches of batches, or of whole brands when that will do.
+func (s *Statistics) sketches(ctx context.Context, f scan.Filter, from, to scan.Day, each func(*sql.Rows) (struct{}, error)) error {
+	var args []any
+	query := `SELECT k.sketch FROM scan_sketches k WHERE k.brand_id = ?`
 	if f.Brand == 0 {
 		query = `SELECT k.sketch FROM scan_brands b CROSS JOIN scan_sketches k WHERE k.brand_id = b.brand_id`
 	} else {
@@ -186,7 +189,7 @@ func sketchQuery(f scan.Filter, from, to scan.Day) (query string, args []any) {
 	args = append(args, from, to)
 	if f.Product == 0 && !f.HasBatch {
 		query += ` AND k.product_id = 0 AND k.batch_first = ?`
-		return query, append(args, wholeBrand)
+		args = append(args, wholeBrand)
 	}
 	if f.Product != 0 {
 		query += ` AND k.product_id = ?`
@@ -196,7 +199,8 @@ func sketchQuery(f scan.Filter, from, to scan.Day) (query string, args []any) {
 		query += ` AND k.batch_first = ?`
 		args = append(args, int64(f.Batch))
 	}
-	return query, args
+	_, err := sqldb.Collect(ctx, s.db.Reader(), each, query, args...)
+	return err
 }
 
 // Items implements scan.Statistics.

@@ -234,9 +234,12 @@ func (g *Group) take(cut mark, why string) (lost uint64, _ error) {
 	if g.floor.at >= cut.at {
 		return 0, nil
 	}
-	first, _, err := g.l.firstAfter(g.floor.at, math.MaxUint64-1)
+	first, there, err := g.l.firstAfter(g.floor.at, cut.at)
 	if err != nil {
 		return 0, err
+	}
+	if !there { // they are gone already
+		first = g.floor.at + 1
 	}
 	from, done := g.floor, uint64(0)
 	g.floor = mark{at: cut.at, count: cut.count}
@@ -274,7 +277,7 @@ func (g *Group) take(cut mark, why string) (lost uint64, _ error) {
 	g.changed = true
 	if lost > 0 {
 		g.l.o.Log.Error("records were lost to a group: "+why, "log", g.l.path, "group", g.name, "records", lost,
-			"first", max(first, from.at+1).String(), "last", cut.at.String(), "lost_in_all", g.lost)
+			"first", first.String(), "last", cut.at.String(), "lost_in_all", g.lost)
 	}
 	return lost, err
 }

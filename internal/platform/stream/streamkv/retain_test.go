@@ -236,6 +236,9 @@ func TestTakingAwayCountsExactly(t *testing.T) {
 					b.must(err)
 					g.mu.Lock()
 					_, err = g.take(m, "test")
+					if len(g.window) > 0 && g.window[0].acked {
+						t.Error("the floor stays behind what is acknowledged")
+					}
 					g.mu.Unlock()
 					b.must(err)
 					lag := b.lag(g)

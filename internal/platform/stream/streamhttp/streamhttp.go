@@ -1,0 +1,139 @@
+// Package streamhttp shows operators the messages that consumers could not deal
+// with, and lets them be tried again or given up.
+//
+// Promise: a letter leaves the list only when its message was consumed or somebody
+// with a key said so (TestLetters).
+package streamhttp
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+)
+
+// Group is a group of consumers as its letters are tried again.
+type Group struct {
+	Name    string
+	Config  stream.Config
+	Split   stream.Split
+	Handler stream.Handler
+}
+
+type api struct {
+	letters stream.Letters
+	groups  []Group
+}
+
+const (
+	listUsual  = 100
+	listMost   = 1000
+	discardMax = 1000
+)
+
+// Mount adds the routes. All of them need a key.
+func Mount(rt *httpx.Router, letters stream.Letters, groups []Group) {
+	a := &api{letters, groups}
+	rt.Admin("GET /api/v1/dead-letters", a.list)
+	rt.Admin("POST /api/v1/dead-letters/replay", a.replay)
+	rt.Admin("POST /api/v1/dead-letters/discard", a.discard)
+}
+
+func (a *api) group(name string) (Group, error) {
+	if i := slices.IndexFunc(a.groups, func(g Group) bool { return g.Name == name }); i >= 0 {
+		return a.groups[i], nil
+	}
+	return Group{}, fault.Field("stream.unknown_group", "group", "is no group of consumers")
+}
+
+type letter struct {
+	ID       string    `json:"letter_id"`
+	Group    string    `json:"group"`
+	Reason   string    `json:"reason"`
+	Tries    int       `json:"tries"`
+	Bytes    int       `json:"bytes"`
+	BuriedAt time.Time `json:"buried_at"`
+}
+
+// list answers GET /api/v1/dead-letters?group=&limit=&cursor=.
+func (a *api) list(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	g, err := a.group(q.Get("group"))
+	if err != nil {
+		return err
+	}
+	limit, err := httpx.Page(r, listUsual, listMost)
+	if err != nil {
+		return err
+	}
+	after := q.Get("cursor")
+	if after != "" {
+		if _, _, _, err := stream.ParseLetterID(after); err != nil {
+			return fault.Field("stream.bad_cursor", "cursor", "is not a cursor of this list")
+		}
+	}
+	page, err := a.letters.Dead(r.Context(), g.Name, after, limit)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Letters []letter `json:"letters"`
+		Next    *string  `json:"next"`
+	}{Letters: make([]letter, 0, len(page))}
+	for _, m := range page {
+		out.Letters = append(out.Letters, letter{m.ID, m.Group, m.Reason, m.Tries, len(m.Value), m.BuriedAt})
+	}
+	if len(page) == limit {
+		out.Next = &page[len(page)-1].ID
+	}
+	return httpx.OK(w, out)
+}
+
+// replay answers POST /api/v1/dead-letters/replay. A repeat tries again what is
+// still there, so it needs no key of its own.
+func (a *api) replay(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Group string `json:"group"`
+	}
+	if _, err := httpx.Decode(w, r, httpx.BodyMax, &body); err != nil {
+		return err
+	}
+	g, err := a.group(body.Group)
+	if err != nil {
+		return err
+	}
+	sum, err := stream.Replay(r.Context(), g.Config, g.Name, a.letters, g.Split, g.Handler)
+	if err != nil {
+		return fault.New(fault.Unavailable, "stream.replay_stopped", "stopped after %d messages: their store is out of reach", sum.Consumed).Because(err)
+	}
+	return httpx.OK(w, map[string]int{"consumed": sum.Consumed, "kept": sum.Kept})
+}
+
+// discard answers POST /api/v1/dead-letters/discard: what is not there is gone.
+func (a *api) discard(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		IDs []string `json:"letter_ids"`
+	}
+	if _, err := httpx.Decode(w, r, httpx.BodyMax, &body); err != nil {
+		return err
+	}
+	if len(body.IDs) == 0 || len(body.IDs) > discardMax {
+		return fault.Field("stream.bad_ids", "letter_ids", "must name 1 to %d letters", discardMax)
+	}
+	for _, id := range body.IDs {
+		group, _, _, err := stream.ParseLetterID(id)
+		if err == nil {
+			_, err = a.group(group)
+		}
+		if err != nil {
+			return fault.Field("stream.bad_ids", "letter_ids", "%q is no letter", id)
+		}
+	}
+	if err := a.letters.Discard(r.Context(), body.IDs...); err != nil {
+		return err
+	}
+	return httpx.OK(w, map[string]int{"discarded": len(body.IDs)})
+}
