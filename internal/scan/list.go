@@ -166,6 +166,9 @@ func (s *Service) listed(ctx context.Context, i Item, states *StateFilter) (l Li
 		return l, false, nil
 	}
 	state, err := s.Catalog.State(ctx, i.Serial)
+	if err != nil && fault.KindOf(err) == fault.NotFound {
+		return l, false, nil // SQL is older than the log: one such item must not hide the others
+	}
 	if err != nil {
 		return l, false, err
 	}

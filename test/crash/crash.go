@@ -46,6 +46,7 @@ type Report struct {
 	Changes  int64
 	Reissues int64
 	Scans    int64
+	Consumed int64           // scans that each consumer has exactly once
 	Unknown  int             // answers that never came
 	Recovery []time.Duration // from each start after a kill until ready, sorted
 	Lost     []string        // what is not as it was acknowledged
@@ -67,8 +68,8 @@ func (r *Report) recovery(i int) time.Duration {
 // String is the run in a few lines.
 func (r *Report) String() string {
 	return fmt.Sprintf("%d rounds with seed %d\nacknowledged: %d batches, %d claims, %d state changes, %d reissues, %d scans\n"+
-		"answers that never came: %d\nrecovery: max %v, median %v\n", r.Rounds, r.Seed, r.Batches, r.Claims, r.Changes, r.Reissues, r.Scans,
-		r.Unknown, r.RecoveryMax().Round(time.Millisecond), r.RecoveryMedian().Round(time.Millisecond))
+		"in the log, the records and the statistics at the end: %d scans\nanswers that never came: %d\nrecovery: max %v, median %v\n", r.Rounds, r.Seed, r.Batches, r.Claims, r.Changes, r.Reissues, r.Scans,
+		r.Consumed, r.Unknown, r.RecoveryMax().Round(time.Millisecond), r.RecoveryMedian().Round(time.Millisecond))
 }
 
 // Run plays the rounds and ends at the first that lost something, which the report
@@ -93,6 +94,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			o.Progress(report)
 		}
 	}
+	if err := w.checkEffects(ctx); err != nil {
+		return w.report(o.Rounds), fmt.Errorf("after the last round: %w", err)
+	}
 	return w.report(o.Rounds), nil
 }
 
@@ -105,6 +109,7 @@ type world struct {
 	pool     string // the batch that everyone claims from
 	actors   []*actor
 	unknown  int
+	consumed int64
 	recovery []time.Duration
 	mu       sync.Mutex
 	lost     []string // guarded by mu: what the checks found
@@ -225,7 +230,7 @@ func (w *world) report(rounds int) *Report {
 	defer w.mu.Unlock()
 	return &Report{
 		Rounds: rounds, Seed: w.Seed, Batches: w.acked.batches.Load(), Claims: w.acked.claims.Load(), Changes: w.acked.changes.Load(),
-		Reissues: w.acked.reissues.Load(), Scans: w.acked.scans.Load(), Unknown: w.unknown,
+		Reissues: w.acked.reissues.Load(), Scans: w.acked.scans.Load(), Consumed: w.consumed, Unknown: w.unknown,
 		Recovery: slices.Sorted(slices.Values(w.recovery)), Lost: slices.Clone(w.lost),
 	}
 }

@@ -46,7 +46,7 @@ func TestKill(t *testing.T) {
 // earlier moment comes back. If the checks let that pass, TestKill proves nothing.
 func TestCheckerSeesLoss(t *testing.T) {
 	for _, lost := range []struct{ what, says string }{
-		{"chopmark.db", "the pool says"}, {"sightings", "acknowledged scans"},
+		{"chopmark.db", "the pool says"}, {"sightings", "acknowledged scans"}, {"scans", "the statistics have"},
 	} {
 		t.Run(lost.what, func(t *testing.T) {
 			ctx := t.Context()
@@ -69,6 +69,11 @@ func TestCheckerSeesLoss(t *testing.T) {
 			}
 			if err := w.recover(ctx); err != nil {
 				t.Fatal(err)
+			}
+			if lost.what == "scans" {
+				if err := w.checkEffects(ctx); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if all := w.findings(); !strings.Contains(all, lost.says) {
 				t.Errorf("the checks did not see that %s went back in time:\n%s", lost.what, all)

@@ -215,6 +215,10 @@ func TestCodes(t *testing.T) {
 		`"state":"active","scans":2,"first_scan_at":"2026-03-01T08:31:15.123456Z","first_scan_at_local":"2026-03-01T16:31:15.123456+08:00","last_scan_at":"2026-03-01T08:36:15.123456Z"`,
 		`"last_scan_place":"again"`, `"scans":0,"first_scan_at":null,"last_scan_at":null,"last_scan_place":null`,
 		`"lag_seconds":2,"records_behind":3`, `"as_of":"2026-03-01T08:36:13.123456Z"`, `"newest_scan_at":"2026-03-01T08:36:15.123456Z"`)
+	w.states[1005] = 0 // not known any more: the others are listed
+	if got := strings.Join(list("&limit=2"), " "); got != "1004 1003 1002 1500 1001 1000" {
+		t.Errorf("with one that is not known any more: %q", got)
+	}
 	w.get("/api/v1/codes").fails(400, "input.required")
 	w.get("/api/v1/codes?brand_id=77").fails(404, "brand.unknown")
 	for query, want := range map[string]string{

@@ -94,7 +94,9 @@ func (c catalog) BatchAt(_ context.Context, first ids.Serial) (scan.BatchInfo, b
 }
 
 func (c catalog) State(_ context.Context, s ids.Serial) (gs1.Disposition, error) {
-	if d, ok := c.states[s]; ok {
+	if d, ok := c.states[s]; ok && !d.Known() {
+		return 0, scan.ErrUnknownCode
+	} else if ok {
 		return d, nil
 	}
 	return gs1.Active, nil

@@ -88,6 +88,16 @@ func BenchmarkRecords(b *testing.B) {
 	report(b, before)
 }
 
+// BenchmarkNothing is what the runner and the reading of the log cost alone; it is in
+// the figures of the others.
+func BenchmarkNothing(b *testing.B) {
+	records := traffic(b, b.N)
+	b.ResetTimer()
+	before := cpu()
+	drain(b, "nothing", stream.HandlerFunc(func(context.Context, int, []stream.Message) error { return nil }), records)
+	report(b, before)
+}
+
 func BenchmarkStatistics(b *testing.B) {
 	records := traffic(b, b.N)
 	e := openEngine(b, b.TempDir())

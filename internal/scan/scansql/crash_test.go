@@ -91,8 +91,8 @@ type moment struct {
 }
 
 // TestCrashes kills both consumers at every step: before a batch, in the middle of
-// its transaction, between its commit and its acknowledgement, after that, in and
-// after a fold, while a day is closed. Whatever is given again must have no effect.
+// its transaction (of records), between its commit and its acknowledgement, after
+// that, after a fold, after a day was closed. Whatever is given again must have no effect.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	log, dir, now := crashLog(), t.TempDir(), scantest.Start()
@@ -182,7 +182,7 @@ func TestRandomOperations(t *testing.T) {
 		log, traffic := scantest.NewLog(), &scantest.Traffic{Dice: scantest.Dice(rapid.Uint64().Draw(rt, "dice")), Brands: 3, Batches: 2, PerItem: 3}
 		e := openAt(t, dir, scantest.Codes{}, &now)
 		acked := map[string]int{}
-		steps := rapid.IntRange(3, 10).Draw(rt, "steps")
+		steps := rapid.IntRange(3, 8).Draw(rt, "steps")
 		for range steps {
 			switch rapid.SampledFrom([]string{"scan", "scan", "consume", "consume", "redeliver", "fold", "close", "kill"}).Draw(rt, "step") {
 			case "scan":

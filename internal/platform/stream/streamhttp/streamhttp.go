@@ -81,13 +81,13 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := struct {
 		Letters []letter `json:"letters"`
-		Next    *string  `json:"next"`
+		Cursor  *string  `json:"cursor"`
 	}{Letters: make([]letter, 0, len(page))}
 	for _, m := range page {
 		out.Letters = append(out.Letters, letter{m.ID, m.Group, m.Reason, m.Tries, len(m.Value), m.BuriedAt})
 	}
 	if len(page) == limit {
-		out.Next = &page[len(page)-1].ID
+		out.Cursor = &page[len(page)-1].ID
 	}
 	return httpx.OK(w, out)
 }

@@ -89,13 +89,13 @@ func TestLetters(t *testing.T) {
 	var page struct {
 		Data struct {
 			Letters []letter
-			Next    string
+			Cursor  string
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 || len(page.Data.Letters) != 2 || page.Data.Next != ids[1] {
+	if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 || len(page.Data.Letters) != 2 || page.Data.Cursor != ids[1] {
 		t.Fatalf("%d %s %v", status, body, err)
 	}
-	want(200, ids[2])(ask("GET", list+"&cursor="+page.Data.Next, "", "k"))
+	want(200, ids[2])(ask("GET", list+"&cursor="+page.Data.Cursor, "", "k"))
 
 	want(400, "stream.unknown_group")(ask("POST", "/api/v1/dead-letters/replay", `{"group":"post"}`, "k"))
 	want(401, "auth.required")(ask("POST", "/api/v1/dead-letters/replay", `{"group":"mail"}`, ""))
