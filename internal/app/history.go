@@ -58,6 +58,7 @@ func (a *App) openScans(ctx context.Context) (err error) {
 			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
 		})
 	}
+	a.pinOpenDays(log)
 	log.Start()
 	statistics, err := scan.NewCached(a.scans.Statistics, a.clock)
 	if err != nil {
@@ -81,6 +82,18 @@ func (a *App) consume(log *streamkv.Log) {
 			}
 		})
 	}
+	a.work.Go(func() {
+		look := time.NewTicker(pinLook)
+		defer look.Stop()
+		for {
+			select {
+			case <-look.C:
+				a.pinOpenDays(log)
+			case <-a.background.Done():
+				return
+			}
+		}
+	})
 	lags := a.lags()
 	a.work.Go(func() {
 		a.scans.Keep(a.background, func(ctx context.Context) (time.Time, error) {
@@ -111,6 +124,16 @@ func (a *App) observed(group string, h stream.Handler, count prometheus.Counter)
 		count.Add(float64(len(batch)))
 		return nil
 	})
+}
+
+// pinOpenDays keeps in the log what is read through it.
+func (a *App) pinOpenDays(log *streamkv.Log) {
+	const pin = "open-days"
+	if at, ok := a.scans.Records.OpenFrom(); ok {
+		log.Pin(pin, at, streamkv.PinMay)
+	} else {
+		log.Unpin(pin)
+	}
 }
 
 // letterGroups is whose dead letters an operator can try again.
@@ -160,6 +183,7 @@ const (
 	restTime  = 80 * time.Millisecond
 	glanceAge = 250 * time.Millisecond
 	patience  = 10 * time.Minute
+	pinLook   = 2 * time.Second // well below how often the log is trimmed
 )
 
 // rest is stream.Config's Pace.
