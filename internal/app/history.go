@@ -180,7 +180,7 @@ type glance struct {
 
 const (
 	busyRate  = 2_000 // scans a second
-	restTime  = 80 * time.Millisecond
+	restTime  = 95 * time.Millisecond
 	glanceAge = 250 * time.Millisecond
 	patience  = 10 * time.Minute
 	pinLook   = 2 * time.Second // well below how often the log is trimmed

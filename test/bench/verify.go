@@ -120,7 +120,7 @@ func drive(ctx context.Context, url string, work load.Work, stage load.Stage) (*
 
 const (
 	verifyFor   = 5 * time.Second
-	verifyConns = 64
+	verifyConns = 256
 	verifyPairs = 3 // bare and ours in turns, so that a noisy machine hits both
 )
 
@@ -166,6 +166,9 @@ func benchVerify(ctx context.Context, b *bench) error {
 		}{
 			{&peer, bare.url, bare.pid(), codes, nil}, {&ours, durable.URL, durable.Pid(), codes, durable}, {&late, async.URL, async.Pid(), asyncCodes, async},
 		} {
+			if err := quiet(ctx, durable, async); err != nil {
+				return err
+			}
 			if err := side.t.add(ctx, side.url, &asking{codes: side.work}, side.pid, side.s); err != nil {
 				return err
 			}
@@ -249,6 +252,26 @@ func behind(ctx context.Context, s *harness.Server) (lag float64, err error) {
 	return lag, nil
 }
 
+// quiet waits until the consumers of servers have nothing left to do: what one of them
+// makes up for must not be counted against the next.
+func quiet(ctx context.Context, servers ...*harness.Server) error {
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for _, s := range servers {
+		for {
+			lag, err := behind(ctx, s)
+			if err != nil {
+				return err
+			}
+			if lag == 0 {
+				break
+			}
+			<-poll.C
+		}
+	}
+	return nil
+}
+
 // drained times what the consumers still had to do when the load ended.
 func (b *bench) drained(ctx context.Context, s *harness.Server) error {
 	before, err := written(ctx, s)
@@ -259,17 +282,9 @@ func (b *bench) drained(ctx context.Context, s *harness.Server) error {
 	if err != nil {
 		return err
 	}
-	begun, poll := time.Now(), time.NewTicker(50*time.Millisecond)
-	defer poll.Stop()
-	for {
-		lag, err := behind(ctx, s)
-		if err != nil {
-			return err
-		}
-		if lag == 0 {
-			break
-		}
-		<-poll.C
+	begun := time.Now()
+	if err := quiet(ctx, s); err != nil {
+		return err
 	}
 	took := time.Since(begun)
 	after, err := written(ctx, s)

@@ -27,7 +27,8 @@ import (
 type Options struct {
 	Handler http.Handler
 	// Takes reports whether a path (without its query) is answered here. Its handler
-	// must not stream, hijack, or keep the request after it returned.
+	// must not stream, hijack, change the request's header, or keep the request after it
+	// returned.
 	Takes         func(path string) bool
 	HeaderTimeout time.Duration // for the first request of a connection
 	IdleTimeout   time.Duration // between requests, and for a client that does not read

@@ -13,14 +13,16 @@ import (
 // headersMax is more than any browser sends; a request with more is net/http's.
 const headersMax = 48
 
-// request is the http.Request that a connection reuses. Its texts are cut from one
-// string for each request, so a handler may keep them.
+// request is the http.Request that a connection reuses. Its texts are strings of their
+// own, so a handler may keep them; it must not change the header.
 type request struct {
 	http     http.Request
 	template http.Request
 	url      url.URL
 	header   http.Header
 	values   [headersMax]string
+	host     string
+	known    []byte // the lines behind the first, which header holds
 }
 
 func (q *request) init(c net.Conn) {
@@ -43,15 +45,23 @@ func (q *request) parse(head []byte, takes func(string) bool) bool {
 	if !plain(path, pathBytes) || !plain(query, queryBytes) || len(query) == 0 && len(path) != len(target) || !takes(string(path)) {
 		return false
 	}
-	text := string(head)
-	q.http = q.template
-	q.http.RequestURI = text[len("GET ") : len("GET ")+len(target)]
-	q.url = url.URL{Path: q.http.RequestURI[:len(path)]}
-	if len(query) > 0 {
-		q.url.RawQuery = q.http.RequestURI[len(path)+1:]
+	// A browser sends the same lines over and over on a connection: they are read once.
+	if len(q.known) == 0 || !bytes.Equal(q.known, rest) {
+		clear(q.header)
+		q.host, q.known = "", q.known[:0]
+		if !q.headers(string(rest), rest) {
+			return false
+		}
+		q.known = append(q.known, rest...)
 	}
-	clear(q.header)
-	return q.headers(text[len(line)+len(crlf):], rest)
+	uri := string(target)
+	q.http = q.template
+	q.http.RequestURI, q.http.Host = uri, q.host
+	q.url = url.URL{Path: uri[:len(path)]}
+	if len(query) > 0 {
+		q.url.RawQuery = uri[len(path)+1:]
+	}
+	return true
 }
 
 var (
@@ -77,7 +87,7 @@ func (q *request) headers(text string, raw []byte) bool {
 			return false
 		}
 		if end == 0 {
-			return len(raw) == len(crlf) && q.http.Host != ""
+			return len(raw) == len(crlf) && q.host != ""
 		}
 		if n == headersMax || !q.field(n, text[:end]) {
 			return false
@@ -99,10 +109,10 @@ func (q *request) field(n int, line string) bool {
 	name = canonical(name)
 	switch name {
 	case "Host":
-		if q.http.Host != "" || !plain(value, hostBytes) || value == "" {
+		if q.host != "" || !plain(value, hostBytes) || value == "" {
 			return false
 		}
-		q.http.Host = value
+		q.host = value
 		return true
 	case "Connection":
 		if !strings.EqualFold(value, "keep-alive") {
