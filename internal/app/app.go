@@ -146,8 +146,15 @@ func (a *App) openData(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, a.files.Close)
+	if err := a.openScans(ctx); err != nil {
+		return err
+	}
+	known, err := a.scans.Highest(ctx)
+	if err != nil {
+		return err
+	}
 	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{
-		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, Clock: a.clock, Log: a.log})
+		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, After: known, Clock: a.clock, Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -257,7 +264,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}, a.keys.items, itemView{a.proj}, a.keys,
 		innerTries{a.Batches}, texts, a.sightings, a.clock)
 
-	if err := a.openScans(ctx); err != nil {
+	if err := a.openConsumers(); err != nil {
 		return err
 	}
 	a.identity, err = identity.NewService(ctx, identitysql.New(a.db), a.clock)

@@ -30,16 +30,21 @@ type consumer struct {
 	config  stream.Config
 }
 
-// openScans opens what is kept of scans and starts the consumers that fill it.
+// openScans opens what is kept of scans.
 func (a *App) openScans(ctx context.Context) (err error) {
-	codes := scanCodes{a}
 	a.scans, err = scansql.Open(ctx, scansql.Config{
 		Dir: filepath.Join(a.Data, dirScans), Wrap: a.keys.scansKey(), RecordDays: a.ScanDays,
-	}, codes, a.clock, a.log)
+	}, scanCodes{a}, a.clock, a.log)
 	if err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.scans.Close)
+	return nil
+}
+
+// openConsumers registers the groups that read the log, and wires what is told of
+// their effects. Serve lets them work.
+func (a *App) openConsumers() error {
 	log := a.sightings.Stream()
 	pace := &pacer{gate: a.gate.Entered, clock: a.clock}
 	consumed := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -58,23 +63,23 @@ func (a *App) openScans(ctx context.Context) (err error) {
 			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
 		})
 	}
-	a.pinOpenDays(log)
-	log.Start()
 	statistics, err := scan.NewCached(a.scans.Statistics, a.clock)
 	if err != nil {
 		return err
 	}
 	a.Scans = scan.NewService(scan.Deps{
-		Records: a.scans.Records, Statistics: statistics, Policies: a.scans.Vault, Codes: codes, Catalog: scanCatalog{a.Batches},
+		Records: a.scans.Records, Statistics: statistics, Policies: a.scans.Vault, Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches},
 		Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
 	})
-	a.consume(log)
 	return nil
 }
 
 // consume runs the consumers and what looks after their effects. Close waits for all
 // of it before it closes the log and the tables.
-func (a *App) consume(log *streamkv.Log) {
+func (a *App) consume() {
+	log := a.sightings.Stream()
+	a.pinOpenDays(log)
+	log.Start()
 	for _, c := range a.consumers {
 		a.work.Go(func() {
 			if err := stream.Run(a.background, c.config, c.group, log, scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {
@@ -213,6 +218,9 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("chopmark_stream_"+name, help, labels, nil)
 }
 
+// lettersShown bounds what a look at the metrics reads.
+const lettersShown = 1000
+
 // Describe implements prometheus.Collector: what it collects is described there.
 func (m streamMetrics) Describe(chan<- *prometheus.Desc) {}
 
@@ -233,6 +241,9 @@ func (m streamMetrics) Collect(out chan<- prometheus.Metric) {
 		gauge(describe("lag_seconds", "Age of the oldest of them.", "group"), g.Lag.Age.Seconds(), g.Name)
 		out <- prometheus.MustNewConstMetric(describe("lost_total", "Commit groups that were given up for want of room.", "group"),
 			prometheus.CounterValue, float64(g.Lag.Lost), g.Name)
+		if dead, err := m.log.Dead(context.Background(), g.Name, "", lettersShown); err == nil {
+			gauge(describe("dead_letters", "Messages that could not be dealt with, up to 1,000.", "group"), float64(len(dead)), g.Name)
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ type Addresses struct {
 // answered. started is called once everything listens.
 func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	ready := &atomic.Bool{}
+	a.consume()
 	stopping, stop := context.WithCancel(a.background) // ends streams when the drain begins
 	defer stop()
 	handler := a.routes(stopping, ready, identityhttp.NewAuthenticator(a.identity))

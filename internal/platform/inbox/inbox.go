@@ -234,3 +234,12 @@ func store(ctx context.Context, tx *sqldb.Tx, group string, lane int, before, af
 	}
 	return nil
 }
+
+// Highest is the last position that a group has consumed something of; 0 = nothing.
+func Highest(ctx context.Context, q sqldb.Querier, group string) (at stream.Position, _ error) {
+	var high int64
+	if err := q.QueryRowContext(ctx, `SELECT COALESCE(MAX(to_at), 0) FROM inbox WHERE grp = ?`, group).Scan(&high); err != nil {
+		return 0, fmt.Errorf("read inbox of %s: %w", group, err)
+	}
+	return stream.Position(high), nil
+}

@@ -69,10 +69,11 @@ var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_
 
 // Options are what an operator may choose.
 type Options struct {
-	Async    bool   // answer before the group is durable
-	Key      []byte // seals the log at rest, see streamkv
-	CapBytes int64  // of the log, see streamkv
-	FS       vfs.FS // nil = the disk
+	Async    bool            // answer before the group is durable
+	Key      []byte          // seals the log at rest, see streamkv
+	CapBytes int64           // of the log, see streamkv
+	After    stream.Position // see streamkv
+	FS       vfs.FS          // nil = the disk
 	Clock    clock.Clock
 	Log      *slog.Logger
 }
@@ -127,7 +128,7 @@ func Open(path string, o Options) (*Log, error) { return open(path, o, usual) }
 
 func open(path string, o Options, t tuning) (*Log, error) {
 	records, err := streamkv.Open(filepath.Join(path, dirStream), streamkv.Options{
-		MemTableBytes: t.memTableBytes, CapBytes: o.CapBytes, Key: o.Key, FS: o.FS, Clock: o.Clock, Log: o.Log})
+		MemTableBytes: t.memTableBytes, CapBytes: o.CapBytes, After: o.After, Key: o.Key, FS: o.FS, Clock: o.Clock, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,9 @@ type Options struct {
 	// Key seals values and letters at rest: 32 bytes, or none to leave them plain.
 	Key   []byte
 	Clock clock.Clock // nil = the machine's
+	// After is a position that consumers know already: new ones come after it, also when
+	// the log that gave it is lost or an older copy came back.
+	After stream.Position
 	// TrimEvery is how often retention looks (0 = 10 s, negative = only Trim does);
 	// SaveEvery how long acknowledgements are gathered before they are written
 	// (0 = 50 ms); Gather how long a reader that has caught up lets records come

@@ -523,3 +523,26 @@ func follow(ctx context.Context, l *Log) {
 		}
 	}
 }
+
+// TestAfter: a log that begins again begins behind what consumers know already.
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		after stream.Position
+		want  uint32
+	}{{0, 1}, {stream.At(1, 0), 2}, {stream.At(7, 99), 8}} {
+		l, err := Open("log", Options{FS: vfs.NewMem(), After: c.after})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Generation() != c.want {
+			t.Errorf("after %s: generation %d, want %d", c.after, l.Generation(), c.want)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Open("log", Options{FS: vfs.NewMem(), After: stream.At(stream.GenerationMax, 1)}); err == nil {
+		t.Error("there is no generation after the last")
+	}
+}

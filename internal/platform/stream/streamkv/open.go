@@ -34,6 +34,7 @@ func (l *Log) recover() error {
 	if g := l.end.at.Generation(); g > before {
 		return fmt.Errorf("a record of generation %d is there and the last one begun is %d: %w", g, before, errDamaged)
 	}
+	before = max(before, l.o.After.Generation())
 	if before >= stream.GenerationMax {
 		return errors.New("all generations are used up")
 	}
