@@ -19,7 +19,7 @@ func TestCrash(t *testing.T) {
 	loser := filepath.Join(dir, "loser")
 	// serve --data DIR: from the second start on there is something to lose.
 	script := fmt.Sprintf("#!/bin/sh\nrm -rf \"$3/sightings\"\nexec %s \"$@\"\n", server)
-	if err := os.WriteFile(loser, []byte(script), 0o700); err != nil { //nolint:gosec // a program must be executable
+	if err := os.WriteFile(loser, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {

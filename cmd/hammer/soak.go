@@ -59,7 +59,7 @@ func (c *soakCmd) Run(s *session) (err error) {
 		return err
 	}
 	flat, err := writeTrends(s.out, samples)
-	if err == nil && !(met && flat) {
+	if err == nil && (!met || !flat) {
 		err = errMissed
 	}
 	return errors.Join(err, server.Stop())

@@ -88,8 +88,6 @@ const (
 	dirTLS         = "tls"
 	taskSlots      = 2
 	checkpointTime = 5 * time.Second
-	// scansAtOnce bounds how many scans are worked on; each waits for one commit.
-	scansAtOnce = 512
 )
 
 // ErrServed says that another process has the data directory.
@@ -114,7 +112,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error)
 	if a.proxies, err = httpx.ParseProxies(a.TrustedProxies); err != nil {
 		return nil, usage("trusted-proxy", "%v", err)
 	}
-	a.gate = httpx.NewGate(scansAtOnce)
+	a.gate = httpx.NewGate()
 	if err := a.openTracing(ctx); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ var exceptions = []exception{
 	{"interface-methods", "internal/batch/store.go", "Store", "four contracts of at most twelve methods that one engine keeps in one transaction"},
 	{"client-import", "internal/platform/stream/streamkv", "github.com/cockroachdb/pebble/v2", "the stream's engine on Pebble; the other engines live beside it"},
 	{"client-import", "internal/platform/stream/streamkv", "github.com/cockroachdb/pebble/v2/vfs", "tests give it a file system that crashes"},
+	{"wall-clock", "internal/platform/httpx/gate.go", "time.Now", "the rate at which requests go through"},
 	{"wall-clock", "internal/platform/httpx/router.go", "time.Now", "how long an answer took is measured, not decided upon"},
 	{"wall-clock", "internal/platform/httpx/router.go", "time.Since", "how long an answer took is measured, not decided upon"},
 	{"wall-clock", "internal/platform/lane/conn.go", "time.Now", "deadlines of a connection, and the Date header"},

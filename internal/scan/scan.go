@@ -145,7 +145,8 @@ const (
 	// 2000-01-01 to the end of 2099. A clock that tells anything else is broken. The
 	// bounds are fixed, since a sighting that comes again must go to the same day.
 	Earliest = int64(946_684_800) * 1_000_000
-	Latest   = int64(4_102_444_800)*1_000_000 - 1
+	// Latest is the last of them.
+	Latest = int64(4_102_444_800)*1_000_000 - 1
 )
 
 // DayOf is the day of a time in microseconds since 1970.

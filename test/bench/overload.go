@@ -60,12 +60,15 @@ func benchOverload(ctx context.Context, b *bench) error {
 // limitCPU puts a process into a control group with a share of a core; free takes
 // the group away when the process has ended.
 func limitCPU(pid int, cores float64) (free func(), _ error) {
-	const period = 100_000 // microseconds
+	const (
+		period  = 100_000 // microseconds
+		cgroups = "/sys/fs/cgroup"
+	)
 	name := "chopmark-bench-" + strconv.Itoa(pid)
 	quota := strconv.Itoa(int(cores * period))
-	dir, files := filepath.Join("/sys/fs/cgroup/cpu", name), map[string]string{"cpu.cfs_period_us": strconv.Itoa(period), "cpu.cfs_quota_us": quota}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		dir, files = filepath.Join("/sys/fs/cgroup", name), map[string]string{"cpu.max": quota + " " + strconv.Itoa(period)}
+	dir, files := filepath.Join(cgroups, "cpu", name), map[string]string{"cpu.cfs_period_us": strconv.Itoa(period), "cpu.cfs_quota_us": quota}
+	if _, err := os.Stat(filepath.Join(cgroups, "cgroup.controllers")); err == nil {
+		dir, files = filepath.Join(cgroups, name), map[string]string{"cpu.max": quota + " " + strconv.Itoa(period)}
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err

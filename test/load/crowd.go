@@ -188,6 +188,9 @@ func (c *Crowd) readSlowly(m *member) {
 	}
 }
 
+// askAtOnce is how many idle connections ask at the same time.
+const askAtOnce = 64
+
 // Alive is how many the server still keeps, as far as it has said.
 func (c *Crowd) Alive() int { return int(c.alive.Load()) }
 
@@ -197,8 +200,13 @@ func (c *Crowd) Ask(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestMax)
 	defer cancel()
 	failed := make(chan error, len(c.conns))
+	turn := make(chan struct{}, askAtOnce) // the connections are the load here, not their requests
 	for i, m := range c.conns {
-		go func() { failed <- inConn(i, m.ask(ctx, path)) }() // ends by ctx; waited for below
+		go func() { // ends by ctx; waited for below
+			turn <- struct{}{}
+			failed <- inConn(i, m.ask(ctx, path))
+			<-turn
+		}()
 	}
 	var all []error
 	for range c.conns {

@@ -1,9 +1,9 @@
 package load
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 )
 
@@ -21,7 +21,7 @@ func TestMalformed(t *testing.T) {
 	met := make([]int, len(s.forms))
 	var q Query
 	for range 200 * len(s.forms) {
-		if !s.Next(&q) || q.Kind != Malformed || strings.ContainsAny(string(q.Path), "#@") {
+		if !s.Next(&q) || q.Kind != Malformed || bytes.ContainsAny(q.Path, "#@") {
 			t.Fatalf("asked %s %.100s", q.Kind, q.Path)
 		}
 		met[q.item]++

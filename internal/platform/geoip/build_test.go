@@ -35,7 +35,7 @@ func buildXDB(structure int, lines []xdbLine) []byte {
 	for _, l := range lines {
 		if _, ok := texts[l.text]; !ok {
 			texts[l.text] = len(file)
-			file = append(file, l.text...)
+			file = append(file, l.text...) //nolint:makezero // behind the header and the vector index
 		}
 	}
 	start, last := len(file), 0

@@ -54,7 +54,8 @@ func newMMDB(data []byte) (*mmdb, error) {
 		return nil, fmt.Errorf("MaxMind .mmdb is damaged: %w", err)
 	}
 	m := &mmdb{file: file, gazetteer: newGazetteer(), seen: newSeen(int(min(file.Metadata.NodeCount, seenMax)))}
-	return m, m.check()
+	err = m.check()
+	return m, err
 }
 
 // check looks for the first record with a place, so that a file of networks' owners

@@ -96,7 +96,8 @@ func newXDB(data []byte) (*xdb, error) {
 		return nil, fmt.Errorf("ip2region .xdb is cut short: %d bytes, and its segments end at %d", len(data), x.end)
 	}
 	x.seen = newSeen((x.end - x.start) / x.segment)
-	return x, x.learnFields(structure)
+	err := x.learnFields(structure)
+	return x, err
 }
 
 // learnFields looks at texts from all over the file. Five fields are of 2026 when the

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -31,7 +32,7 @@ func TestForwardedIsBelievedOfProxiesOnly(t *testing.T) {
 		{"[2001:db8::7]:1", "198.51.100.1", []string{"198.51.100.1"}},
 		{"@", "invalid IP", []string{"198.51.100.1"}},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.peer
 		for _, f := range c.forwarded {
 			r.Header.Add("X-Forwarded-For", f)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -258,7 +259,7 @@ func TestPiecesAreNetHTTPs(t *testing.T) {
 		}
 	}
 	r, err := http.ReadResponse(in, nil)
-	if err != nil || r.StatusCode != 200 {
+	if err != nil || r.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", r, err)
 	}
 }
@@ -282,7 +283,7 @@ func TestShutdown(t *testing.T) {
 	defer idle.Close()
 	_, _ = io.WriteString(idle, fastHead+"\r\n")
 	idleIn := bufio.NewReader(idle)
-	if r, err := http.ReadResponse(idleIn, nil); err != nil || r.StatusCode != 200 {
+	if r, err := http.ReadResponse(idleIn, nil); err != nil || r.StatusCode != http.StatusOK {
 		t.Fatal(r, err)
 	} else if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		t.Fatal(err)
@@ -294,7 +295,7 @@ func TestShutdown(t *testing.T) {
 	<-inside
 	ended := make(chan error)
 	go func() { ended <- w.lane.Shutdown(t.Context()) }()
-	if _, err := idleIn.ReadByte(); err != io.EOF {
+	if _, err := idleIn.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("the idle connection: %v, want it closed", err)
 	}
 	select {
@@ -327,7 +328,7 @@ func TestSilenceEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	if _, err := silent.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("a connection that asks nothing: %v", err)
 	}
 	deaf, err := net.Dial("tcp", w.fast)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -122,7 +123,7 @@ func (q *request) field(n int, line string) bool {
 		return false
 	}
 	if old, twice := q.header[name]; twice {
-		q.header[name] = append(old[:len(old):len(old)], value)
+		q.header[name] = append(slices.Clip(old), value)
 		return true
 	}
 	q.values[n] = value

@@ -164,7 +164,7 @@ func (r *run) fetchLoop() error {
 		records, err := r.group.Fetch(r.stop, r.Consumer, r.Records)
 		switch {
 		case r.stop.Err() != nil && err != nil:
-			return nil
+			return nil //nolint:nilerr // to be stopped is no failure
 		case errors.Is(err, ErrClosed):
 			return err
 		case err != nil:

@@ -28,9 +28,10 @@ type Position uint64
 
 const (
 	seqBits = 40
-	// GenerationMax and SeqMax are the largest parts that a Position holds.
+	// GenerationMax is the largest generation that a Position holds.
 	GenerationMax uint32 = 1<<(64-seqBits) - 1
-	SeqMax        uint64 = 1<<seqBits - 1
+	// SeqMax is the largest number within a generation that a Position holds.
+	SeqMax uint64 = 1<<seqBits - 1
 )
 
 // At makes the position of a record.

@@ -34,7 +34,7 @@ type queue struct {
 
 	taken, sent, dropped, failed atomic.Uint64
 
-	sending context.Context // ends when Shutdown will wait no longer
+	sending context.Context //nolint:containedctx // the life of sending; ends when Shutdown will wait no longer
 	giveUp  context.CancelFunc
 	done    chan struct{} // closed when run has ended
 

@@ -29,6 +29,7 @@ func (t *Tracer) Start(ctx context.Context, name string, parent Context, attrs .
 	return t.start(ctx, name, oteltrace.SpanKindServer, nil, attrs)
 }
 
+//nolint:spancheck // the caller ends it
 func (t *Tracer) start(ctx context.Context, name string, kind oteltrace.SpanKind, links []oteltrace.Link, attrs []Attr) (context.Context, *Span) {
 	ctx, span := t.tracer.Start(ctx, name, oteltrace.WithSpanKind(kind),
 		oteltrace.WithAttributes(keyValues(attrs)...), oteltrace.WithLinks(links...))

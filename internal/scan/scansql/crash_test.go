@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -251,9 +252,7 @@ func TestRecount(t *testing.T) {
 	ok(t, err)
 	stored := e.Cells(t)
 	cells := tally.Days()
-	for cell, c := range tally.Cells {
-		cells[cell] = c
-	}
+	maps.Copy(cells, tally.Cells)
 	if diff := cmp.Diff(cells, stored); diff != "" {
 		t.Errorf("the log and the tables (-log +tables):\n%s", diff)
 	}

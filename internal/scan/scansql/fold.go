@@ -174,11 +174,12 @@ func foldSketches(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
 	if len(all) == 0 {
 		return nil
 	}
+	//nolint:sqlclosecheck // the end of the transaction closes it
 	read, err := tx.PrepareContext(ctx, `SELECT sketch FROM scan_sketches WHERE brand_id = ? AND day = ? AND product_id = ? AND batch_first = ?`)
 	if err != nil {
 		return err
 	}
-	write, err := tx.PrepareContext(ctx, upsertSketch)
+	write, err := tx.PrepareContext(ctx, upsertSketch) //nolint:sqlclosecheck // as read
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,8 @@ func OpenRecords(ctx context.Context, dir string, meta *sqldb.DB, vault *Vault, 
 	if err != nil {
 		return nil, fmt.Errorf("read the days of scan records: %w", err)
 	}
-	return r, r.adopt(ctx)
+	err = r.adopt(ctx)
+	return r, err
 }
 
 // adopt notes days whose file is there and whose note is not: scans.db was lost, or
@@ -238,6 +239,7 @@ type inserter struct {
 
 func (in *inserter) insert(ctx context.Context, tx *sqldb.Tx, rows []*scan.Seen) error {
 	if len(rows) >= shapeRows {
+		//nolint:sqlclosecheck // the end of the transaction closes it
 		many, err := tx.PrepareContext(ctx, insertRow+strings.Repeat(`,`+rowValues, shapeRows-1)+ignoreDuplicates)
 		if err != nil {
 			return err
@@ -254,7 +256,7 @@ func (in *inserter) insert(ctx context.Context, tx *sqldb.Tx, rows []*scan.Seen)
 	if len(rows) == 0 {
 		return in.texts.write(ctx, tx)
 	}
-	one, err := tx.PrepareContext(ctx, insertRow+ignoreDuplicates)
+	one, err := tx.PrepareContext(ctx, insertRow+ignoreDuplicates) //nolint:sqlclosecheck // as many
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func Open(ctx context.Context, cfg Config, codes scan.Codes, c clock.Clock, log 
 	if e.stat, err = sqldb.OpenSQLite(ctx, filepath.Join(cfg.Dir, "statistics.db")); err != nil {
 		return nil, err
 	}
-	if err = errors.Join(e.meta.Migrate(ctx, "idem", idem.Schema()), e.meta.Migrate(ctx, "scan", MetaSchema()),
+	if err := errors.Join(e.meta.Migrate(ctx, "idem", idem.Schema()), e.meta.Migrate(ctx, "scan", MetaSchema()),
 		e.stat.Migrate(ctx, "inbox", inbox.Schema()), e.stat.Migrate(ctx, "scan", StatisticsSchema())); err != nil {
 		return nil, err
 	}

@@ -181,7 +181,7 @@ func insertMany(ctx context.Context, tx *sqldb.Tx, values []any, step int, query
 	if len(values) < step {
 		return values, nil
 	}
-	stmt, err := tx.PrepareContext(ctx, query)
+	stmt, err := tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // the end of the transaction closes it
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func insertSingly(ctx context.Context, tx *sqldb.Tx, values []any, width int, qu
 	if len(values) == 0 {
 		return nil
 	}
-	stmt, err := tx.PrepareContext(ctx, query)
+	stmt, err := tx.PrepareContext(ctx, query) //nolint:sqlclosecheck // the end of the transaction closes it
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,8 @@ var _ scan.Policies = (*Vault)(nil)
 // keys for good empties the database's log.
 func NewVault(ctx context.Context, db *sqldb.DB, wrap [32]byte, c clock.Clock, log *slog.Logger) (*Vault, error) {
 	v := &Vault{db: db, wrap: wrap, clock: c, log: log, kept: map[brandDay]kept{}, unclean: true}
-	return v, v.clean(ctx)
+	err := v.clean(ctx)
+	return v, err
 }
 
 // Policy implements scan.Policies.

@@ -98,7 +98,7 @@ func newWorld() *world {
 	log := slog.New(slog.NewJSONHandler(w, nil))
 	svc := verify.NewService(verify.Config{Grace: verify.DefaultGrace}, book, w, w, w, w, w, clock.Func(func() time.Time { return present }))
 	rt := httpx.NewRouter(nil, noMetrics{}, log)
-	New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(100), Log: log}).Mount(rt)
+	New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(), Log: log}).Mount(rt)
 	w.h = rt
 	return w
 }

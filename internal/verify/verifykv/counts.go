@@ -134,9 +134,7 @@ func (l *Log) writeCounts(s snapshot) {
 	defer l.mu.Unlock()
 	if err != nil { // kept for the next time; the log itself has everything
 		l.log.Error("counts of scans could not be written; they stay in memory", "error", err)
-		for serial, t := range l.dirty {
-			l.frozen[serial] = t
-		}
+		maps.Copy(l.frozen, l.dirty)
 		l.dirty = maps.Clone(l.frozen)
 		l.places.again(s.places)
 	}

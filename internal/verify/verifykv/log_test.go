@@ -283,43 +283,43 @@ func TestTrail(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
 	const scans = 30
+	var l *Log
 	for n := range int64(scans) {
-		l := mustOpen(t, "sightings", Options{FS: fs, Key: make([]byte, 32)}, hasty)
+		if l != nil {
+			mustClose(t, l)
+		}
+		l = mustOpen(t, "sightings", Options{FS: fs, Key: make([]byte, 32)}, hasty)
 		for s := range ids.Serial(3) {
 			if _, err := l.Record(sighting(s, 1+n*10+int64(s))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n < scans-1 {
-			mustClose(t, l)
-			continue
-		}
-		defer mustClose(t, l)
-		for s := range ids.Serial(3) {
-			ref, err := l.Last(s)
-			var times []int64
-			for ref != (verifyevent.Ref{}) && err == nil {
-				var raw []byte
-				raw, _, err = l.Stream().Get(stream.Position(ref.At))
-				if err == nil {
-					err = verifyevent.Each(raw, func(n uint16, e *verifyevent.Sighting) error {
-						if n == ref.N {
-							times, ref = append(times, e.At), e.Prev
-							if e.Serial != s {
-								t.Errorf("the trail of %d leads to %d", s, e.Serial)
-							}
-							return errFound
+	}
+	defer mustClose(t, l)
+	for s := range ids.Serial(3) {
+		ref, err := l.Last(s)
+		var times []int64
+		for ref != (verifyevent.Ref{}) && err == nil {
+			var raw []byte
+			raw, _, err = l.Stream().Get(stream.Position(ref.At))
+			if err == nil {
+				err = verifyevent.Each(raw, func(n uint16, e *verifyevent.Sighting) error {
+					if n == ref.N {
+						times, ref = append(times, e.At), e.Prev
+						if e.Serial != s {
+							t.Errorf("the trail of %d leads to %d", s, e.Serial)
 						}
-						return nil
-					})
-					if errors.Is(err, errFound) {
-						err = nil
+						return errFound
 					}
+					return nil
+				})
+				if errors.Is(err, errFound) {
+					err = nil
 				}
 			}
-			if err != nil || len(times) != scans || times[0] != 1+(scans-1)*10+int64(s) || times[scans-1] != 1+int64(s) {
-				t.Errorf("item %d: %v, %v", s, times, err)
-			}
+		}
+		if err != nil || len(times) != scans || times[0] != 1+(scans-1)*10+int64(s) || times[scans-1] != 1+int64(s) {
+			t.Errorf("item %d: %v, %v", s, times, err)
 		}
 	}
 }

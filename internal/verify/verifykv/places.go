@@ -89,7 +89,7 @@ func (l *Log) loadPlaces() error {
 	if err != nil {
 		return err
 	}
-	for ok := it.First(); ok && err == nil; ok = it.Next() {
+	for ok := it.First(); ok; ok = it.Next() {
 		place, sound := decodePlace(it.Value())
 		if !sound || len(it.Key()) != 5 || binary.BigEndian.Uint32(it.Key()[1:]) != uint32(len(l.places.all)) {
 			err = errors.New("the list of places is damaged")

@@ -99,8 +99,7 @@ func (g *Group) restore(raw []byte, trimmed mark) error {
 	if _, end := g.l.bounds(); g.floor.at > end.at {
 		return fmt.Errorf("its floor %s lies behind the end %s: %w", g.floor.at, end.at, errDamaged)
 	}
-	_, err = g.take(trimmed, "it was away while retention went on")
-	return err
+	return g.take(trimmed, "it was away while retention went on")
 }
 
 // Name implements stream.Group.

@@ -93,7 +93,7 @@ func (l *Log) Trim() error {
 		cut = wish
 		for _, g := range groups {
 			g.mu.Lock()
-			_, err := g.take(cut, "the log is over its cap")
+			err := g.take(cut, "the log is over its cap")
 			g.mu.Unlock()
 			if err != nil {
 				return err
@@ -230,13 +230,13 @@ func (l *Log) deleteUpTo(trimmed, cut mark, groups []*Group) error {
 
 // take moves the floor up to cut: what the group has not acknowledged below it is
 // lost to it. The caller holds g.mu, or is the only one who knows g.
-func (g *Group) take(cut mark, why string) (lost uint64, _ error) {
+func (g *Group) take(cut mark, why string) error {
 	if g.floor.at >= cut.at {
-		return 0, nil
+		return nil
 	}
 	first, there, err := g.l.firstAfter(g.floor.at, cut.at)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if !there { // they are gone already
 		first = g.floor.at + 1
@@ -272,14 +272,14 @@ func (g *Group) take(cut mark, why string) (lost uint64, _ error) {
 	if len(g.window) > 0 && g.window[0].acked {
 		g.settleLocked(0)
 	}
-	lost = cut.count - from.count - done
+	lost := cut.count - from.count - done
 	g.lost += lost
 	g.changed = true
 	if lost > 0 {
 		g.l.o.Log.Error("records were lost to a group: "+why, "log", g.l.path, "group", g.name, "records", lost,
 			"first", first.String(), "last", cut.at.String(), "lost_in_all", g.lost)
 	}
-	return lost, err
+	return err
 }
 
 // passedLocked takes an entry out that lies below the cut, and gives how many of its

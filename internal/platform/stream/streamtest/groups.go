@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,7 +113,7 @@ func (e *env) group(name string) stream.Group {
 func (e *env) append(from, to int) (all []stream.Position) {
 	e.Helper()
 	for i := from; i <= to; i++ {
-		at, err := e.log.Append(fmt.Sprint(i))
+		at, err := e.log.Append(strconv.Itoa(i))
 		e.must(err)
 		all = append(all, at)
 	}
@@ -175,7 +176,7 @@ func values(records []stream.Record) (all []string) {
 
 func numbers(from, to int) (all []string) {
 	for i := from; i <= to; i++ {
-		all = append(all, fmt.Sprint(i))
+		all = append(all, strconv.Itoa(i))
 	}
 	return all
 }
@@ -241,7 +242,7 @@ func fetchWaits(_ *testing.T, e *env) {
 	const waiting = 3
 	got := make(chan []stream.Record, waiting)
 	for i := range waiting {
-		go func() { got <- e.fetch(g, fmt.Sprint(i), 1) }()
+		go func() { got <- e.fetch(g, strconv.Itoa(i), 1) }()
 	}
 	e.append(1, waiting)
 	seen := map[string]bool{}
@@ -323,9 +324,10 @@ func ackOfWhatWasNotGivenOutDoesNothing(_ *testing.T, e *env) {
 	e.same("all are given", numbers(1, 3), values(e.drain(g, "c")))
 }
 
-func (e *env) claim(g stream.Group, consumer string, idle time.Duration, most int) []stream.Record {
+// claim takes over what was idle for longer than a minute.
+func (e *env) claim(g stream.Group, consumer string, most int) []stream.Record {
 	e.Helper()
-	records, err := g.Claim(e.Context(), consumer, idle, most)
+	records, err := g.Claim(e.Context(), consumer, time.Minute, most)
 	e.must(err)
 	return records
 }
@@ -339,15 +341,15 @@ func claimTakesOverAfterIdle(_ *testing.T, e *env) {
 	}
 	e.clock.Add(time.Minute)
 	later := e.drain(g, "slow")
-	e.same("not idle for long enough", []string(nil), values(e.claim(g, "new", time.Minute, 10)))
+	e.same("not idle for long enough", []string(nil), values(e.claim(g, "new", 10)))
 	e.clock.Add(time.Second)
-	e.same("own records are not claimed", []string(nil), values(e.claim(g, "dead", time.Minute, 10)))
+	e.same("own records are not claimed", []string(nil), values(e.claim(g, "dead", 10)))
 	e.ack(g, first[1])
-	e.same("the oldest, and not what was acknowledged", numbers(1, 1), values(e.claim(g, "new", time.Minute, 1)))
-	e.same("the rest", numbers(3, 3), values(e.claim(g, "new", time.Minute, 10)))
-	e.same("only once", []string(nil), values(e.claim(g, "other", time.Minute, 10)))
+	e.same("the oldest, and not what was acknowledged", numbers(1, 1), values(e.claim(g, "new", 1)))
+	e.same("the rest", numbers(3, 3), values(e.claim(g, "new", 10)))
+	e.same("only once", []string(nil), values(e.claim(g, "other", 10)))
 	e.clock.Add(time.Hour)
-	got := e.claim(g, "other", time.Minute, 10)
+	got := e.claim(g, "other", 10)
 	e.same("from everybody", []string{"1", "3", "4", "5", "6"}, values(got))
 	if len(got) > 2 && len(later) == 3 {
 		e.same("as they were given first", later, got[2:])
@@ -359,7 +361,7 @@ func ackCountsWhoeverHolds(_ *testing.T, e *env) {
 	g := e.group("a")
 	all := e.drain(g, "dead")
 	e.clock.Add(time.Hour)
-	e.claim(g, "new", time.Minute, 10)
+	e.claim(g, "new", 10)
 	e.ack(g, all...) // the one that seemed dead ends its work after all
 	e.same("lag", stream.Lag{}, e.lag(g))
 	e.ack(g, all...)
@@ -429,56 +431,76 @@ func groupsAreIndependent(_ *testing.T, e *env) {
 	e.same("lag of the other", int64(10), e.lag(b).Records)
 	e.same("values", numbers(1, 10), values(e.drain(b, "c")))
 	e.clock.Add(time.Hour)
-	e.same("claims", 10, len(e.claim(b, "d", time.Minute, 100)))
-	e.same("claims of the other", 0, len(e.claim(a, "d", time.Minute, 100)))
+	e.same("claims", 10, len(e.claim(b, "d", 100)))
+	e.same("claims of the other", 0, len(e.claim(a, "d", 100)))
 }
 
 func manyConsumers(_ *testing.T, e *env) {
 	const records, consumers, groups = 400, 4, 2
 	var all sync.WaitGroup
 	all.Go(func() { e.append(1, records) })
+	var crowds []*crowd
 	for g := range groups {
-		group := e.group(fmt.Sprint("g", g))
-		var mu sync.Mutex
-		seen := map[stream.Position]int{}
 		ctx, cancel := context.WithTimeout(e.Context(), patience)
+		w := &crowd{env: e, group: e.group(fmt.Sprint("g", g)), records: records, enough: cancel, seen: map[stream.Position]int{}}
+		crowds = append(crowds, w)
 		for c := range consumers {
-			all.Go(func() {
-				before := stream.Position(0)
-				for {
-					got, err := group.Fetch(ctx, fmt.Sprint(c), 1+c)
-					if err != nil {
-						return
-					}
-					mu.Lock()
-					for _, r := range got {
-						if r.At <= before {
-							e.Errorf("%s is given after %s", r.At, before)
-						}
-						before = r.At
-						seen[r.At]++
-					}
-					n := len(seen)
-					mu.Unlock()
-					e.must(group.Ack(ctx, positions(got)...))
-					if n == records {
-						cancel()
-					}
-				}
-			})
+			all.Go(func() { w.consume(ctx, strconv.Itoa(c), 1+c) })
 		}
-		defer func() {
-			cancel()
-			if len(seen) != records {
-				e.Errorf("%d of %d records were given", len(seen), records)
-			}
-			for at, n := range seen {
-				if n != 1 {
-					e.Errorf("%s was given %d times", at, n)
-				}
-			}
-			e.same("lag", stream.Lag{}, e.lag(group))
-		}()
 	}
 	all.Wait()
+	for _, w := range crowds {
+		w.judge()
+	}
+}
+
+// crowd is a group whose consumers share all records.
+type crowd struct {
+	*env
+
+	group   stream.Group
+	records int
+	enough  context.CancelFunc // ends all of its consumers
+
+	mu   sync.Mutex
+	seen map[stream.Position]int
+}
+
+// consume goes on until somebody has met the last record, or ctx ends.
+func (w *crowd) consume(ctx context.Context, consumer string, most int) {
+	before := stream.Position(0)
+	for {
+		got, err := w.group.Fetch(ctx, consumer, most)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		for _, r := range got {
+			if r.At <= before {
+				w.Errorf("%s is given after %s", r.At, before)
+			}
+			before = r.At
+			w.seen[r.At]++
+		}
+		n := len(w.seen)
+		w.mu.Unlock()
+		w.must(w.group.Ack(ctx, positions(got)...))
+		if n == w.records {
+			w.enough()
+		}
+	}
+}
+
+// judge is for when all consumers have ended.
+func (w *crowd) judge() {
+	w.enough()
+	if len(w.seen) != w.records {
+		w.Errorf("%d of %d records were given", len(w.seen), w.records)
+	}
+	for at, n := range w.seen {
+		if n != 1 {
+			w.Errorf("%s was given %d times", at, n)
+		}
+	}
+	w.same("lag", stream.Lag{}, w.lag(w.group))
 }
