@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -90,9 +89,7 @@ func (s *serveCmd) Run(ctx context.Context) error {
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
 	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	go steadyMemory(ctx) // ends with ctx
 	log := s.logger()
 	if cfg.ScanAckAsync {
 		log.Warn("scans are answered before they are on disk (--scan-ack async): a crash loses the last of them")
@@ -107,10 +104,6 @@ func (s *serveCmd) Run(ctx context.Context) error {
 	}
 	return err
 }
-
-// gcPercent lets the heap grow to five times what lives before it is swept: what
-// lives is small (tens of MB), and scans are answered with a third of the sweeps.
-const gcPercent = 400
 
 // versionCmd prints the version.
 type versionCmd struct{}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -16,10 +17,18 @@ import (
 type Options struct {
 	CacheBytes    int64
 	MemTableBytes uint64
-	NoWAL         bool   // what is written is lost in a crash until it is flushed; its order is kept
-	FS            vfs.FS // nil = the disk; tests give a file system that crashes
-	Log           *slog.Logger
+	NoWAL         bool // what is written is lost in a crash until it is flushed; its order is kept
+	// Scattered is for small values that are written all over a large store: large
+	// tables, so that few are open, and blocks that need no unpacking.
+	Scattered bool
+	FS        vfs.FS // nil = the disk; tests give a file system that crashes
+	Log       *slog.Logger
 }
+
+const (
+	scatteredTableBytes = 64 << 20
+	scatteredBaseBytes  = 512 << 20
+)
 
 // Open opens the database and makes it when it is absent. A damaged one is refused
 // with its name.
@@ -30,6 +39,15 @@ func Open(path string, o Options) (*pebble.DB, error) {
 		Cache: cache, MemTableSize: o.MemTableBytes, FS: o.FS, Logger: logger{o.Log},
 		FormatMajorVersion: pebble.FormatNewest, DisableWAL: o.NoWAL,
 		MaxOpenFiles: 500,
+	}
+	if o.Scattered {
+		for i := range opts.TargetFileSizes {
+			opts.TargetFileSizes[i] = scatteredTableBytes
+		}
+		for i := range opts.Levels {
+			opts.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+		}
+		opts.LBaseMaxBytes = scatteredBaseBytes
 	}
 	db, err := pebble.Open(path, opts)
 	if err != nil {

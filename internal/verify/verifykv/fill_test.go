@@ -36,7 +36,7 @@ func BenchmarkFill(b *testing.B) {
 }
 
 func fill(dir string) error {
-	db, err := kvdb.Open(dir+"/"+dirTallies, kvdb.Options{CacheBytes: 8 << 20, MemTableBytes: 64 << 20, NoWAL: true, Log: quiet()})
+	db, err := kvdb.Open(dir+"/"+dirTallies, kvdb.Options{CacheBytes: 8 << 20, MemTableBytes: 64 << 20, NoWAL: true, Scattered: true, Log: quiet()})
 	if err != nil {
 		return err
 	}

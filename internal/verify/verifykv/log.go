@@ -41,8 +41,8 @@ import (
 )
 
 const (
-	countCacheBytes = 32 << 20
-	countTableBytes = 16 << 20 // counts held back until they are flushed
+	countCacheBytes = 64 << 20
+	countTableBytes = 64 << 20 // counts held back until they are flushed
 	// groupMax keeps a sighting's number within its record to 16 bits, and bounds what
 	// waits when the disk stands still.
 	groupMax = 50_000
@@ -65,7 +65,7 @@ type tuning struct {
 	memTableBytes uint64
 }
 
-var usual = tuning{writeBehind: 10_000, writeEvery: time.Second, recentMax: 500_000, flushAfterWrites: 60, memTableBytes: 4 << 20}
+var usual = tuning{writeBehind: 200_000, writeEvery: 5 * time.Second, recentMax: 500_000, flushAfterWrites: 12, memTableBytes: 4 << 20}
 
 // Options are what an operator may choose.
 type Options struct {
@@ -133,7 +133,7 @@ func open(path string, o Options, t tuning) (*Log, error) {
 		return nil, err
 	}
 	tallies, err := kvdb.Open(filepath.Join(path, dirTallies), kvdb.Options{
-		CacheBytes: countCacheBytes, MemTableBytes: countTableBytes, NoWAL: true, FS: o.FS, Log: o.Log})
+		CacheBytes: countCacheBytes, MemTableBytes: countTableBytes, NoWAL: true, Scattered: true, FS: o.FS, Log: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, records.Close())
 	}
