@@ -37,6 +37,14 @@ type Result struct {
 // Answers is how many came, right or wrong; Shed and Unanswered tell the rest.
 func (r *Result) Answers() (n int64) { return r.All().Count() }
 
+// AnswersBetween is how many came from one second of the stage up to another.
+func (r *Result) AnswersBetween(from, to int) (n int64) {
+	for i := max(0, from); i < min(to, len(r.perSecond)); i++ {
+		n += int64(r.perSecond[i].Load())
+	}
+	return n
+}
+
 // Wrong is how many answers were judged wrong.
 func (r *Result) Wrong() (n int64) { return sum(&r.wrong) }
 
