@@ -17,6 +17,10 @@ fi
 # Vet has run in lint. The time limit is for each package.
 go test "${race[@]}" -vet=off -timeout 12m "${@:-./...}"
 
+# The power fails ten thousand times on a file system of memory. The race detector has
+# seen the same code above, on fewer.
+go test -vet=off -timeout 12m ./internal/verify/verifykv -run 'TestCrash$' -count=1 -rounds=10000
+
 shopt -s nullglob
 for script in test/scripts/*.sh; do
   echo "script $script"

@@ -16,7 +16,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"os"
 	"runtime"
@@ -182,21 +181,4 @@ func (d *DB) Close() error {
 		d.source.Store(nil)
 	}
 	return nil
-}
-
-// Distance is the great circle between two places. It is not known when one of them
-// has no coordinates.
-func Distance(a, b *Place) (km float64, known bool) {
-	if a == nil || b == nil || !a.Located || !b.Located {
-		return 0, false
-	}
-	const (
-		degree  = math.Pi / 180
-		earthKm = 6371.0088 // mean radius
-	)
-	// The haversine form stays exact for near points, where the cosine form does not.
-	lat := math.Sin((b.Lat - a.Lat) * degree / 2)
-	lon := math.Sin((b.Lon - a.Lon) * degree / 2)
-	h := lat*lat + math.Cos(a.Lat*degree)*math.Cos(b.Lat*degree)*lon*lon
-	return 2 * earthKm * math.Asin(math.Sqrt(min(h, 1))), true
 }

@@ -277,34 +277,6 @@ func TestGazetteer(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	t.Parallel()
-	at := func(lat, lon float64) *Place { return &Place{Lat: lat, Lon: lon, Located: true} }
-	tests := []struct {
-		name string
-		a, b *Place
-		want float64
-	}{
-		{"Beijing to Shanghai", at(39.9, 116.4), at(31.2, 121.5), 1070},
-		{"a place and itself", at(39.9, 116.4), at(39.9, 116.4), 0},
-		{"over the date line", at(0, 179.5), at(0, -179.5), 111},
-		{"pole to pole", at(90, 0), at(-90, 77), 20015},
-		{"opposite", at(10, 20), at(-10, -160), 20015},
-	}
-	for _, tt := range tests {
-		got, known := Distance(tt.a, tt.b)
-		back, _ := Distance(tt.b, tt.a)
-		if !known || math.Abs(got-tt.want) > 3 || got != back {
-			t.Errorf("%s: %g, %v, back %g; want %g", tt.name, got, known, back, tt.want)
-		}
-	}
-	for _, pair := range [][2]*Place{{nil, at(1, 1)}, {at(1, 1), nil}, {nil, nil}, {{}, at(1, 1)}, {at(1, 1), {}}} {
-		if km, known := Distance(pair[0], pair[1]); km != 0 || known {
-			t.Errorf("Distance(%+v, %+v) = %g, %v", pair[0], pair[1], km, known)
-		}
-	}
-}
-
 // A hundred goroutines look up while the file is closed under them; each answer is
 // the right one or, after Close, none, and the same place is always the same pointer.
 func TestConcurrentLookupAndClose(t *testing.T) {

@@ -95,20 +95,3 @@ func (r *Records) Handle(ctx context.Context, _ int, batch []stream.Message) err
 }
 
 var _ stream.Handler = (*Records)(nil)
-
-// Linked calls link with the trace contexts of a batch before it is handled, so that
-// a span of the batch can point to the spans of its scans. Most batches have none.
-func Linked(h stream.Handler, link func(ctx context.Context, contexts [][]byte) context.Context) stream.Handler {
-	return stream.HandlerFunc(func(ctx context.Context, lane int, batch []stream.Message) error {
-		var contexts [][]byte
-		for i := range batch {
-			if batch[i].Link != nil {
-				contexts = append(contexts, batch[i].Link)
-			}
-		}
-		if len(contexts) > 0 {
-			ctx = link(ctx, contexts)
-		}
-		return h.Handle(ctx, lane, batch)
-	})
-}

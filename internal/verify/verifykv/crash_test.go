@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -16,10 +15,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/kvdb/kvdbtest"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
@@ -84,13 +83,13 @@ func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 		if _, err := l.Record(sighting(1, w.clock.Add(1))); err != nil {
 			t.Fatal(err)
 		}
-		fs := w.fs.crash(vfs.CrashCloneCfg{}) // the last scan is in the groups, and not counted yet
+		fs := w.fs.Crash(vfs.CrashCloneCfg{}) // the last scan is in the groups, and not counted yet
 		mustClose(t, l)
 		if name == "twice" {
-			fs = w.fs.crash(vfs.CrashCloneCfg{}) // all of them are counted
+			fs = w.fs.Crash(vfs.CrashCloneCfg{}) // all of them are counted
 		}
 		tamperFS(t, fs, crashPath, nil, map[string][]byte{string(rune(keyWatermark)): binary.BigEndian.AppendUint64(nil, uint64(mark))})
-		if err := countsMatchWatermark(fs.crash(vfs.CrashCloneCfg{}), crashPath); err == nil {
+		if err := countsMatchWatermark(fs.Crash(vfs.CrashCloneCfg{}), crashPath); err == nil {
 			t.Errorf("%s: the invariant holds with a wrong watermark", name)
 		}
 		l = mustOpen(t, crashPath, Options{FS: fs}, idle)
@@ -101,65 +100,11 @@ func TestCrashCheckSeesWrongWatermark(t *testing.T) {
 	}
 }
 
-// crashFS keeps a crash away from the calls in which MemFS takes its clone lock
-// twice: one that waits in between would stop both for ever.
-type crashFS struct {
-	*vfs.MemFS
-
-	mu sync.RWMutex
-}
-
-func (f *crashFS) Lock(name string) (io.Closer, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.MemFS.Lock(name)
-}
-
-func (f *crashFS) Link(from, to string) error {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.MemFS.Link(from, to)
-}
-
-func (f *crashFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.MemFS.ReuseForWrite(from, to, c)
-}
-
-func (f *crashFS) crash(cfg vfs.CrashCloneCfg) *crashFS {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	left := f.CrashClone(cfg)
-	if !ordered(left) {
-		left = f.CrashClone(vfs.CrashCloneCfg{})
-	}
-	return &crashFS{MemFS: left}
-}
-
-// ordered reports that a disk kept what it was not told to keep in its order. The
-// engine makes a manifest and then, before one sync of the directory, the marker that
-// names it: a journaling file system never keeps the second without the first, MemFS
-// does, about once in 20,000 crashes.
-func ordered(fs vfs.FS) bool {
-	for _, part := range []string{dirStream, dirTallies} {
-		dir := fs.PathJoin(crashPath, part)
-		manifest, err := atomicfs.ReadMarker(fs, dir, "manifest")
-		if err != nil || manifest == "" {
-			continue // was not made yet
-		}
-		if _, err := fs.Stat(fs.PathJoin(dir, manifest)); err != nil {
-			return false
-		}
-	}
-	return true
-}
-
 // world is one log's life through many crashes, and what was answered meanwhile.
 type world struct {
 	rng   *rand.Rand
 	async bool
-	fs    *crashFS
+	fs    *kvdbtest.FS
 	clock atomic.Int64 // microseconds; every sighting has its own
 
 	mu      sync.Mutex
@@ -184,7 +129,7 @@ type promises struct {
 }
 
 func newWorld(rng *rand.Rand, async bool) *world {
-	return &world{rng: rng, async: async, fs: &crashFS{MemFS: vfs.NewCrashableMem()}, told: map[ids.Serial]told{}}
+	return &world{rng: rng, async: async, fs: kvdbtest.New(crashPath+"/"+dirStream, crashPath+"/"+dirTallies), told: map[ids.Serial]told{}}
 }
 
 func (w *world) all() promises {
@@ -210,7 +155,7 @@ func (w *world) answered(s ids.Serial, at int64, seen verify.Seen) {
 }
 
 // crash is the file system as a power failure at this moment leaves it.
-func (w *world) crash(fs *crashFS) *crashFS {
+func (w *world) crash(fs *kvdbtest.FS) *kvdbtest.FS {
 	for range w.rng.IntN(6) {
 		runtime.Gosched()
 	}
@@ -218,7 +163,7 @@ func (w *world) crash(fs *crashFS) *crashFS {
 	if !w.async { // the disk may keep some of what it was not told to keep
 		cfg.UnsyncedDataPercent = []int{0, 0, 10, 50, 90}[w.rng.IntN(5)]
 	}
-	return fs.crash(cfg)
+	return fs.Crash(cfg)
 }
 
 func (w *world) open(fs vfs.FS) (*Log, error) {
@@ -246,30 +191,30 @@ func (w *world) round() error {
 	w.mu.Lock()
 	w.acked, w.told = before.acked, before.told
 	w.mu.Unlock()
-	if err := countsMatchWatermark(crashed.crash(vfs.CrashCloneCfg{}), crashPath); err != nil {
+	if err := countsMatchWatermark(crashed.Crash(vfs.CrashCloneCfg{}), crashPath); err != nil {
 		return err
 	}
-	during := make(chan *crashFS, 1)
+	during := make(chan *kvdbtest.FS, 1)
 	go func() { during <- w.crash(crashed) }()
 	again, err := open(crashPath, Options{FS: crashed, Async: w.async, Log: quiet()}, hasty)
 	amid := <-during
 	if err != nil {
 		return fmt.Errorf("open after a crash: %w", err)
 	}
-	atOnce := crashed.crash(vfs.CrashCloneCfg{})
+	atOnce := crashed.Crash(vfs.CrashCloneCfg{})
 	if err := before.check(again); err != nil {
 		return fmt.Errorf("after a crash: %w", err)
 	}
 	if err := again.Close(); err != nil {
 		return err
 	}
-	w.fs = []*crashFS{amid, atOnce, crashed}[w.rng.IntN(3)]
+	w.fs = []*kvdbtest.FS{amid, atOnce, crashed}[w.rng.IntN(3)]
 	return nil
 }
 
 // scanUntilCrash runs scans and gives the disk of some moment, with what had been
 // answered before that moment.
-func (w *world) scanUntilCrash(l *Log) (*crashFS, promises) {
+func (w *world) scanUntilCrash(l *Log) (*kvdbtest.FS, promises) {
 	w.mu.Lock()
 	w.reached, w.target = make(chan struct{}), len(w.acked)+1+w.rng.IntN(120)
 	w.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -16,8 +15,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 
+	"github.com/chopmark/chopmark/internal/platform/kvdb/kvdbtest"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 )
 
@@ -79,59 +78,12 @@ func TestCrashCheckSeesLoss(t *testing.T) {
 	}
 }
 
-// crashFS keeps a crash away from the calls in which MemFS takes its clone lock
-// twice: one that waits in between would stop both for ever.
-type crashFS struct {
-	*vfs.MemFS
-
-	mu sync.RWMutex
-}
-
-func (f *crashFS) Lock(name string) (io.Closer, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.MemFS.Lock(name)
-}
-
-func (f *crashFS) Link(from, to string) error {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.MemFS.Link(from, to)
-}
-
-func (f *crashFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.MemFS.ReuseForWrite(from, to, c)
-}
-
-func (f *crashFS) crash(cfg vfs.CrashCloneCfg) *crashFS {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	left := f.CrashClone(cfg)
-	if !ordered(left) {
-		left = f.CrashClone(vfs.CrashCloneCfg{})
-	}
-	return &crashFS{MemFS: left}
-}
-
-// ordered reports that a disk kept what it was not told to keep in its order: a
-// journaling file system never keeps the marker of a manifest without the manifest.
-func ordered(fs vfs.FS) bool {
-	manifest, err := atomicfs.ReadMarker(fs, crashPath, "manifest")
-	if err != nil || manifest == "" {
-		return true // was not made yet
-	}
-	_, err = fs.Stat(fs.PathJoin(crashPath, manifest))
-	return err == nil
-}
-
 var crashGroups = []string{"a", "b"}
 
 // world is one log's life through many crashes, and what was promised meanwhile.
 type world struct {
 	rng *rand.Rand
-	fs  *crashFS
+	fs  *kvdbtest.FS
 	gen uint32 // the last one
 
 	// planted bugs
@@ -146,7 +98,7 @@ type world struct {
 
 func newWorld(rng *rand.Rand) *world {
 	w := &world{
-		rng: rng, fs: &crashFS{MemFS: vfs.NewCrashableMem()}, ending: map[string]map[stream.Position]bool{},
+		rng: rng, fs: kvdbtest.New(crashPath), ending: map[string]map[stream.Position]bool{},
 		buried: map[string]bool{}, gone: map[string]bool{},
 	}
 	for _, g := range crashGroups {
@@ -190,8 +142,8 @@ func (w *world) round() error {
 	}
 	w.gen = l.Generation()
 	crashed := w.workUntilCrash(l)
-	amid := make(chan *crashFS, 1)
-	go func() { amid <- crashed.crash(w.loss()) }()
+	amid := make(chan *kvdbtest.FS, 1)
+	go func() { amid <- crashed.Crash(w.loss()) }()
 	again, err := w.open(crashed)
 	second := <-amid
 	if err != nil {
@@ -225,7 +177,7 @@ func (w *world) loss() vfs.CrashCloneCfg {
 
 // workUntilCrash uses the log from all sides and gives the disk of some moment. What
 // is promised after that moment is taken back; what was asked for is not.
-func (w *world) workUntilCrash(l *Log) *crashFS {
+func (w *world) workUntilCrash(l *Log) *kvdbtest.FS {
 	var groups []*Group
 	for _, name := range crashGroups {
 		g, err := l.Group(name)
@@ -262,7 +214,7 @@ func (w *world) workUntilCrash(l *Log) *crashFS {
 	w.mu.Lock()
 	appended, buried := slices.Clone(w.appended), maps.Clone(w.buried)
 	w.mu.Unlock()
-	crashed := w.fs.crash(cfg)
+	crashed := w.fs.Crash(cfg)
 	cancel()
 	work.Wait()
 	if err := l.Close(); err != nil { // of a machine that is no more: nothing reaches crashed

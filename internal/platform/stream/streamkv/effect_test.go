@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/chopmark/chopmark/internal/platform/inbox"
+	"github.com/chopmark/chopmark/internal/platform/kvdb/kvdbtest"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 )
@@ -50,11 +51,11 @@ type consumer struct {
 	heal   bool // poison is consumed
 
 	mu   sync.Mutex
-	dies step            // guarded by mu
-	left int             // guarded by mu: the step comes so many times before
-	dead bool            // guarded by mu
-	disk *crashFS        // of the log
-	now  func() *crashFS // what a crash leaves of it
+	dies step                // guarded by mu
+	left int                 // guarded by mu: the step comes so many times before
+	dead bool                // guarded by mu
+	disk *kvdbtest.FS        // of the log
+	now  func() *kvdbtest.FS // what a crash leaves of it
 	end  context.CancelFunc
 }
 
@@ -160,7 +161,7 @@ type shop struct {
 
 	rng  *rand.Rand
 	db   *sqldb.DB
-	fs   *crashFS
+	fs   *kvdbtest.FS
 	next int // id of the next message
 }
 
@@ -182,7 +183,7 @@ func newShop(t *testing.T, rng *rand.Rand) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shop{T: t, rng: rng, db: db, fs: &crashFS{MemFS: vfs.NewCrashableMem()}, next: 1}
+	return &shop{T: t, rng: rng, db: db, fs: kvdbtest.New(crashPath), next: 1}
 }
 
 // live is one process: it appends some records and consumes until it dies, or, when
@@ -204,7 +205,7 @@ func (s *shop) live(dies step, change func(*consumer)) {
 	fs := s.fs
 	c := &consumer{
 		Group: g, log: l, db: s.db, dies: dies, left: s.rng.IntN(15), end: cancel,
-		now: func() *crashFS { return fs.crash(loss) },
+		now: func() *kvdbtest.FS { return fs.Crash(loss) },
 	}
 	if dies >= beforeBury {
 		c.left = s.rng.IntN(2)
