@@ -52,6 +52,7 @@ type App struct {
 	clock     clock.Clock
 	metrics   *obs.Metrics
 	product   *productMetrics
+	texts     *verify.TextCache
 	db        *sqldb.DB
 	store     *batchsql.Store
 	keys      *keyring
@@ -254,13 +255,12 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.tasks.Handle(batch.TaskExport, files)
 	a.outbox = outbox.New(a.db)
 
-	texts, err := verify.NewTextCache(productTexts(a.Batches))
-	if err != nil {
+	if a.texts, err = verify.NewTextCache(productTexts(a.Batches)); err != nil {
 		return err
 	}
-	a.product.watch(a.db, texts)
+	a.product.watch(a.db, a.texts)
 	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}, a.keys.items, itemView{a.proj}, a.keys,
-		innerTries{a.Batches}, texts, a.sightings, a.clock)
+		innerTries{a.Batches}, a.texts, a.sightings, a.clock)
 
 	if err := a.openConsumers(); err != nil {
 		return err

@@ -99,6 +99,7 @@ func (a *App) consume() {
 			}
 		}
 	})
+	a.work.Go(func() { a.warm(a.background) })
 	lags := a.lags()
 	a.work.Go(func() {
 		a.scans.Keep(a.background, func(ctx context.Context) (time.Time, error) {

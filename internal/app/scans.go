@@ -9,6 +9,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
@@ -100,6 +101,30 @@ func productTexts(svc *batch.Service) verify.TextSource {
 		return verify.Text{Name: p.Name, Brand: b.Name, Help: p.Help, GTIN: p.GTIN}, nil
 	}
 }
+
+// warm loads the texts of the products that were scanned most of late, then those of
+// others, as many as a usual brand has.
+func (a *App) warm(ctx context.Context) {
+	var products []ids.ProductID
+	top, err := a.Scans.Top(ctx, scan.Question{From: a.clock.Now().Add(-24 * time.Hour)}, scan.ByProduct, scan.TopMax)
+	if err == nil {
+		for _, line := range top.Lines {
+			products = append(products, line.Product)
+		}
+		var more []batch.Product
+		if more, err = a.Batches.Products(ctx, 0, 0, warmMax); err == nil {
+			for i := range more {
+				products = append(products, more[i].ID)
+			}
+			err = a.texts.Warm(ctx, products)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("product texts were not loaded ahead; scans load them", "error", err)
+	}
+}
+
+const warmMax = 1000
 
 // pages shows answers with the site's pages.
 type pages struct{ site *site.Site }

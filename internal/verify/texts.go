@@ -2,7 +2,10 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -61,6 +64,38 @@ func jitter(id ids.ProductID) time.Duration {
 func (c *TextCache) Text(ctx context.Context, item *Item) (Text, error) {
 	return c.cache.Get(ctx, item.ProductID, c.load)
 }
+
+// Warm loads texts before somebody asks for them: a few at a time with a pause, so
+// that a start does not fall upon the store. It stops at the first that fails, since
+// scans load what they need themselves, and when ctx ends.
+func (c *TextCache) Warm(ctx context.Context, products []ids.ProductID) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for group := range slices.Chunk(products, warmAtOnce) {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		failed := make([]error, len(group))
+		var wg sync.WaitGroup
+		for i, id := range group {
+			wg.Go(func() { _, failed[i] = c.cache.Get(ctx, id, c.load) })
+		}
+		wg.Wait()
+		if err := errors.Join(failed...); err != nil {
+			return fmt.Errorf("warm product texts: %w", err)
+		}
+		pause.Reset(warmPause)
+	}
+	return nil
+}
+
+// The seed's pace of a warm-up.
+const (
+	warmAtOnce = 10
+	warmPause  = 100 * time.Millisecond
+)
 
 // HitRate is the share of look-ups that the cache answered, for metrics.
 func (c *TextCache) HitRate() float64 { return c.cache.Stats().HitRatio() }

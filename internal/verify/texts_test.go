@@ -178,3 +178,35 @@ func TestTextHitRate(t *testing.T) {
 		t.Errorf("one miss and nine hits are a rate of %v", rate)
 	}
 }
+
+// TestTextWarmUp: ten at a time, a pause between, each once; a shut shop ends it.
+func TestTextWarmUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &shop{}
+		cache := newTexts(t, s, &setClock{})
+		products := make([]ids.ProductID, 35)
+		for i := range products {
+			products[i] = ids.ProductID(i)
+		}
+		begun := time.Now()
+		if err := cache.Warm(t.Context(), products); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took != 3*warmPause || s.loads.Load() != 35 {
+			t.Errorf("%d loads in %v", s.loads.Load(), took)
+		}
+		if _, err := cache.Text(t.Context(), &Item{ProductID: 7}); err != nil || s.loads.Load() != 35 {
+			t.Errorf("a warm text was loaded again: %d loads, %v", s.loads.Load(), err)
+		}
+		s.fail.Store(true)
+		if err := cache.Warm(t.Context(), []ids.ProductID{100, 101}); !errors.Is(err, errShut) {
+			t.Errorf("a shut shop: %v", err)
+		}
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		if err := cache.Warm(gone, products); !errors.Is(err, context.Canceled) && err != nil {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
