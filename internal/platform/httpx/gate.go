@@ -27,14 +27,13 @@ type glance struct{ let, shed int64 }
 
 const (
 	gateMoment = 50 * time.Millisecond // how long those inside may take when it is full
-	gateUsual  = 1024
-	gateLeast  = 64
+	gateLeast  = 256                   // what it starts with; fewer would not keep the disk busy
 	gateMost   = 8192
 	gateLook   = 250 * time.Millisecond
 	lookEvery  = 64 // asking for the time costs more than the rest, so few do
 
 	holdLeast = time.Second
-	holdMost  = 5 * time.Second
+	holdMost  = 3 * time.Second
 	holdStep  = 2 * time.Millisecond // for each that is held already
 	holdMax   = 50_000               // more are answered at once: a timer each is all that the rest costs
 )
@@ -42,7 +41,7 @@ const (
 // NewGate makes an open gate.
 func NewGate() *Gate {
 	g := &Gate{}
-	g.most.Store(gateUsual)
+	g.most.Store(gateLeast)
 	return g
 }
 
@@ -88,13 +87,12 @@ func (g *Gate) look(now time.Time) {
 }
 
 // bound is the next bound: when it was reached, as many as go through in a moment;
-// when it was not, it opens again.
+// when it was not, what it was.
 func bound(most int64, rate float64, reached bool) int64 {
 	if !reached {
-		return max(most, min(most+most/4+1, gateUsual))
+		return most
 	}
-	fits := int64(rate * gateMoment.Seconds())
-	return min(max(fits, gateLeast), most+most/4+1, gateMost)
+	return min(max(int64(rate*gateMoment.Seconds()), gateLeast), gateMost)
 }
 
 // Hold keeps a request that was turned away for a moment, the longer the more there
