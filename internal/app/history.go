@@ -69,7 +69,7 @@ func (a *App) openConsumers() error {
 	}
 	a.Scans = scan.NewService(scan.Deps{
 		Records: a.scans.Records, Statistics: statistics, Policies: a.scans.Vault, Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches},
-		Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
+		Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
 	})
 	return nil
 }
@@ -329,4 +329,19 @@ var _ scan.Tallies = scanTallies{}
 func (t scanTallies) Tally(s ids.Serial) (scan.ItemTally, error) {
 	seen, err := t.log.Seen(s)
 	return scan.ItemTally{Count: seen.Count, FirstAt: seen.FirstAt, LastAt: seen.LastAt, Place: seen.LastIn}, err
+}
+
+// singleChanges shows the items that have a record of their own.
+type singleChanges struct{ svc *batch.Service }
+
+var _ scan.SingleChanges = singleChanges{}
+
+// Changed implements scan.SingleChanges.
+func (c singleChanges) Changed(ctx context.Context, brand ids.BrandID, since, before time.Time, beforeSerial ids.Serial, limit int) ([]scan.Item, error) {
+	singles, err := c.svc.Singles(ctx, brand, since, before, beforeSerial, limit)
+	items := make([]scan.Item, len(singles))
+	for i, s := range singles {
+		items[i] = scan.Item{Serial: s.Serial, At: s.At}
+	}
+	return items, err
 }

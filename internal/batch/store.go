@@ -165,6 +165,9 @@ type Changes interface {
 	ItemHistory(ctx context.Context, batch ids.Serial, no int64, serial ids.Serial) ([]Change, []Entry, error)
 	// AppendEvents tells others of a fact that lies outside the tables.
 	AppendEvents(ctx context.Context, shard ids.Shard, events []Event) error
+	// Recent gives up to limit of a brand's entries, its new batches left out, that
+	// took effect before the one at (before, seq), the newest first.
+	Recent(ctx context.Context, brand ids.BrandID, before time.Time, seq int64, limit int) ([]Entry, error)
 	// FeedHead is the shard's last seq.
 	FeedHead(ctx context.Context, shard ids.Shard) (int64, error)
 }

@@ -63,7 +63,7 @@ func (f *StateFilter) lets(state gs1.Disposition, scans int64) bool {
 type Listed struct {
 	Code    string
 	State   gs1.Disposition
-	FirstAt time.Time // of its first scan, or of its first single change
+	FirstAt time.Time // of its first scan, or of its last single change when it has none
 	Scanned ItemTally // Count is 0 for a code that was changed singly and never scanned
 	Serial  ids.Serial
 }
@@ -91,7 +91,7 @@ const (
 // farAhead is after every time that is kept.
 func farAhead() time.Time { return time.UnixMicro(Latest + 1).UTC() }
 
-// List gives a brand's codes that were ever scanned or singly changed, since a time,
+// List gives a brand's codes that were ever scanned, or have a record of their own, since a time,
 // the newest first.
 func (s *Service) List(ctx context.Context, brand ids.BrandID, since time.Time, states StateFilter, after *Place, limit int) (*Listing, error) {
 	if _, err := s.Catalog.Brand(ctx, brand); err != nil {
@@ -140,8 +140,8 @@ func (s *Service) List(ctx context.Context, brand ids.BrandID, since time.Time, 
 // recorded merges scanned codes with those that were only changed.
 func (s *Service) recorded(ctx context.Context, brand ids.BrandID, since time.Time, before Place, limit int) ([]Item, error) {
 	items, err := s.Statistics.Items(ctx, brand, since, before.At, before.Serial, limit)
-	if err != nil || s.Singles == nil {
-		return items, err
+	if err != nil {
+		return nil, err
 	}
 	changed, err := s.Singles.Changed(ctx, brand, since, before.At, before.Serial, limit)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 )
 
-// Deps is what the service needs. Singles and Lags may be nil.
+// Deps is what the service needs. Lags may be nil.
 type Deps struct {
 	Records    Records
 	Statistics Statistics

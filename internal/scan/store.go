@@ -92,7 +92,7 @@ type Sum struct {
 // Item is a code with a record of its own.
 type Item struct {
 	Serial ids.Serial
-	At     time.Time // of its first scan, or of its first single change
+	At     time.Time // of its first scan, or of its last single change
 
 	changed bool // comes from SingleChanges
 }
@@ -174,8 +174,8 @@ type Tallies interface {
 	Tally(s ids.Serial) (ItemTally, error)
 }
 
-// SingleChanges lists a brand's codes that were changed singly, newest first by the
-// time of the first such change, as Statistics.Items does. It is optional.
+// SingleChanges lists a brand's codes whose present record is their own, whether they
+// were scanned or not: the newest first by when they got it, as Statistics.Items does.
 type SingleChanges interface {
 	Changed(ctx context.Context, brand ids.BrandID, since, before time.Time, beforeSerial ids.Serial, limit int) ([]Item, error)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -227,10 +228,7 @@ func (s *Store) Feed(ctx context.Context, shard ids.Shard, after int64, limit in
 	}
 	for i := range entries {
 		e := &entries[i]
-		for e.Kind == batch.StateChanged && len(covers) > 0 && covers[0].seq == e.Seq {
-			e.Change.Covers = append(e.Change.Covers, covers[0].Cover)
-			covers = covers[1:]
-		}
+		covers = takeCovers(e, covers)
 		if e.Kind == batch.BatchCreated {
 			b, err := s.Batch(ctx, e.Batch.ID)
 			if err != nil {
@@ -238,6 +236,42 @@ func (s *Store) Feed(ctx context.Context, shard ids.Shard, after int64, limit in
 			}
 			e.Batch = &b
 		}
+	}
+	return entries, nil
+}
+
+// takeCovers gives an entry the covers that are its own, which stand first, and
+// returns the others.
+func takeCovers(e *batch.Entry, covers []ownedCover) []ownedCover {
+	for e.Kind == batch.StateChanged && len(covers) > 0 && covers[0].seq == e.Seq {
+		e.Change.Covers = append(e.Change.Covers, covers[0].Cover)
+		covers = covers[1:]
+	}
+	return covers
+}
+
+// Recent implements batch.Changes.
+func (s *Store) Recent(ctx context.Context, brand ids.BrandID, before time.Time, seq int64, limit int) ([]batch.Entry, error) {
+	const query = `SELECT ` + changeColumns + ` FROM changes c
+		WHERE c.brand_id = ? AND c.kind <> ? AND (c.effective_at < ? OR (c.effective_at = ? AND c.seq < ?))
+		ORDER BY c.effective_at DESC, c.seq DESC LIMIT ?`
+	us := sqldb.Micros(before)
+	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, query, brand, batch.BatchCreated, us, us, seq, limit)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+		`SELECT `+coverColumns+` FROM changes c JOIN change_covers v ON v.change_id = c.change_id
+		WHERE c.brand_id = ? AND c.effective_at >= ? AND c.effective_at <= ? ORDER BY c.effective_at DESC, c.seq DESC, v.n`,
+		brand, sqldb.Micros(entries[len(entries)-1].At), us)
+	if err != nil {
+		return nil, fmt.Errorf("read covers: %w", err)
+	}
+	for i := range entries {
+		for len(covers) > 0 && covers[0].seq > entries[i].Seq {
+			covers = covers[1:] // of the changes at the same time that came before this page
+		}
+		covers = takeCovers(&entries[i], covers)
 	}
 	return entries, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -241,6 +242,7 @@ func TestFeed(t *testing.T, open Open) {
 		}
 	})
 	t.Run("GivesEveryKindWhole", func(t *testing.T) { feedGivesEveryKindWhole(t, open) })
+	t.Run("RecentGoesBackwards", func(t *testing.T) { recentGoesBackwards(t, open) })
 	t.Run("PagesLoseNothing", func(t *testing.T) {
 		w := newWorld(t, open)
 		b := w.make("lot", 1000)
@@ -306,6 +308,39 @@ func feedGivesEveryKindWhole(t *testing.T, open Open) {
 	}
 	if head := w.head(); head != got[4].Seq {
 		t.Errorf("head %d, want %d", head, got[4].Seq)
+	}
+}
+
+// recentGoesBackwards pins that Recent is the brand's feed from its end, whatever the
+// pages; the store's clock stands still, so that all entries are of one time.
+func recentGoesBackwards(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	a, b := w.make("a", 1_000_000), w.make("b", 100)
+	for n := range 4 {
+		w.commit(w.bigChange(a, b))
+		i := w.itemChange(b, int64(5+n))
+		i.Version = 2
+		_, _, err := w.Reissue(t.Context(), ids.Request{}, i, b.BrandID, event("x", b.BrandID))
+		w.must(err)
+	}
+	want := slices.DeleteFunc(w.feed(100), func(e batch.Entry) bool { return e.Kind == batch.BatchCreated })
+	slices.Reverse(want)
+	for limit := 1; limit <= len(want)+1; limit++ {
+		var got []batch.Entry
+		for at, seq := want[0].At, want[0].Seq+1; ; {
+			page, err := w.Recent(t.Context(), w.brand.ID, at, seq, limit)
+			w.must(err)
+			if got = append(got, page...); len(page) < limit {
+				break
+			}
+			at, seq = page[len(page)-1].At, page[len(page)-1].Seq
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("by %d (-want +got):\n%s", limit, diff)
+		}
+	}
+	if other, err := w.Recent(t.Context(), w.brand.ID+1, want[0].At, want[0].Seq+1, 100); err != nil || len(other) != 0 {
+		t.Errorf("another brand's: %v, %v", other, err)
 	}
 }
 
