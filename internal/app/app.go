@@ -233,6 +233,13 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.closers = append(a.closers, local.Close)
 	a.store = batchsql.New(a.db, a.clock)
 	a.proj = batch.NewProjection(a.store, local, a.Region)
+	changed := make(chan batch.TextsEntry, textsQueue)
+	a.proj.OnTexts(func(e batch.TextsEntry) {
+		select {
+		case changed <- e:
+		default:
+		}
+	})
 	if err := a.proj.Start(ctx); err != nil {
 		return err
 	}
@@ -259,6 +266,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.product.watch(a.db, a.texts)
+	a.work.Go(func() { a.forgetTexts(a.background, changed) })
 	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}, a.keys.items, itemView{a.proj}, a.keys,
 		innerTries{a.Batches}, a.texts, a.sightings, a.clock)
 

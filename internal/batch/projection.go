@@ -28,6 +28,7 @@ type Projection struct {
 	list   Batches
 	local  Local
 	region int
+	texts  func(TextsEntry)
 	shards [ids.Shards]shardView
 }
 
@@ -54,13 +55,17 @@ type Item struct {
 
 // NewProjection makes an empty projection; Start fills it.
 func NewProjection(store Store, local Local, region int) *Projection {
-	p := &Projection{feed: store, list: store, local: local, region: region}
+	p := &Projection{feed: store, list: store, local: local, region: region, texts: func(TextsEntry) {}}
 	for i := range p.shards {
 		p.shards[i].changed = map[*entry]map[int64]bool{}
 		p.shards[i].entries.Store(&[]*entry{})
 	}
 	return p
 }
+
+// OnTexts names who is told of texts that changed. It is called before Start, and must
+// not block: the feed waits for it.
+func (p *Projection) OnTexts(tell func(TextsEntry)) { p.texts = tell }
 
 // Start loads the last checkpoint and follows the feed to its present end.
 func (p *Projection) Start(ctx context.Context) error {
@@ -249,6 +254,9 @@ func (p *Projection) apply(shard ids.Shard, e *Entry) error {
 		return p.applyChange(shard, e)
 	case Reissued, InnerChecked:
 		return p.applyItem(shard, e)
+	case TextsChanged:
+		p.texts(*e.Texts)
+		return nil
 	}
 	return fmt.Errorf("unknown kind %d", e.Kind)
 }

@@ -31,6 +31,8 @@ type Catalog interface {
 	CreateProduct(ctx context.Context, r ids.Request, p Product) (_ Product, replayed bool, _ error)
 	Product(ctx context.Context, id ids.ProductID) (Product, error)
 	Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]Product, error)
+	// ChangeTexts changes a product's texts, or a brand's, and tells the feed.
+	ChangeTexts(ctx context.Context, r ids.Request, t TextChange) (replayed bool, _ error)
 }
 
 // NewBatch asks for a batch. The store takes its serials from the shard's counter
@@ -120,6 +122,7 @@ const (
 	StateChanged          // Entry.Change
 	Reissued              // Entry.Item: its version
 	InnerChecked          // Entry.Item: its first right inner code
+	TextsChanged          // Entry.Texts
 )
 
 // Entry is one step of a shard's feed, in the order of commit.
@@ -130,6 +133,14 @@ type Entry struct {
 	Batch  *Batch
 	Change *Change
 	Item   *ItemChange
+	Texts  *TextsEntry
+}
+
+// TextsEntry tells whose texts are others now: one product's, or with 0 all of the
+// brand's.
+type TextsEntry struct {
+	BrandID   ids.BrandID
+	ProductID ids.ProductID
 }
 
 // ItemChange is what the feed tells of a single item.
@@ -165,7 +176,7 @@ type Changes interface {
 	ItemHistory(ctx context.Context, batch ids.Serial, no int64, serial ids.Serial) ([]Change, []Entry, error)
 	// AppendEvents tells others of a fact that lies outside the tables.
 	AppendEvents(ctx context.Context, shard ids.Shard, events []Event) error
-	// Recent gives up to limit of a brand's entries, its new batches left out, that
+	// Recent gives up to limit of a brand's entries that are about items and that
 	// took effect before the one at (before, seq), the newest first.
 	Recent(ctx context.Context, brand ids.BrandID, before time.Time, seq int64, limit int) ([]Entry, error)
 	// FeedHead is the shard's last seq.

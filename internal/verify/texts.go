@@ -97,5 +97,30 @@ const (
 	warmPause  = 100 * time.Millisecond
 )
 
+// Forget drops texts that changed: the first hundred at once and the others a little
+// later each, so that not all of them are loaded anew at the same moment.
+func (c *TextCache) Forget(ctx context.Context, products []ids.ProductID) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for group := range slices.Chunk(products, forgetAtOnce) {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for _, id := range group {
+			c.cache.Invalidate(id)
+		}
+		pause.Reset(forgetPause)
+	}
+	return nil
+}
+
+// The seed's pace of a mass invalidation.
+const (
+	forgetAtOnce = 100
+	forgetPause  = 100 * time.Millisecond
+)
+
 // HitRate is the share of look-ups that the cache answered, for metrics.
 func (c *TextCache) HitRate() float64 { return c.cache.Stats().HitRatio() }

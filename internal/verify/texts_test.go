@@ -210,3 +210,57 @@ func TestTextWarmUp(t *testing.T) {
 		}
 	})
 }
+
+// TestForgetGoesByTheHundred: a brand with many products is renamed. The source is asked
+// by the scans of a hundred products at once, and a load under way does not bring the
+// old text back.
+func TestForgetGoesByTheHundred(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &shop{}
+		cache := newTexts(t, s, &setClock{})
+		products := make([]ids.ProductID, 250)
+		for i := range products {
+			products[i] = ids.ProductID(i)
+		}
+		look := func() (loaded int64) {
+			before := s.loads.Load()
+			for _, id := range products {
+				if _, err := cache.Text(t.Context(), &Item{ProductID: id}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return s.loads.Load() - before
+		}
+		if n := look(); n != 250 {
+			t.Fatalf("%d loads of 250 products", n)
+		}
+		start, done := time.Now(), make(chan error)
+		go func() { done <- cache.Forget(t.Context(), products) }()
+		for _, want := range []int64{100, 100, 50, 0} {
+			synctest.Wait()
+			if n := look(); n != want {
+				t.Errorf("after %v %d products were loaded anew, want %d", time.Since(start), n, want)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+
+		s.gate = make(chan struct{})
+		cache.cache.Invalidate(1)
+		before, first := s.loads.Load(), make(chan struct{})
+		look1 := func() { _, _ = cache.Text(t.Context(), &Item{ProductID: 1}) }
+		go func() { look1(); close(first) }()
+		synctest.Wait() // it has asked the source
+		if err := cache.Forget(t.Context(), []ids.ProductID{1}); err != nil {
+			t.Error(err)
+		}
+		close(s.gate)
+		<-first
+		if look1(); s.loads.Load() != before+2 {
+			t.Errorf("a text that was read before it changed stayed: %d loads", s.loads.Load()-before)
+		}
+	})
+}

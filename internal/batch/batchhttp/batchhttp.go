@@ -74,9 +74,11 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Admin("POST /api/v1/brands", a.postBrand)
 	rt.Admin("GET /api/v1/brands", a.getBrands)
 	rt.Admin("GET /api/v1/brands/{brand_id}", a.getBrand)
+	rt.Admin("PATCH /api/v1/brands/{brand_id}", a.patchBrand)
 	rt.Admin("POST /api/v1/products", a.postProduct)
 	rt.Admin("GET /api/v1/products", a.getProducts)
 	rt.Admin("GET /api/v1/products/{product_id}", a.getProduct)
+	rt.Admin("PATCH /api/v1/products/{product_id}", a.patchProduct)
 	rt.Admin("POST /api/v1/products/{product_id}/claims", a.postPoolClaim)
 
 	rt.Admin("POST /api/v1/codes/generate", a.postGenerate)

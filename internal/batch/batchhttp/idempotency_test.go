@@ -12,7 +12,7 @@ import (
 
 // mutation is one request of each kind, on a world of its own.
 type mutation struct {
-	name, target string
+	name, target string // the target may begin with a method that is not POST
 	body, other  object // another body for the same target
 }
 
@@ -38,6 +38,8 @@ func prepared(w *world) []mutation {
 		{"export", "/api/v1/batches/" + b + "/export", object{"from_no": 1, "to_no": 10}, object{"from_no": 1, "to_no": 11}},
 		{"state", "/api/v1/codes/state", object{"select": object{"codes": []string{code, "000000000000000000"}}, "to": "active", "reason": "r"},
 			object{"select": object{"codes": []string{code}}, "to": "inactive", "reason": "r"}},
+		{"brand texts", fmt.Sprintf("PATCH /api/v1/brands/%d", brand), object{"name": "z"}, object{"name": "y"}},
+		{"product texts", fmt.Sprintf("PATCH /api/v1/products/%d", product), object{"help": "z"}, object{"name": "y", "description": "d"}},
 		{"reissue", "/api/v1/codes/" + code + "/reissue", object{"reason": "x"}, object{"reason": "y"}},
 	}
 }
@@ -57,18 +59,18 @@ func TestReplays(t *testing.T) {
 	w := newWorld(t)
 	for _, m := range prepared(w) {
 		key := `Idempotency-Key: "` + m.name + `"`
-		first := w.post(m.target, m.body, key).ok().head("Idempotent-Replayed", "")
+		first := w.mutate(m.target, m.body, key).ok().head("Idempotent-Replayed", "")
 		facts := w.facts()
-		again := w.post(m.target, m.body, key).ok().head("Idempotent-Replayed", "true")
+		again := w.mutate(m.target, m.body, key).ok().head("Idempotent-Replayed", "true")
 		if again.body != first.body {
 			t.Errorf("%s: answered\n%s\nthen\n%s", m.name, first.body, again.body)
 		}
-		w.post(m.target, m.body, "Idempotency-Key: "+m.name).ok().head("Idempotent-Replayed", "true") // bare is the same key
-		w.post(m.target, m.other, key).fails(422, "idempotency.mismatch")
+		w.mutate(m.target, m.body, "Idempotency-Key: "+m.name).ok().head("Idempotent-Replayed", "true") // bare is the same key
+		w.mutate(m.target, m.other, key).fails(422, "idempotency.mismatch")
 		if got := w.facts(); got != facts {
 			t.Errorf("%s: %d facts were told, then %d", m.name, facts, got)
 		}
-		if bob := w.post(m.target, m.other, key, "Authorization: Bearer "+bobKey); bob.code == "idempotency.mismatch" || bob.header.Get("Idempotent-Replayed") != "" {
+		if bob := w.mutate(m.target, m.other, key, "Authorization: Bearer "+bobKey); bob.code == "idempotency.mismatch" || bob.header.Get("Idempotent-Replayed") != "" {
 			t.Errorf("%s: Bob's key is taken for Alice's: %s", m.name, bob.body)
 		}
 	}
@@ -81,7 +83,7 @@ func TestReplaysLater(t *testing.T) {
 	all := prepared(w)
 	first := map[string]string{}
 	for _, m := range all {
-		first[m.name] = w.post(m.target, m.body, "Idempotency-Key: "+m.name).ok().body
+		first[m.name] = w.mutate(m.target, m.body, "Idempotency-Key: "+m.name).ok().body
 	}
 	// whatever was claimed goes back, what was active is void, what was free is taken
 	for _, b := range w.get("/api/v1/batches").ok().list("batches") {
@@ -94,7 +96,7 @@ func TestReplaysLater(t *testing.T) {
 	}
 	w.pass(40 * time.Minute) // the batch's expiry passes, the hour of its download link does not
 	for _, m := range all {
-		again := w.post(m.target, m.body, "Idempotency-Key: "+m.name).ok().head("Idempotent-Replayed", "true")
+		again := w.mutate(m.target, m.body, "Idempotency-Key: "+m.name).ok().head("Idempotent-Replayed", "true")
 		if again.body != first[m.name] {
 			t.Errorf("%s: answered\n%s\nthen\n%s", m.name, first[m.name], again.body)
 		}
@@ -145,7 +147,7 @@ func TestConcurrentKey(t *testing.T) {
 		var group sync.WaitGroup
 		answers := make([]*reply, 12)
 		for i := range answers {
-			group.Go(func() { answers[i] = w.post(m.target, m.body, "Idempotency-Key: "+m.name) })
+			group.Go(func() { answers[i] = w.mutate(m.target, m.body, "Idempotency-Key: "+m.name) })
 		}
 		group.Wait()
 		body, fresh := "", 0

@@ -41,12 +41,12 @@ func (w *world) tourMutations() {
 	w.t.Helper()
 	for _, m := range prepared(w) {
 		key := "Idempotency-Key: tour " + m.name
-		w.post(m.target, m.body, key).ok()
-		w.post(m.target, m.other, key).fails(422, "idempotency.mismatch")
-		w.post(m.target, `{"a"`).fails(400, "input.bad_json")
-		w.post(m.target, m.body, "Authorization: ").fails(401, "auth.required")
-		w.post(m.target, m.body, "Content-Type: text/plain").fails(415, "input.not_json")
-		w.post(m.target, strings.Repeat(" ", 5<<20)+"{}").fails(413, "input.too_large")
+		w.mutate(m.target, m.body, key).ok()
+		w.mutate(m.target, m.other, key).fails(422, "idempotency.mismatch")
+		w.mutate(m.target, `{"a"`).fails(400, "input.bad_json")
+		w.mutate(m.target, m.body, "Authorization: ").fails(401, "auth.required")
+		w.mutate(m.target, m.body, "Content-Type: text/plain").fails(415, "input.not_json")
+		w.mutate(m.target, strings.Repeat(" ", 5<<20)+"{}").fails(413, "input.too_large")
 	}
 	const noBatch = "/api/v1/batches/bat_00000000000000000000000000"
 	for target, body := range map[string]object{
@@ -59,8 +59,10 @@ func (w *world) tourMutations() {
 		noBatch + "/export":                        {},
 		"/api/v1/codes/state":                      {"select": object{"batch_id": "bat_1"}, "to": "active", "reason": "r"},
 		"/api/v1/codes/000000000000000000/reissue": {},
+		"PATCH /api/v1/brands/5":                   {"name": "x"},
+		"PATCH /api/v1/products/5":                 {"name": "x"},
 	} {
-		if r := w.post(target, body); r.status != http.StatusNotFound {
+		if r := w.mutate(target, body); r.status != http.StatusNotFound {
 			w.t.Errorf("%s: %d %s", target, r.status, r.body)
 		}
 	}

@@ -229,6 +229,15 @@ func (w *world) post(target string, body any, headers ...string) *reply {
 	return w.send(http.MethodPost, target, body, headers...)
 }
 
+// mutate is post, or what the target's first word says.
+func (w *world) mutate(target string, body any, headers ...string) *reply {
+	w.t.Helper()
+	if method, path, ok := strings.Cut(target, " "); ok {
+		return w.send(method, path, body, headers...)
+	}
+	return w.post(target, body, headers...)
+}
+
 // ok wants the request to succeed; what follows builds on it.
 func (r *reply) ok() *reply {
 	r.t.Helper()

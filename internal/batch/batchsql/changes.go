@@ -165,6 +165,8 @@ func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
 			return e, fmt.Errorf("decode refused items of %s: %w", row.id, err)
 		}
 		e.Change = c
+	case batch.TextsChanged:
+		e.Texts = &batch.TextsEntry{BrandID: row.brand, ProductID: ids.ProductID(row.serial)}
 	default:
 		e.Item = &batch.ItemChange{
 			ID: ids.ChangeID(row.id), Batch: row.batch, Serial: row.serial, Version: row.version,
@@ -253,10 +255,11 @@ func takeCovers(e *batch.Entry, covers []ownedCover) []ownedCover {
 // Recent implements batch.Changes.
 func (s *Store) Recent(ctx context.Context, brand ids.BrandID, before time.Time, seq int64, limit int) ([]batch.Entry, error) {
 	const query = `SELECT ` + changeColumns + ` FROM changes c
-		WHERE c.brand_id = ? AND c.kind <> ? AND (c.effective_at < ? OR (c.effective_at = ? AND c.seq < ?))
+		WHERE c.brand_id = ? AND c.kind IN (?, ?, ?) AND (c.effective_at < ? OR (c.effective_at = ? AND c.seq < ?))
 		ORDER BY c.effective_at DESC, c.seq DESC LIMIT ?`
 	us := sqldb.Micros(before)
-	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, query, brand, batch.BatchCreated, us, us, seq, limit)
+	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, query, brand,
+		batch.StateChanged, batch.Reissued, batch.InnerChecked, us, us, seq, limit)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}

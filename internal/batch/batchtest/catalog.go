@@ -50,7 +50,50 @@ func TestCatalog(t *testing.T, open Open) {
 		_, err = w.Product(t.Context(), w.product.ID+1)
 		wantFault(t, err, batch.ErrUnknownProduct)
 	})
+	t.Run("TextsChangeAndTheRestStays", func(t *testing.T) { textsChange(t, open) })
 	t.Run("ListsPageById", func(t *testing.T) { listsPageByID(t, open) })
+}
+
+func textsChange(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	p, _, err := w.CreateProduct(t.Context(), ids.Request{}, batch.Product{
+		BrandID: w.brand.ID, Name: "a", GTIN: "09506000134352", Description: "b", Help: "c",
+		Pool: batch.Pool{Target: 5, BatchQuantity: 5}, CreatedAt: Start(),
+	})
+	w.must(err)
+	text := func(s string) *string { return &s }
+	for _, c := range []batch.TextChange{{Name: text("Assam")}, {Description: text("")}, {Name: text("毛尖"), Help: text("tel 112")}} {
+		c.BrandID, c.ProductID = w.brand.ID, p.ID
+		_, err := w.ChangeTexts(t.Context(), ids.Request{}, c)
+		w.must(err)
+	}
+	_, err = w.ChangeTexts(t.Context(), ids.Request{}, batch.TextChange{BrandID: w.brand.ID, Name: text("Tea garden")})
+	w.must(err)
+	p.Name, p.Description, p.Help = "毛尖", "", "tel 112"
+	read, err := w.Product(t.Context(), p.ID)
+	w.must(err)
+	if diff := cmp.Diff(p, read); diff != "" {
+		t.Errorf("product (-want +got):\n%s", diff)
+	}
+	other, err := w.Product(t.Context(), w.product.ID)
+	w.must(err)
+	if diff := cmp.Diff(w.product, other); diff != "" {
+		t.Errorf("another product (-want +got):\n%s", diff)
+	}
+	if b, err := w.Brand(t.Context(), w.brand.ID); err != nil || b.Name != "Tea garden" {
+		t.Errorf("brand %v, %v", b, err)
+	}
+	feed := w.feed(100)
+	want := []batch.TextsEntry{{BrandID: w.brand.ID, ProductID: p.ID}, {BrandID: w.brand.ID, ProductID: p.ID}, {BrandID: w.brand.ID, ProductID: p.ID}, {BrandID: w.brand.ID}}
+	var got []batch.TextsEntry
+	for _, e := range feed {
+		if e.Kind == batch.TextsChanged {
+			got = append(got, *e.Texts)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("feed (-want +got):\n%s", diff)
+	}
 }
 
 func listsPageByID(t *testing.T, open Open) {

@@ -24,7 +24,7 @@ func mutations() []mutation {
 	return []mutation{
 		{"CreateBrand", createBrand}, {"CreateProduct", createProduct}, {"CreateBatch", createBatch},
 		{"CreateBatchWithTask", createBatchWithTask}, {"Claim", claimBlock}, {"ClaimWithin", claimWithin},
-		{"ReturnClaim", returnClaim}, {"AppendChange", appendChange}, {"Reissue", reissue},
+		{"ReturnClaim", returnClaim}, {"AppendChange", appendChange}, {"Reissue", reissue}, {"ChangeTexts", changeTexts},
 	}
 }
 
@@ -154,6 +154,21 @@ func reissue(w *world) (doer, func() int) {
 		done, replayed, err := w.Reissue(ctx, r, i, b.BrandID, event("x", b.BrandID))
 		return string(done.ID), replayed, err
 	}, func() int { return entries(w.t.Context()) }
+}
+
+func changeTexts(w *world) (doer, func() int) {
+	help := "ask us"
+	return func(ctx context.Context, r ids.Request) (string, bool, error) {
+			replayed, err := w.ChangeTexts(ctx, r, batch.TextChange{BrandID: w.brand.ID, ProductID: w.product.ID, Help: &help})
+			return "texts", replayed, err
+		}, func() (n int) {
+			for _, e := range w.feed(100) {
+				if e.Kind == batch.TextsChanged {
+					n++
+				}
+			}
+			return n
+		}
 }
 
 // TestReplays holds every method with a Request to what batch.Store says of it.
