@@ -28,9 +28,9 @@ import (
 //go:embed schema
 var schema embed.FS
 
-// Schema is the tables' definition for the SQLite dialect.
+// Schema is the tables' definition, a directory for each dialect.
 func Schema() fs.FS {
-	sub, err := fs.Sub(schema, "schema/sqlite")
+	sub, err := fs.Sub(schema, "schema")
 	if err != nil {
 		panic(err) // the path is embedded above
 	}
@@ -51,19 +51,7 @@ func New(db *sqldb.DB, c clock.Clock) *Store { return &Store{db, c} }
 // once runs fn unless the request had its effect before, and remembers the effect
 // that fn names.
 func (s *Store) once(ctx context.Context, r ids.Request, fn func(ctx context.Context, tx *sqldb.Tx) (effect string, _ error)) (effect string, replayed bool, err error) {
-	if effect, replayed, err = idem.Find(ctx, s.db.Reader(), r); err != nil || replayed {
-		return effect, replayed, err
-	}
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if effect, replayed, err = idem.Find(ctx, tx, r); err != nil || replayed {
-			return err
-		}
-		if effect, err = fn(ctx, tx); err != nil {
-			return err
-		}
-		return idem.Remember(ctx, tx, r, effect, s.clock.Now())
-	})
-	return effect, replayed, err
+	return idem.Once(ctx, s.db, s.clock, r, fn)
 }
 
 // Effect implements batch.Store.

@@ -2,7 +2,6 @@ package batchsql_test
 
 import (
 	"io/fs"
-	"path/filepath"
 	"testing"
 
 	"github.com/chopmark/chopmark/internal/batch"
@@ -12,26 +11,13 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
-func openDB(t *testing.T, path string) *sqldb.DB {
+func migrated(t *testing.T, fresh sqldbtest.Fresh) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.OpenSQLite(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
-}
-
-func migrated(t *testing.T) *sqldb.DB {
-	t.Helper()
-	db := openDB(t, filepath.Join(t.TempDir(), "chopmark.db"))
+	db := fresh(t)()
 	for domain, schema := range map[string]fs.FS{
 		"idem": idem.Schema(), "outbox": outbox.Schema(), "task": task.Schema(), "batch": batchsql.Schema(),
 	} {
@@ -44,5 +30,7 @@ func migrated(t *testing.T) *sqldb.DB {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	batchtest.Store(t, func(t *testing.T) batch.Store { return batchsql.New(migrated(t), clock.System{}) })
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		batchtest.Store(t, func(t *testing.T) batch.Store { return batchsql.New(migrated(t, fresh), clock.System{}) })
+	})
 }

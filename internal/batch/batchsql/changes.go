@@ -372,10 +372,19 @@ func itemRow(kind batch.FeedKind, i batch.ItemChange, brand ids.BrandID) feedRow
 	}
 }
 
-// ensureRecord makes the item's record at version 1 when it has none.
+// ensureRecord makes the item's record at version 1 when it has none, and locks it.
 func ensureRecord(ctx context.Context, tx *sqldb.Tx, serial ids.Serial) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO item_records (serial, version, inner_tries, inner_at) VALUES (?, 1, 0, 0)`, int64(serial))
-	if err != nil && !sqldb.IsDuplicate(err) {
+	lock := func() (bool, error) {
+		return changed(tx.ExecContext(ctx, `UPDATE item_records SET version = version WHERE serial = ?`, int64(serial)))
+	}
+	there, err := lock()
+	if err == nil && !there {
+		_, err = tx.ExecContext(ctx, `INSERT INTO item_records (serial, version, inner_tries, inner_at) VALUES (?, 1, 0, 0)`, int64(serial))
+		if sqldb.IsDuplicate(err) { // another was faster
+			_, err = lock()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("make item record: %w", err)
 	}
 	return nil
@@ -385,6 +394,7 @@ func ensureRecord(ctx context.Context, tx *sqldb.Tx, serial ids.Serial) error {
 func (s *Store) TryInner(ctx context.Context, i batch.ItemChange, brand ids.BrandID, right bool, triesMax int) (batch.InnerRecord, error) {
 	var rec batch.InnerRecord
 	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		rec = batch.InnerRecord{}
 		if err := ensureRecord(ctx, tx, i.Serial); err != nil {
 			return err
 		}

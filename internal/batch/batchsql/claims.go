@@ -74,8 +74,23 @@ func (s *Store) Claim(ctx context.Context, r ids.Request, ask batch.ClaimAsk, ta
 	return claims, effect, replayed, nil
 }
 
+// lockPool makes transactions over one batch's pool wait for each other. The batch's
+// row stands for its pool: blocks come and go.
+func lockPool(ctx context.Context, tx *sqldb.Tx, b ids.BatchID) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE batches SET quantity = quantity WHERE batch_id = ?`, b); err != nil {
+		return fmt.Errorf("lock pool: %w", err)
+	}
+	return nil
+}
+
 // takeFree takes what is asked for out of the pool.
 func takeFree(ctx context.Context, tx *sqldb.Tx, ask batch.ClaimAsk) (batch.Runs, error) {
+	if ask.Quantity == 0 && ask.Within == (batch.Run{}) {
+		return nil, nil
+	}
+	if err := lockPool(ctx, tx, ask.BatchID); err != nil {
+		return nil, err
+	}
 	if ask.Quantity > 0 {
 		const query = `SELECT from_no, to_no FROM pool_free WHERE batch_id = ? AND to_no - from_no + 1 >= ? ORDER BY from_no LIMIT 1`
 		var free batch.Run
@@ -88,9 +103,6 @@ func takeFree(ctx context.Context, tx *sqldb.Tx, ask batch.ClaimAsk) (batch.Runs
 		}
 		taken := batch.Run{From: free.From, To: free.From + ask.Quantity - 1}
 		return batch.Runs{taken}, cutFree(ctx, tx, ask.BatchID, free, taken)
-	}
-	if ask.Within == (batch.Run{}) {
-		return nil, nil
 	}
 	const query = `SELECT from_no, to_no FROM pool_free WHERE batch_id = ? AND from_no <= ? AND to_no >= ? ORDER BY from_no`
 	all, err := sqldb.Collect(ctx, tx, scanRun, query, ask.BatchID, ask.Within.To, ask.Within.From)
@@ -157,8 +169,12 @@ func (s *Store) FindClaim(ctx context.Context, b ids.BatchID, id ids.ClaimID) (b
 }
 
 func findClaim(ctx context.Context, q sqldb.Querier, b ids.BatchID, id ids.ClaimID) (batch.Claim, error) {
-	all, err := sqldb.Collect(ctx, q, scanClaim, `SELECT `+claimColumns+` FROM claims WHERE claim_id = ? AND (batch_id = ? OR ? = '')`, id, b, b)
-	return first(all, err, batch.ErrUnknownClaim)
+	all, err := sqldb.Collect(ctx, q, scanClaim, `SELECT `+claimColumns+` FROM claims WHERE claim_id = ?`, id)
+	c, err := first(all, err, batch.ErrUnknownClaim)
+	if err == nil && b != "" && c.BatchID != b {
+		return batch.Claim{}, batch.ErrUnknownClaim
+	}
+	return c, err
 }
 
 // ClaimsOf implements batch.Claims.
@@ -170,6 +186,9 @@ func (s *Store) ClaimsOf(ctx context.Context, b ids.BatchID, within batch.Run, l
 // ReturnClaim implements batch.Claims.
 func (s *Store) ReturnClaim(ctx context.Context, r ids.Request, c batch.Claim, from int64) (batch.Claim, bool, error) {
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		if err := lockPool(ctx, tx, c.BatchID); err != nil {
+			return "", err
+		}
 		now, err := findClaim(ctx, tx, c.BatchID, c.ID)
 		if err != nil {
 			return "", err
@@ -191,7 +210,7 @@ func (s *Store) ReturnClaim(ctx context.Context, r ids.Request, c batch.Claim, f
 	return c, replayed, nil
 }
 
-// shrinkClaim gives from..c.To back.
+// shrinkClaim gives from..c.To back. The pool is locked.
 func (s *Store) shrinkClaim(ctx context.Context, tx *sqldb.Tx, c batch.Claim, from int64) (returnID string, _ error) {
 	const shrink = `UPDATE claims SET to_no = ? WHERE claim_id = ? AND to_no = ?`
 	ok, err := changed(tx.ExecContext(ctx, shrink, from-1, c.ID, c.To))
@@ -212,6 +231,9 @@ func (s *Store) shrinkClaim(ctx context.Context, tx *sqldb.Tx, c batch.Claim, fr
 
 // ReleaseClaims gives whole claims back in the transaction of a task that failed.
 func (s *Store) ReleaseClaims(ctx context.Context, tx *sqldb.Tx, b ids.BatchID, claims []ids.ClaimID) error {
+	if err := lockPool(ctx, tx, b); err != nil {
+		return err
+	}
 	for _, id := range claims {
 		c, err := findClaim(ctx, tx, b, id)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
@@ -31,9 +32,9 @@ func told(kind string) batch.Event {
 	return batch.Event{Type: kind, BrandID: 1001, Subject: "s", Data: json.RawMessage(`{}`)}
 }
 
-func newShop(t *testing.T) *shop {
+func newShop(t *testing.T, fresh sqldbtest.Fresh) *shop {
 	t.Helper()
-	s := &shop{t: t, db: migrated(t)}
+	s := &shop{t: t, db: migrated(t, fresh)}
 	s.Store = batchsql.New(s.db, clock.Func(batchtest.Start))
 	n := batch.NewBatch{
 		Batch: batch.Batch{ID: ids.BatchID(ids.New("bat")), ProductID: 2001, BrandID: 1001, No: "lot", Quantity: 100, Mark: batch.Print, CreatedAt: batchtest.Start()},
@@ -68,82 +69,86 @@ func (s *shop) events() (kinds []string, seqs []int64) {
 // transaction of its fact, and that a refused fact tells nothing.
 func TestEventsStandAndFallWithTheirFacts(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
-	ctx := t.Context()
-	change := batch.Change{
-		ID: ids.ChangeID(ids.New("chg")), BrandID: 1001, To: gs1.Active, Reason: "r", Actor: "a",
-		Covers: []batch.Cover{{Batch: s.b.First, To: gs1.Active, Numbers: batch.Runs{{From: 1, To: 9}}}},
-	}
-	done, _, err := s.AppendChange(ctx, ids.Request{}, change, 1, []batch.Event{told("moved"), told("moved too")})
-	s.must(err)
-	change.ID = ids.ChangeID(ids.New("chg"))
-	if _, _, err = s.AppendChange(ctx, ids.Request{}, change, 1, []batch.Event{told("raced")}); !errors.Is(err, batch.ErrRaced) {
-		t.Errorf("error = %v", err)
-	}
-	item := batch.ItemChange{ID: ids.ChangeID(ids.New("chg")), Batch: s.b.First, Serial: s.b.Serial(3), Version: 2}
-	_, _, err = s.Reissue(ctx, ids.Request{}, item, 1001, told("reissued"))
-	s.must(err)
-	s.must(s.AppendEvents(ctx, s.b.Shard(), []batch.Event{told("outside")}))
-	kinds, seqs := s.events()
-	if diff := cmp.Diff([]string{"made", "moved", "moved too", "reissued", "outside"}, kinds); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]int64{1, 2, 2, 3, 4}, seqs); diff != "" || done.Seq != 2 {
-		t.Errorf("the change is number %d, events (-want +got):\n%s", done.Seq, diff)
-	}
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		s := newShop(t, fresh)
+		ctx := t.Context()
+		change := batch.Change{
+			ID: ids.ChangeID(ids.New("chg")), BrandID: 1001, To: gs1.Active, Reason: "r", Actor: "a",
+			Covers: []batch.Cover{{Batch: s.b.First, To: gs1.Active, Numbers: batch.Runs{{From: 1, To: 9}}}},
+		}
+		done, _, err := s.AppendChange(ctx, ids.Request{}, change, 1, []batch.Event{told("moved"), told("moved too")})
+		s.must(err)
+		change.ID = ids.ChangeID(ids.New("chg"))
+		if _, _, err = s.AppendChange(ctx, ids.Request{}, change, 1, []batch.Event{told("raced")}); !errors.Is(err, batch.ErrRaced) {
+			t.Errorf("error = %v", err)
+		}
+		item := batch.ItemChange{ID: ids.ChangeID(ids.New("chg")), Batch: s.b.First, Serial: s.b.Serial(3), Version: 2}
+		_, _, err = s.Reissue(ctx, ids.Request{}, item, 1001, told("reissued"))
+		s.must(err)
+		s.must(s.AppendEvents(ctx, s.b.Shard(), []batch.Event{told("outside")}))
+		kinds, seqs := s.events()
+		if diff := cmp.Diff([]string{"made", "moved", "moved too", "reissued", "outside"}, kinds); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]int64{1, 2, 2, 3, 4}, seqs); diff != "" || done.Seq != 2 {
+			t.Errorf("the change is number %d, events (-want +got):\n%s", done.Seq, diff)
+		}
+	})
 }
 
 func TestTaskIsBornWithItsClaims(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
-	made := &batch.NewTask{
-		ID: ids.TaskID(ids.New("task")), Kind: batch.TaskExport, Step: batch.StepReserve, File: "f.zip", CreatedBy: "tester", CreatedAt: batchtest.Start(),
-		Payload: func(claimed []batch.Claim) (json.RawMessage, int64, error) {
-			return json.RawMessage(`{"a":1}`), claimed[0].To, nil
-		},
-	}
-	claims, _, _, err := s.Claim(t.Context(), ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line", Quantity: 40, CreatedAt: batchtest.Start()}, made)
-	s.must(err)
-	got, err := task.Find(t.Context(), s.db.Reader(), made.ID)
-	s.must(err)
-	want := task.Task{
-		ID: made.ID, Kind: "export", State: task.Queued, Step: "ReserveCodes", Payload: json.RawMessage(`{"a":1}`), Checkpoint: json.RawMessage("{}"),
-		Subject: string(s.b.ID), File: "f.zip", Total: 40, CreatedBy: "tester", CreatedAt: batchtest.Start(),
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("task (-want +got):\n%s", diff)
-	}
-
-	// When the task fails its claims go back, with the end of the task or not at all.
-	failed := errors.New("the end of the task fails")
-	release := func(then error) error {
-		return s.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-			return errors.Join(s.ReleaseClaims(ctx, tx, s.b.ID, []ids.ClaimID{claims[0].ID}), s.Announce(ctx, tx, s.b.Shard(), told("failed")), then)
-		})
-	}
-	if err := release(failed); !errors.Is(err, failed) {
-		t.Errorf("error = %v", err)
-	}
-	wantFree := func(want batch.Runs) {
-		t.Helper()
-		free, err := s.Free(t.Context(), s.b.ID)
-		s.must(err)
-		if diff := cmp.Diff(want, free); diff != "" {
-			t.Errorf("free (-want +got):\n%s", diff)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		s := newShop(t, fresh)
+		made := &batch.NewTask{
+			ID: ids.TaskID(ids.New("task")), Kind: batch.TaskExport, Step: batch.StepReserve, File: "f.zip", CreatedBy: "tester", CreatedAt: batchtest.Start(),
+			Payload: func(claimed []batch.Claim) (json.RawMessage, int64, error) {
+				return json.RawMessage(`{"a":1}`), claimed[0].To, nil
+			},
 		}
-	}
-	wantFree(batch.Runs{{From: 41, To: 100}})
-	for range 2 { // what went back already is passed over
-		s.must(release(nil))
-		wantFree(batch.Runs{{From: 1, To: 100}})
-	}
-	if kinds, _ := s.events(); len(kinds) != 3 {
-		t.Errorf("told %v, want the batch and two failures", kinds)
-	}
-	err = s.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		return s.ReleaseClaims(ctx, tx, s.b.ID, []ids.ClaimID{ids.ClaimID(ids.New("clm"))})
+		claims, _, _, err := s.Claim(t.Context(), ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line", Quantity: 40, CreatedAt: batchtest.Start()}, made)
+		s.must(err)
+		got, err := task.Find(t.Context(), s.db.Reader(), made.ID)
+		s.must(err)
+		want := task.Task{
+			ID: made.ID, Kind: "export", State: task.Queued, Step: "ReserveCodes", Payload: json.RawMessage(`{"a":1}`), Checkpoint: json.RawMessage("{}"),
+			Subject: string(s.b.ID), File: "f.zip", Total: 40, CreatedBy: "tester", CreatedAt: batchtest.Start(),
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("task (-want +got):\n%s", diff)
+		}
+
+		// When the task fails its claims go back, with the end of the task or not at all.
+		failed := errors.New("the end of the task fails")
+		release := func(then error) error {
+			return s.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				return errors.Join(s.ReleaseClaims(ctx, tx, s.b.ID, []ids.ClaimID{claims[0].ID}), s.Announce(ctx, tx, s.b.Shard(), told("failed")), then)
+			})
+		}
+		if err := release(failed); !errors.Is(err, failed) {
+			t.Errorf("error = %v", err)
+		}
+		wantFree := func(want batch.Runs) {
+			t.Helper()
+			free, err := s.Free(t.Context(), s.b.ID)
+			s.must(err)
+			if diff := cmp.Diff(want, free); diff != "" {
+				t.Errorf("free (-want +got):\n%s", diff)
+			}
+		}
+		wantFree(batch.Runs{{From: 41, To: 100}})
+		for range 2 { // what went back already is passed over
+			s.must(release(nil))
+			wantFree(batch.Runs{{From: 1, To: 100}})
+		}
+		if kinds, _ := s.events(); len(kinds) != 3 {
+			t.Errorf("told %v, want the batch and two failures", kinds)
+		}
+		err = s.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			return s.ReleaseClaims(ctx, tx, s.b.ID, []ids.ClaimID{ids.ClaimID(ids.New("clm"))})
+		})
+		if !errors.Is(err, batch.ErrUnknownClaim) {
+			t.Errorf("an unknown claim: %v", err)
+		}
 	})
-	if !errors.Is(err, batch.ErrUnknownClaim) {
-		t.Errorf("an unknown claim: %v", err)
-	}
 }

@@ -19,9 +19,9 @@ import (
 //go:embed schema
 var schema embed.FS
 
-// Schema is the tables' definition for the SQLite dialect.
+// Schema is the tables' definition, a directory for each dialect.
 func Schema() fs.FS {
-	sub, err := fs.Sub(schema, "schema/sqlite")
+	sub, err := fs.Sub(schema, "schema")
 	if err != nil {
 		panic(err) // the path is embedded above
 	}
@@ -69,6 +69,7 @@ func isNew(ctx context.Context, q sqldb.Querier, now time.Time) (bool, error) {
 // Found implements identity.Store.
 func (s *Store) Found(ctx context.Context, first identity.Credential, now time.Time) (stored bool, _ error) {
 	err := s.inTurn(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		stored = false
 		ok, err := isNew(ctx, tx, now)
 		if err != nil || !ok {
 			return err

@@ -1,35 +1,27 @@
 package keysetsql
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysettest"
-	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
-
-func open(t *testing.T, path string) *sqldb.DB {
-	t.Helper()
-	db, err := sqldb.OpenSQLite(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := db.Migrate(t.Context(), "keyset", Schema()); err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	keysettest.RunStore(t, func(t *testing.T) (keyset.Store, func() keyset.Store) {
-		path := filepath.Join(t.TempDir(), "chopmark.db")
-		return New(open(t, path)), func() keyset.Store { return New(open(t, path)) }
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		keysettest.RunStore(t, func(t *testing.T) (keyset.Store, func() keyset.Store) {
+			t.Helper()
+			open := fresh(t)
+			another := func() keyset.Store {
+				db := open()
+				if err := db.Migrate(t.Context(), "keyset", Schema()); err != nil {
+					t.Fatal(err)
+				}
+				return New(db)
+			}
+			return another(), another
+		})
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
@@ -23,9 +24,9 @@ import (
 //go:embed schema
 var schema embed.FS
 
-// Schema is the table's definition for the SQLite dialect.
+// Schema is the table's definition, a directory for each dialect.
 func Schema() fs.FS {
-	sub, err := fs.Sub(schema, "schema/sqlite")
+	sub, err := fs.Sub(schema, "schema")
 	if err != nil {
 		panic(err) // the path is embedded above
 	}
@@ -57,16 +58,66 @@ func Find(ctx context.Context, q sqldb.Querier, r ids.Request) (effect string, o
 	return effect, true, nil
 }
 
-// Remember ties the request to its effect. It must run in the effect's transaction.
-func Remember(ctx context.Context, tx *sqldb.Tx, r ids.Request, effect string, now time.Time) error {
+// Once gives the effect of a request, and lets fn bring it about when it had none. fn
+// names the effect; what it does stands and falls with the memory of it. Of the same
+// request at the same time one takes effect, and the other answers the same.
+//
+// A commit whose answer was lost is settled here: the request's row comes first in its
+// transaction, so running again waits until the lost one has ended, and then finds
+// what it left. Without a key nobody can tell, and sqldb.ErrUnknownOutcome is the answer.
+func Once(ctx context.Context, db *sqldb.DB, c clock.Clock, r ids.Request, fn func(ctx context.Context, tx *sqldb.Tx) (effect string, _ error)) (effect string, replayed bool, err error) {
+	if effect, replayed, err = Find(ctx, db.Reader(), r); err != nil || replayed {
+		return effect, replayed, err
+	}
+	for range settleTriesMax {
+		err = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			effect, replayed = "", false
+			var err error
+			if effect, replayed, err = take(ctx, tx, r, c.Now()); err != nil || replayed {
+				return err
+			}
+			if effect, err = fn(ctx, tx); err != nil {
+				return err
+			}
+			return remember(ctx, tx, r, effect)
+		})
+		if r.IsZero() || !errors.Is(err, sqldb.ErrUnknownOutcome) {
+			break
+		}
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return effect, replayed, nil
+}
+
+// settleTriesMax bounds how often an answer may be lost before we say so.
+const settleTriesMax = 3
+
+// take makes the request's row, whose effect is yet to come, or finds what it had.
+// Whoever is second waits here for the first.
+func take(ctx context.Context, tx *sqldb.Tx, r ids.Request, now time.Time) (effect string, had bool, _ error) {
+	if r.IsZero() {
+		return "", false, nil
+	}
+	const insert = `INSERT INTO idempotency (key_hash, body, effect, created_at) VALUES (?,?,'',?)`
+	_, err := tx.ExecContext(ctx, insert, r.Key[:], r.Body[:], sqldb.Micros(now))
+	switch {
+	case err == nil:
+		return "", false, nil
+	case sqldb.IsDuplicate(err):
+		return Find(ctx, tx, r)
+	case sqldb.IsLockWait(err):
+		return "", false, ErrRunning
+	}
+	return "", false, fmt.Errorf("take request: %w", err)
+}
+
+func remember(ctx context.Context, tx *sqldb.Tx, r ids.Request, effect string) error {
 	if r.IsZero() {
 		return nil
 	}
-	const insert = `INSERT INTO idempotency (key_hash, body, effect, created_at) VALUES (?,?,?,?)`
-	_, err := tx.ExecContext(ctx, insert, r.Key[:], r.Body[:], effect, sqldb.Micros(now))
-	if sqldb.IsDuplicate(err) {
-		return ErrRunning // another process is committing the same request
-	}
+	_, err := tx.ExecContext(ctx, `UPDATE idempotency SET effect = ? WHERE key_hash = ?`, effect, r.Key[:])
 	if err != nil {
 		return fmt.Errorf("remember request: %w", err)
 	}

@@ -29,9 +29,9 @@ import (
 //go:embed schema
 var schema embed.FS
 
-// Schema is the tables' definition for the SQLite dialect.
+// Schema is the tables' definition, a directory for each dialect.
 func Schema() fs.FS {
-	sub, err := fs.Sub(schema, "schema/sqlite")
+	sub, err := fs.Sub(schema, "schema")
 	if err != nil {
 		panic(err) // the path is embedded above
 	}
@@ -45,23 +45,33 @@ var ErrLanes = errors.New("inbox: the group was consumed with another number of 
 // with another number a message would be looked for in the wrong lane. To change it,
 // let the group consume everything, replay or discard its letters, and Forget.
 func Lanes(ctx context.Context, tx *sqldb.Tx, group string, lanes int) error {
-	there := 0
-	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM inbox_lane WHERE grp = ?`, group).Scan(&there)
+	there, err := countLanes(ctx, tx, group)
 	if err != nil {
-		return fmt.Errorf("read lanes of %s: %w", group, err)
+		return err
 	}
-	if there == lanes {
-		return nil
-	}
-	if there != 0 {
-		return fmt.Errorf("%w: %s has %d, not %d", ErrLanes, group, there, lanes)
-	}
-	for lane := range lanes {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO inbox_lane (grp, lane, turn) VALUES (?,?,0)`, group, lane); err != nil {
+	for lane := 0; lane < lanes && there == 0; lane++ {
+		_, err := tx.ExecContext(ctx, `INSERT INTO inbox_lane (grp, lane, turn) VALUES (?,?,0)`, group, lane)
+		switch {
+		case sqldb.IsDuplicate(err) && lane == 0: // another process was first, with all of its lanes
+			if there, err = countLanes(ctx, tx, group); err != nil {
+				return err
+			}
+		case err != nil:
 			return fmt.Errorf("note lanes of %s: %w", group, err)
 		}
 	}
+	if there != 0 && there != lanes {
+		return fmt.Errorf("%w: %s has %d, not %d", ErrLanes, group, there, lanes)
+	}
 	return nil
+}
+
+func countLanes(ctx context.Context, tx *sqldb.Tx, group string) (n int, _ error) {
+	err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM inbox_lane WHERE grp = ?`, group).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("read lanes of %s: %w", group, err)
+	}
+	return n, nil
 }
 
 // Forget drops everything that is known of a group. What is given again after it has

@@ -12,20 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 )
 
-func openNew(t *testing.T) *sqldb.DB {
+func migrated(t *testing.T, fresh sqldbtest.Fresh) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "chopmark.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := fresh(t)()
 	if err := db.Migrate(t.Context(), "inbox", Schema()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,48 +113,50 @@ var errRolledBack = errors.New("rolled back")
 // and rolls some of it back: each is new exactly once.
 func TestTakeAgainstModel(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "g", 1)
-	for round := range 40 {
-		seed := rand.Uint64()
-		rng := rand.New(rand.NewPCG(seed, 0))
-		group := fmt.Sprint("g", round)
-		lanes(t, db, group, 2)
-		l := newLine(rng, 40)
-		model := map[stream.Place]bool{}
-		for range 120 {
-			batch := l.batch(rng)
-			var want []stream.Place
-			for i := range batch {
-				if p := batch[i].Place(); !model[p] && !slices.Contains(want, p) {
-					want = append(want, p)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "g", 1)
+		for round := range 40 {
+			seed := rand.Uint64()
+			rng := rand.New(rand.NewPCG(seed, 0))
+			group := fmt.Sprint("g", round)
+			lanes(t, db, group, 2)
+			l := newLine(rng, 40)
+			model := map[stream.Place]bool{}
+			for range 120 {
+				batch := l.batch(rng)
+				var want []stream.Place
+				for i := range batch {
+					if p := batch[i].Place(); !model[p] && !slices.Contains(want, p) {
+						want = append(want, p)
+					}
 				}
-			}
-			commit := rng.IntN(4) > 0
-			var fresh []stream.Message
-			err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
-				if fresh, err = Take(ctx, tx, group, 1, batch); err == nil && !commit {
-					err = errRolledBack
+				commit := rng.IntN(4) > 0
+				var fresh []stream.Message
+				err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
+					if fresh, err = Take(ctx, tx, group, 1, batch); err == nil && !commit {
+						err = errRolledBack
+					}
+					return err
+				})
+				if err != nil && !errors.Is(err, errRolledBack) {
+					t.Fatal(err)
 				}
-				return err
-			})
-			if err != nil && !errors.Is(err, errRolledBack) {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, places(fresh)); diff != "" {
-				t.Fatalf("seed %d: new messages (-model +inbox):\n%s", seed, diff)
-			}
-			if commit {
-				for _, p := range want {
-					model[p] = true
+				if diff := cmp.Diff(want, places(fresh)); diff != "" {
+					t.Fatalf("seed %d: new messages (-model +inbox):\n%s", seed, diff)
 				}
+				if commit {
+					for _, p := range want {
+						model[p] = true
+					}
+				}
+				l.check(t, rows(t, db, group, 1), model)
 			}
-			l.check(t, rows(t, db, group, 1), model)
+			if left := rows(t, db, group, 0); left != nil {
+				t.Fatalf("seed %d: the other lane has %v", seed, left)
+			}
 		}
-		if left := rows(t, db, group, 0); left != nil {
-			t.Fatalf("seed %d: the other lane has %v", seed, left)
-		}
-	}
+	})
 }
 
 // batch is a run of messages, or any, sometimes shuffled.
@@ -219,116 +214,128 @@ func linked(records, each int) (all []stream.Message) {
 
 func TestOneRowGrows(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "g", 1)
-	all := linked(30, 3)
-	for from := 0; from < len(all); from += 5 {
-		if fresh := take(t, db, "g", 0, all[from:from+5]); len(fresh) != 5 {
-			t.Fatalf("%d of 5 are new", len(fresh))
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "g", 1)
+		all := linked(30, 3)
+		for from := 0; from < len(all); from += 5 {
+			if fresh := take(t, db, "g", 0, all[from:from+5]); len(fresh) != 5 {
+				t.Fatalf("%d of 5 are new", len(fresh))
+			}
+			if stored := rows(t, db, "g", 0); len(stored) != 1 {
+				t.Fatalf("rows %v", stored)
+			}
 		}
-		if stored := rows(t, db, "g", 0); len(stored) != 1 {
-			t.Fatalf("rows %v", stored)
+		if fresh := take(t, db, "g", 0, all); len(fresh) != 0 {
+			t.Errorf("given again, %v are new", places(fresh))
 		}
-	}
-	if fresh := take(t, db, "g", 0, all); len(fresh) != 0 {
-		t.Errorf("given again, %v are new", places(fresh))
-	}
+	})
 }
 
 func TestLetterIsAGapThatCloses(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "g", 1)
-	all := linked(4, 3)
-	take(t, db, "g", 0, all[:5])
-	take(t, db, "g", 0, all[6:])
-	if stored := rows(t, db, "g", 0); len(stored) != 2 {
-		t.Errorf("with a letter: %v", stored)
-	}
-	for i, want := range []int{1, 0} {
-		if fresh := take(t, db, "g", 0, all[5:6]); len(fresh) != want {
-			t.Errorf("replayed for the %d. time it is new: %v", i+1, places(fresh))
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "g", 1)
+		all := linked(4, 3)
+		take(t, db, "g", 0, all[:5])
+		take(t, db, "g", 0, all[6:])
+		if stored := rows(t, db, "g", 0); len(stored) != 2 {
+			t.Errorf("with a letter: %v", stored)
 		}
-	}
-	if stored := rows(t, db, "g", 0); len(stored) != 1 {
-		t.Errorf("after the replay: %v", stored)
-	}
+		for i, want := range []int{1, 0} {
+			if fresh := take(t, db, "g", 0, all[5:6]); len(fresh) != want {
+				t.Errorf("replayed for the %d. time it is new: %v", i+1, places(fresh))
+			}
+		}
+		if stored := rows(t, db, "g", 0); len(stored) != 1 {
+			t.Errorf("after the replay: %v", stored)
+		}
+	})
 }
 
 // TestTwoConsumersOutOfOrder is where a watermark loses messages.
 func TestTwoConsumersOutOfOrder(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "g", 1)
-	all := linked(2, 2)
-	later := slices.Clone(all[2:])
-	later[0].Since = stream.Place{At: later[0].At} // it knows its own record only
-	for i, batch := range [][]stream.Message{later, all[:2]} {
-		if fresh := take(t, db, "g", 0, batch); len(fresh) != 2 {
-			t.Errorf("batch %d: new are %v", i, places(fresh))
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "g", 1)
+		all := linked(2, 2)
+		later := slices.Clone(all[2:])
+		later[0].Since = stream.Place{At: later[0].At} // it knows its own record only
+		for i, batch := range [][]stream.Message{later, all[:2]} {
+			if fresh := take(t, db, "g", 0, batch); len(fresh) != 2 {
+				t.Errorf("batch %d: new are %v", i, places(fresh))
+			}
 		}
-	}
-	if stored := rows(t, db, "g", 0); len(stored) != 1 {
-		t.Errorf("rows %v", stored)
-	}
+		if stored := rows(t, db, "g", 0); len(stored) != 1 {
+			t.Errorf("rows %v", stored)
+		}
+	})
 }
 
 func TestGroupsAndLanesAreApart(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "a", 2)
-	lanes(t, db, "b", 2)
-	all := linked(1, 3)
-	for _, group := range []string{"a", "b"} {
-		for lane := range 2 {
-			if fresh := take(t, db, group, lane, all); len(fresh) != 3 {
-				t.Errorf("%s %d: new are %v", group, lane, places(fresh))
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "a", 2)
+		lanes(t, db, "b", 2)
+		all := linked(1, 3)
+		for _, group := range []string{"a", "b"} {
+			for lane := range 2 {
+				if fresh := take(t, db, group, lane, all); len(fresh) != 3 {
+					t.Errorf("%s %d: new are %v", group, lane, places(fresh))
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestLanesAreFixed(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "g", 4)
-	lanes(t, db, "g", 4)
-	for _, n := range []int{1, 3, 5} {
-		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return Lanes(ctx, tx, "g", n) })
-		if !errors.Is(err, ErrLanes) {
-			t.Errorf("%d lanes: %v", n, err)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "g", 4)
+		lanes(t, db, "g", 4)
+		for _, n := range []int{1, 3, 5} {
+			err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return Lanes(ctx, tx, "g", n) })
+			if !errors.Is(err, ErrLanes) {
+				t.Errorf("%d lanes: %v", n, err)
+			}
 		}
-	}
-	take(t, db, "g", 3, linked(1, 1))
-	write(t, db, func(ctx context.Context, tx *sqldb.Tx) error { return Forget(ctx, tx, "g") })
-	lanes(t, db, "g", 5)
-	if fresh := take(t, db, "g", 3, linked(1, 1)); len(fresh) != 1 {
-		t.Error("what was forgotten is known")
-	}
+		take(t, db, "g", 3, linked(1, 1))
+		write(t, db, func(ctx context.Context, tx *sqldb.Tx) error { return Forget(ctx, tx, "g") })
+		lanes(t, db, "g", 5)
+		if fresh := take(t, db, "g", 3, linked(1, 1)); len(fresh) != 1 {
+			t.Error("what was forgotten is known")
+		}
+	})
 }
 
 func TestBadCallsAreRefused(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	lanes(t, db, "g", 1)
-	good := linked(1, 1)
-	noPlace := slices.Clone(good)
-	noPlace[0].Until = stream.Place{}
-	for name, call := range map[string]func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error){
-		"lane":  func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error) { return Take(ctx, tx, "g", 1, good) },
-		"group": func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error) { return Take(ctx, tx, "h", 0, good) },
-		"no place": func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error) {
-			return Take(ctx, tx, "g", 0, noPlace)
-		},
-	} {
-		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-			_, err := call(ctx, tx)
-			return err
-		})
-		if err == nil {
-			t.Errorf("%s: no error", name)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh)
+		lanes(t, db, "g", 1)
+		good := linked(1, 1)
+		noPlace := slices.Clone(good)
+		noPlace[0].Until = stream.Place{}
+		for name, call := range map[string]func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error){
+			"lane":  func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error) { return Take(ctx, tx, "g", 1, good) },
+			"group": func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error) { return Take(ctx, tx, "h", 0, good) },
+			"no place": func(ctx context.Context, tx *sqldb.Tx) ([]stream.Message, error) {
+				return Take(ctx, tx, "g", 0, noPlace)
+			},
+		} {
+			err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := call(ctx, tx)
+				return err
+			})
+			if err == nil {
+				t.Errorf("%s: no error", name)
+			}
 		}
-	}
+	})
 }
 
 // BenchmarkTake is the cost of an inbox for one batch, with the commit.

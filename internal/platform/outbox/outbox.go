@@ -28,9 +28,9 @@ import (
 //go:embed schema
 var schema embed.FS
 
-// Schema is the tables' definition for the SQLite dialect.
+// Schema is the tables' definition, a directory for each dialect.
 func Schema() fs.FS {
-	sub, err := fs.Sub(schema, "schema/sqlite")
+	sub, err := fs.Sub(schema, "schema")
 	if err != nil {
 		panic(err) // the path is embedded above
 	}

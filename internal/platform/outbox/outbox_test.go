@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,28 +14,16 @@ import (
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
 
-func open(t *testing.T, path string) *sqldb.DB {
+func migrated(t *testing.T, open func() *sqldb.DB) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.OpenSQLite(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := open()
 	if err := db.Migrate(t.Context(), "outbox", Schema()); err != nil {
 		t.Fatal(err)
 	}
 	return db
-}
-
-func openNew(t *testing.T) *sqldb.DB {
-	t.Helper()
-	return open(t, filepath.Join(t.TempDir(), "chopmark.db"))
 }
 
 func start() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
@@ -90,44 +77,46 @@ func readAll(t *testing.T, o *Outbox, after Cursor, limit int) (subjects []strin
 // stamp that they saw must never miss one.
 func TestStampOrderIsCommitOrder(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "chopmark.db")
-	dbs := []*sqldb.DB{open(t, path), open(t, path)}
-	const shard = ids.Shard(3)
-	t.Run("HeldOpen", func(t *testing.T) {
-		stamped, release := make(chan Stamp), make(chan struct{})
-		var both sync.WaitGroup
-		both.Go(func() {
-			err := dbs[0].Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-				s, err := Commit(ctx, tx, shard, start())
-				stamped <- s
-				<-release
-				return errors.Join(err, Append(ctx, tx, s, Event{Type: "t", Subject: "held", Data: json.RawMessage(`{}`)}))
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		open := fresh(t)
+		dbs := []*sqldb.DB{migrated(t, open), migrated(t, open)}
+		const shard = ids.Shard(3)
+		t.Run("HeldOpen", func(t *testing.T) {
+			stamped, release := make(chan Stamp), make(chan struct{})
+			var both sync.WaitGroup
+			both.Go(func() {
+				err := dbs[0].Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+					s, err := Commit(ctx, tx, shard, start())
+					stamped <- s
+					<-release
+					return errors.Join(err, Append(ctx, tx, s, Event{Type: "t", Subject: "held", Data: json.RawMessage(`{}`)}))
+				})
+				if err != nil {
+					t.Error(err)
+				}
 			})
-			if err != nil {
-				t.Error(err)
+			held := <-stamped
+			var late Stamp
+			both.Go(func() {
+				var err error
+				if late, err = tell(t.Context(), dbs[1], shard, start(), "later"); err != nil {
+					t.Error(err)
+				}
+			})
+			if seen := readAll(t, New(dbs[1]), Cursor{}, 10); len(seen) != 0 {
+				t.Errorf("while the first is open a reader sees %v", seen)
+			}
+			close(release)
+			both.Wait()
+			if late.Seq <= held.Seq {
+				t.Errorf("the first to stamp has %d, the second %d", held.Seq, late.Seq)
+			}
+			if diff := cmp.Diff([]string{"held", "later"}, readAll(t, New(dbs[1]), Cursor{}, 10)); diff != "" {
+				t.Errorf("in the end (-want +got):\n%s", diff)
 			}
 		})
-		held := <-stamped
-		var late Stamp
-		both.Go(func() {
-			var err error
-			if late, err = tell(t.Context(), dbs[1], shard, start(), "later"); err != nil {
-				t.Error(err)
-			}
-		})
-		if seen := readAll(t, New(dbs[1]), Cursor{}, 10); len(seen) != 0 {
-			t.Errorf("while the first is open a reader sees %v", seen)
-		}
-		close(release)
-		both.Wait()
-		if late.Seq <= held.Seq {
-			t.Errorf("the first to stamp has %d, the second %d", held.Seq, late.Seq)
-		}
-		if diff := cmp.Diff([]string{"held", "later"}, readAll(t, New(dbs[1]), Cursor{}, 10)); diff != "" {
-			t.Errorf("in the end (-want +got):\n%s", diff)
-		}
+		t.Run("ManyWriters", func(t *testing.T) { manyWriters(t, dbs, shard) })
 	})
-	t.Run("ManyWriters", func(t *testing.T) { manyWriters(t, dbs, shard) })
 }
 
 func manyWriters(t *testing.T, dbs []*sqldb.DB, shard ids.Shard) {
@@ -183,145 +172,157 @@ func manyWriters(t *testing.T, dbs []*sqldb.DB, shard ids.Shard) {
 
 func TestStampsAreNeverEarlier(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	now := start()
-	last := mustTell(t, db, 0, now)
-	for i, step := range []time.Duration{time.Second, -time.Hour, 0, time.Microsecond, -24 * time.Hour, 2 * time.Second} {
-		s := mustTell(t, db, 0, now.Add(step))
-		if s.Seq != last.Seq+1 || s.At.Before(last.At) {
-			t.Errorf("step %d: seq %d at %v after seq %d at %v", i, s.Seq, s.At, last.Seq, last.At)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh(t))
+		now := start()
+		last := mustTell(t, db, 0, now)
+		for i, step := range []time.Duration{time.Second, -time.Hour, 0, time.Microsecond, -24 * time.Hour, 2 * time.Second} {
+			s := mustTell(t, db, 0, now.Add(step))
+			if s.Seq != last.Seq+1 || s.At.Before(last.At) {
+				t.Errorf("step %d: seq %d at %v after seq %d at %v", i, s.Seq, s.At, last.Seq, last.At)
+			}
+			last = s
 		}
-		last = s
-	}
-	if want := now.Add(2 * time.Second); !last.At.Equal(want) {
-		t.Errorf("when the clock is right again the stamp is %v, want %v", last.At, want)
-	}
-	if s := mustTell(t, db, 1, now); s.Seq != 1 || !s.At.Equal(now) {
-		t.Errorf("another shard's first stamp: %+v", s)
-	}
+		if want := now.Add(2 * time.Second); !last.At.Equal(want) {
+			t.Errorf("when the clock is right again the stamp is %v, want %v", last.At, want)
+		}
+		if s := mustTell(t, db, 1, now); s.Seq != 1 || !s.At.Equal(now) {
+			t.Errorf("another shard's first stamp: %+v", s)
+		}
+	})
 }
 
 func TestFailedTransactionLeavesNoGap(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	mustTell(t, db, 0, start(), "a")
-	failed := errors.New("failed")
-	err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		s, err := Commit(ctx, tx, 0, start())
-		return errors.Join(err, Append(ctx, tx, s, Event{Type: "t", Data: json.RawMessage(`{}`)}), failed)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh(t))
+		mustTell(t, db, 0, start(), "a")
+		failed := errors.New("failed")
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			s, err := Commit(ctx, tx, 0, start())
+			return errors.Join(err, Append(ctx, tx, s, Event{Type: "t", Data: json.RawMessage(`{}`)}), failed)
+		})
+		if !errors.Is(err, failed) {
+			t.Fatal(err)
+		}
+		if s := mustTell(t, db, 0, start(), "b"); s.Seq != 2 {
+			t.Errorf("the next stamp is %d, want 2", s.Seq)
+		}
+		if diff := cmp.Diff([]string{"a", "b"}, readAll(t, New(db), Cursor{}, 10)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
 	})
-	if !errors.Is(err, failed) {
-		t.Fatal(err)
-	}
-	if s := mustTell(t, db, 0, start(), "b"); s.Seq != 2 {
-		t.Errorf("the next stamp is %d, want 2", s.Seq)
-	}
-	if diff := cmp.Diff([]string{"a", "b"}, readAll(t, New(db), Cursor{}, 10)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
 }
 
 func TestUnknownShardIsAnError(t *testing.T) {
 	t.Parallel()
-	if _, err := tell(t.Context(), openNew(t), ids.Shards, start()); err == nil {
-		t.Error("a shard without a counter was stamped")
-	}
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		if _, err := tell(t.Context(), migrated(t, fresh(t)), ids.Shards, start()); err == nil {
+			t.Error("a shard without a counter was stamped")
+		}
+	})
 }
 
 func TestEventsKeepEveryField(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	want := Event{Type: "code.generated", BrandID: 2147483647, Subject: "批", Data: json.RawMessage(`{"a":"茶"}`), Shard: 15}
-	err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		s, err := Commit(ctx, tx, 15, start())
-		want.Seq, want.Time = s.Seq, s.At
-		return errors.Join(err, Append(ctx, tx, s, want))
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh(t))
+		want := Event{Type: "code.generated", BrandID: 2147483647, Subject: "批", Data: json.RawMessage(`{"a":"茶"}`), Shard: 15}
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			s, err := Commit(ctx, tx, 15, start())
+			want.Seq, want.Time = s.Seq, s.At
+			return errors.Join(err, Append(ctx, tx, s, want))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, next, err := New(db).Read(t.Context(), Cursor{}, 10)
+		if err != nil || len(got) != 1 || !ids.Valid("evt", got[0].ID) {
+			t.Fatalf("Read = %+v, %v", got, err)
+		}
+		want.ID = got[0].ID
+		if diff := cmp.Diff(want, got[0]); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if next != (Cursor{15: want.Seq}) {
+			t.Errorf("the cursor behind it is %v", next)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, next, err := New(db).Read(t.Context(), Cursor{}, 10)
-	if err != nil || len(got) != 1 || !ids.Valid("evt", got[0].ID) {
-		t.Fatalf("Read = %+v, %v", got, err)
-	}
-	want.ID = got[0].ID
-	if diff := cmp.Diff(want, got[0]); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if next != (Cursor{15: want.Seq}) {
-		t.Errorf("the cursor behind it is %v", next)
-	}
 }
 
 func TestTooManyEventsAreRefused(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	if _, err := tell(t.Context(), db, 0, start(), make([]string, eventsPerTxMax)...); err != nil {
-		t.Errorf("%d events: %v", eventsPerTxMax, err)
-	}
-	if _, err := tell(t.Context(), db, 0, start(), make([]string, eventsPerTxMax+1)...); !errors.Is(err, ErrTooManyEvents) {
-		t.Errorf("%d events: %v", eventsPerTxMax+1, err)
-	}
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh(t))
+		if _, err := tell(t.Context(), db, 0, start(), make([]string, eventsPerTxMax)...); err != nil {
+			t.Errorf("%d events: %v", eventsPerTxMax, err)
+		}
+		if _, err := tell(t.Context(), db, 0, start(), make([]string, eventsPerTxMax+1)...); !errors.Is(err, ErrTooManyEvents) {
+			t.Errorf("%d events: %v", eventsPerTxMax+1, err)
+		}
+	})
 }
 
 // TestPagesAreWholeTransactions reads transactions of every size, of several shards
 // and some at the very same time, in pages of every size.
 func TestPagesAreWholeTransactions(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
-	sizes := []int{1, 3, 200, 1, 199, 2, 0, 200, 200, 5, 1}
-	of := map[string]string{} // subject → its transaction
-	total := 0
-	for i, size := range sizes {
-		for shard := range ids.Shard(3) {
-			subjects := make([]string, size)
-			for n := range subjects {
-				subjects[n] = fmt.Sprintf("%d/%d/%d", shard, i, n)
-				of[subjects[n]] = fmt.Sprintf("%d/%d/", shard, i)
-			}
-			mustTell(t, db, shard, start().Add(time.Duration(i/2)*time.Second), subjects...)
-			total += size
-		}
-	}
-	o := New(db)
-	whole := readAll(t, o, Cursor{}, 10*total)
-	if len(whole) != total {
-		t.Fatalf("%d events, want %d", len(whole), total)
-	}
-	for i := 1; i < len(whole); i++ { // in a shard in order, a transaction in one piece
-		a, b := of[whole[i-1]], of[whole[i]]
-		if a != b && strings.HasPrefix(whole[i], b) && !strings.HasSuffix(whole[i], "/0") {
-			t.Fatalf("%s follows %s", whole[i], whole[i-1])
-		}
-	}
-	for _, limit := range []int{1, 2, 4, 199, 200, 201, 399, 400, 401, 1000} {
-		if diff := cmp.Diff(whole, readAll(t, o, Cursor{}, limit)); diff != "" {
-			t.Errorf("in pages of %d (-whole +paged):\n%s", limit, diff)
-		}
-		for after := (Cursor{}); ; {
-			page, next, err := o.Read(t.Context(), after, limit)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(page) == 0 {
-				break
-			}
-			if len(page) >= limit+eventsPerTxMax {
-				t.Errorf("a page of %d has %d events", limit, len(page))
-			}
-			got := map[string]int{}
-			for _, e := range page {
-				got[of[e.Subject]]++
-			}
-			for tx, n := range got {
-				var shard, i int
-				if _, err := fmt.Sscanf(tx, "%d/%d/", &shard, &i); err != nil || n != sizes[i] {
-					t.Errorf("a page of %d has %d of the %d events of transaction %s (%v)", limit, n, sizes[i], tx, err)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := migrated(t, fresh(t))
+		sizes := []int{1, 3, 200, 1, 199, 2, 0, 200, 200, 5, 1}
+		of := map[string]string{} // subject → its transaction
+		total := 0
+		for i, size := range sizes {
+			for shard := range ids.Shard(3) {
+				subjects := make([]string, size)
+				for n := range subjects {
+					subjects[n] = fmt.Sprintf("%d/%d/%d", shard, i, n)
+					of[subjects[n]] = fmt.Sprintf("%d/%d/", shard, i)
 				}
+				mustTell(t, db, shard, start().Add(time.Duration(i/2)*time.Second), subjects...)
+				total += size
 			}
-			after = next
 		}
-	}
+		o := New(db)
+		whole := readAll(t, o, Cursor{}, 10*total)
+		if len(whole) != total {
+			t.Fatalf("%d events, want %d", len(whole), total)
+		}
+		for i := 1; i < len(whole); i++ { // in a shard in order, a transaction in one piece
+			a, b := of[whole[i-1]], of[whole[i]]
+			if a != b && strings.HasPrefix(whole[i], b) && !strings.HasSuffix(whole[i], "/0") {
+				t.Fatalf("%s follows %s", whole[i], whole[i-1])
+			}
+		}
+		for _, limit := range []int{1, 2, 4, 199, 200, 201, 399, 400, 401, 1000} {
+			if diff := cmp.Diff(whole, readAll(t, o, Cursor{}, limit)); diff != "" {
+				t.Errorf("in pages of %d (-whole +paged):\n%s", limit, diff)
+			}
+			for after := (Cursor{}); ; {
+				page, next, err := o.Read(t.Context(), after, limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(page) == 0 {
+					break
+				}
+				if len(page) >= limit+eventsPerTxMax {
+					t.Errorf("a page of %d has %d events", limit, len(page))
+				}
+				got := map[string]int{}
+				for _, e := range page {
+					got[of[e.Subject]]++
+				}
+				for tx, n := range got {
+					var shard, i int
+					if _, err := fmt.Sscanf(tx, "%d/%d/", &shard, &i); err != nil || n != sizes[i] {
+						t.Errorf("a page of %d has %d of the %d events of transaction %s (%v)", limit, n, sizes[i], tx, err)
+					}
+				}
+				after = next
+			}
+		}
+	})
 }
 
 func TestCursorRoundTrip(t *testing.T) {

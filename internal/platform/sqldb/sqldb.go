@@ -1,28 +1,45 @@
-// Package sqldb is the door to the SQL engine: one database, one writer at a time
-// where the engine wants it so, and many readers.
+// Package sqldb is the door to the SQL engine: one database, its writers, and many
+// readers. It speaks two dialects: SQLite, and the MySQL protocol (MySQL, MariaDB, TiDB).
 //
 // Promise: what Write returned nil for is durable, and a reader that starts after
 // it sees it. Statements are constants with bound parameters; internal/arch holds
 // every engine package to that. Times are stored as microseconds since 1970 UTC.
+//
+// Stores write the subset that both dialects understand. Under MySQL many transactions
+// write at once, and each statement sees what is committed by then (READ COMMITTED).
+// Who reads and then writes therefore first takes a row that is there, by an UPDATE of
+// it, or lets a unique key or a compare-and-set decide; rows that may be missing are
+// not locked. The row of the request comes first, the shard's counter last.
 package sqldb
 
 import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"io/fs"
 	"time"
-
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
 )
+
+// Dialect is the kind of SQL that an engine speaks.
+type Dialect uint8
+
+// The dialects.
+const (
+	SQLite Dialect = iota // one writer at a time, one process
+	MySQL                 // many writers, many processes
+)
+
+// String is the dialect's name, which is also its directory in a schema.
+func (d Dialect) String() string { return [...]string{SQLite: "sqlite", MySQL: "mysql"}[d] }
 
 // DB is one SQL database. It is safe for concurrent use.
 type DB struct {
-	name  string // for messages: the file, or the server without its secret
-	write *sql.DB
-	read  *sql.DB
+	name    string // for messages: the file, or the server without its secret
+	dialect Dialect
+	write   *sql.DB
+	// read is a pool of its own also where it is the same server: who reads while it
+	// writes must not wait for a connection that a writer like it holds.
+	read *sql.DB
+	mig  migrator
 }
 
 // Querier is what a read needs; DB.Reader and Tx both are one.
@@ -31,72 +48,20 @@ type Querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Tx is a transaction that may write.
-type Tx struct{ *sql.Tx }
-
 // Reader answers reads from the last committed state.
 func (d *DB) Reader() Querier { return d.read }
 
 // Name tells which database this is, for messages.
 func (d *DB) Name() string { return d.name }
 
+// Dialect tells what the database speaks.
+func (d *DB) Dialect() Dialect { return d.dialect }
+
 // Pools gives the statistics of the writing and the reading pool, for metrics.
 func (d *DB) Pools() (write, read sql.DBStats) { return d.write.Stats(), d.read.Stats() }
 
 // Ping reports whether the database answers.
 func (d *DB) Ping(ctx context.Context) error { return d.read.PingContext(ctx) }
-
-// Write runs fn in one transaction and commits it. When fn or the commit fails
-// nothing of it stays. fn may be given up halfway by ctx, but a commit that has
-// begun is waited for: its outcome is always known here.
-func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	tx, err := d.write.BeginTx(context.WithoutCancel(ctx), nil)
-	if err != nil {
-		return fmt.Errorf("begin in %s: %w", d.name, err)
-	}
-	returned := false
-	defer func() {
-		if !returned { // fn panics: without the writer every later Write would wait for ever
-			_ = tx.Rollback()
-		}
-	}()
-	err = fn(ctx, &Tx{tx})
-	returned = true
-	if err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit in %s: %w", d.name, err)
-	}
-	return nil
-}
-
-// ignoreDone keeps the first failure clean of the echo that a rollback gives when
-// the engine has ended the transaction already.
-func ignoreDone(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return nil
-	}
-	return err
-}
-
-// Migrate brings one domain's tables to their newest form. Each domain keeps its
-// own version table, so that domains move on their own.
-func (d *DB) Migrate(ctx context.Context, domain string, schema fs.FS) error {
-	store, err := database.NewStore(goose.DialectSQLite3, "schema_"+domain)
-	if err != nil {
-		return fmt.Errorf("migrate %s: %w", domain, err)
-	}
-	provider, err := goose.NewProvider("", d.write, schema,
-		goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return fmt.Errorf("migrate %s: %w", domain, err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate %s in %s: %w", domain, d.name, err)
-	}
-	return nil
-}
 
 // Close ends all connections.
 func (d *DB) Close() error { return errors.Join(d.read.Close(), d.write.Close()) }

@@ -9,7 +9,8 @@ import (
 	"os"
 	"time"
 
-	"modernc.org/sqlite"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -36,7 +37,7 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	db := &DB{name: path, write: write, read: read}
+	db := &DB{name: path, dialect: SQLite, write: write, read: read, mig: migrator{dialect: goose.DialectSQLite3}}
 	if err := db.check(ctx, size); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -75,27 +76,4 @@ func (d *DB) check(ctx context.Context, size int64) error {
 		return fmt.Errorf("data file %s is damaged (restore it from a backup): %s", d.name, verdict)
 	}
 	return nil
-}
-
-// IsDuplicate reports that a statement broke a primary or unique key.
-func IsDuplicate(err error) bool {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	return e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
-}
-
-// IsFull reports that the disk had no room for a statement.
-func IsFull(err error) bool {
-	return primaryCode(err) == sqlite3.SQLITE_FULL
-}
-
-// primaryCode is the engine's error code without its details; 0 = none of its errors.
-func primaryCode(err error) int {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return 0
-	}
-	return e.Code() & 0xff
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -28,16 +29,18 @@ type Handler interface {
 type Progress struct {
 	Task
 	runner *Runner
+	fence  int64
 }
 
-// Save makes the checkpoint, the step and the count of what is done durable.
+// Save makes the checkpoint, the step and the count of what is done durable. After
+// ErrTakenOver the handler must stop.
 func (p *Progress) Save(ctx context.Context, step string, checkpoint any, done int64) error {
 	raw, err := json.Marshal(checkpoint)
 	if err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
 	}
 	p.State, p.Step, p.Checkpoint, p.Done = Running, step, raw, done
-	return p.runner.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task) })
+	return p.runner.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
 }
 
 // Runner runs tasks, a few at a time.
@@ -47,19 +50,29 @@ type Runner struct {
 	log      *slog.Logger
 	handlers map[string]Handler
 	slots    chan struct{}
+	owner    string
 
 	mu      sync.Mutex
 	started map[ids.TaskID]bool // guarded by mu
 	ctx     context.Context     //nolint:containedctx // the life of all work; ended by Stop
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
+	looks   sync.WaitGroup // for tasks of other processes
 }
+
+const (
+	// leaseFor is how long a task waits for its owner's next sign of life. It is given
+	// three times as often.
+	leaseFor = 30 * time.Second
+	// lookEvery is how soon another process's task is found.
+	lookEvery = 5 * time.Second
+)
 
 // NewRunner makes a runner that works on at most slots tasks at once.
 func NewRunner(db *sqldb.DB, c clock.Clock, log *slog.Logger, slots int) *Runner {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Runner{
-		db: db, clock: c, log: log, handlers: map[string]Handler{}, slots: make(chan struct{}, slots),
+		db: db, clock: c, log: log, handlers: map[string]Handler{}, slots: make(chan struct{}, slots), owner: ids.New("run"),
 		started: map[ids.TaskID]bool{}, ctx: ctx, cancel: cancel,
 	}
 }
@@ -67,10 +80,43 @@ func NewRunner(db *sqldb.DB, c clock.Clock, log *slog.Logger, slots int) *Runner
 // Handle names the handler of a kind. All are named before Start.
 func (r *Runner) Handle(kind string, h Handler) { r.handlers[kind] = h }
 
-// Start takes up what an earlier process left open, and everything that Wake
-// brings from now on.
+// Start takes up what an earlier process left open, and everything that Wake brings
+// from now on. Where several processes share the tasks it goes on looking for those
+// that others made, or left behind.
 func (r *Runner) Start(ctx context.Context) error {
-	open, err := unfinished(ctx, r.db.Reader())
+	shared := r.db.Dialect() != sqldb.SQLite
+	if !shared {
+		if err := r.db.Write(ctx, abandon); err != nil {
+			return fmt.Errorf("end the leases of an earlier process: %w", err)
+		}
+	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	if shared {
+		r.looks.Go(r.keepLooking)
+	}
+	return nil
+}
+
+func (r *Runner) keepLooking() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-r.ctx.Done():
+			return
+		}
+		if err := r.look(r.ctx); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("cannot look for open tasks, will try again", "error", err)
+		}
+	}
+}
+
+// look launches what nobody works on.
+func (r *Runner) look(ctx context.Context) error {
+	open, err := waiting(ctx, r.db.Reader(), r.clock.Now())
 	if err != nil {
 		return fmt.Errorf("find open tasks: %w", err)
 	}
@@ -103,6 +149,7 @@ func (r *Runner) Stop() {
 	r.cancel() // under the lock: no launch slips in behind the wait
 	r.mu.Unlock()
 	r.work.Wait()
+	r.looks.Wait()
 }
 
 func (r *Runner) launch(id ids.TaskID) {
@@ -115,8 +162,11 @@ func (r *Runner) launch(id ids.TaskID) {
 	r.work.Go(func() {
 		select {
 		case r.slots <- struct{}{}:
-			defer func() { <-r.slots }()
-			r.take(id)
+			known := r.take(id)
+			<-r.slots
+			if !known {
+				return // and is not looked at again: handlers are named before Start
+			}
 		case <-r.ctx.Done():
 		}
 		r.mu.Lock()
@@ -125,38 +175,57 @@ func (r *Runner) launch(id ids.TaskID) {
 	})
 }
 
-// take runs the task from where it stands now: since it was launched it may have
-// been run to its end already.
-func (r *Runner) take(id ids.TaskID) {
-	t, err := r.Find(r.ctx, id)
-	switch {
-	case r.ctx.Err() != nil:
-	case err != nil:
-		r.log.Error("task cannot be read, stays open", "task_id", id, "error", err)
-	case t.State == Queued || t.State == Running:
-		r.run(&Progress{Task: t, runner: r})
+// take runs the task from where it stands now, if it has not ended meanwhile and no
+// other process works on it. It reports false for a kind that has no handler here.
+func (r *Runner) take(id ids.TaskID) (known bool) {
+	found, err := r.Find(r.ctx, id)
+	if err != nil {
+		if r.ctx.Err() == nil {
+			r.log.Error("task cannot be read, stays open", "task_id", id, "error", err)
+		}
+		return true
 	}
+	h, ok := r.handlers[found.Kind]
+	if !ok {
+		r.log.Error("task of an unknown kind stays open", "task_id", id, "kind", found.Kind)
+		return false
+	}
+	p := &Progress{runner: r}
+	taken := false
+	err = r.db.Write(r.ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		now := r.clock.Now()
+		p.Task, p.fence, taken, err = take(ctx, tx, id, r.owner, now, now.Add(leaseFor))
+		return err
+	})
+	switch {
+	case r.ctx.Err() != nil && err != nil:
+	case err != nil:
+		r.log.Error("task cannot be taken, stays open", "task_id", id, "error", err)
+	case taken:
+		r.run(h, p)
+	}
+	return true
 }
 
-func (r *Runner) run(p *Progress) {
-	h, ok := r.handlers[p.Kind]
-	if !ok {
-		r.log.Error("task of an unknown kind stays open", "task_id", p.ID, "kind", p.Kind)
-		return
-	}
-	err := h.Run(r.ctx, p)
-	if r.ctx.Err() != nil && err != nil {
-		return // stopping: the next start goes on from the checkpoint
+func (r *Runner) run(h Handler, p *Progress) {
+	ctx, release := r.keep(p)
+	defer release()
+	err := h.Run(ctx, p)
+	if ctx.Err() != nil && err != nil || errors.Is(err, ErrTakenOver) {
+		return // stopping, or another's: who has it next goes on from the checkpoint
 	}
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		end := r.finish(h, &p.Task, err)
+		end := r.finish(h, p, err)
 		if end == nil {
 			break
 		}
 		r.log.Error("task cannot be ended, will try again", "task_id", p.ID, "error", end)
+		if errors.Is(end, ErrTakenOver) {
+			return
+		}
 		select {
 		case <-time.After(wait):
-		case <-r.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -165,19 +234,70 @@ func (r *Runner) run(p *Progress) {
 	}
 }
 
-// finish ends the task, with what its end means, in one transaction.
-func (r *Runner) finish(h Handler, t *Task, failure error) error {
+// keep renews the lease until release, which ends it. The context ends when it is
+// lost, or could not be renewed in time.
+func (r *Runner) keep(p *Progress) (_ context.Context, release func()) {
+	ctx, lose := context.WithCancel(r.ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(leaseFor / 3)
+		defer tick.Stop()
+		for failures := 0; failures < 2; failures++ {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			err := r.hold(ctx, p, leaseFor)
+			switch {
+			case err == nil:
+				failures = -1
+			case errors.Is(err, ErrTakenOver):
+				failures = 2
+			}
+			if err != nil && ctx.Err() == nil {
+				r.log.Warn("lease of a task is not renewed", "task_id", p.ID, "error", err)
+			}
+		}
+		lose()
+	})
+	return ctx, func() {
+		lose()
+		renewing.Wait()
+		// An ended task has no lease; one that stays open need not wait for its end.
+		if err := r.hold(context.WithoutCancel(r.ctx), p, 0); err != nil && !errors.Is(err, ErrTakenOver) {
+			r.log.Warn("lease of a task is not given back, it will run out", "task_id", p.ID, "error", err)
+		}
+	}
+}
+
+func (r *Runner) hold(ctx context.Context, p *Progress, lease time.Duration) error {
+	until := time.Time{}
+	if lease > 0 {
+		until = r.clock.Now().Add(lease)
+	}
+	return r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return hold(ctx, tx, p.ID, p.fence, until) })
+}
+
+// finish ends the task, with what its end means, in one transaction. The task's row
+// comes first: what its end means is only for who holds it.
+func (r *Runner) finish(h Handler, p *Progress, failure error) error {
 	return r.db.Write(context.WithoutCancel(r.ctx), func(ctx context.Context, tx *sqldb.Tx) error {
-		t.State, t.FinishedAt = Done, r.clock.Now()
+		now := r.clock.Now()
+		if err := hold(ctx, tx, p.ID, p.fence, now.Add(leaseFor)); err != nil {
+			return fmt.Errorf("end task %s: %w", p.ID, err)
+		}
+		t := p.Task // as it is: this may run again
+		t.State, t.FinishedAt = Done, now
 		if failure != nil {
 			t.State, t.ErrorCode, t.ErrorText = Failed, "internal", "internal error; see the server's log"
 			if f, ok := fault.From(failure); ok {
 				t.ErrorCode, t.ErrorText = f.Code, f.Text
 			}
 		}
-		if err := h.Finish(ctx, tx, t, failure); err != nil {
+		if err := h.Finish(ctx, tx, &t, failure); err != nil {
 			return err
 		}
-		return save(ctx, tx, t)
+		return save(ctx, tx, &t, p.fence)
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,28 +18,24 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
 
 func start() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
 
-func open(t *testing.T) *sqldb.DB {
+func open(t *testing.T, fresh sqldbtest.Fresh) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "chopmark.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ends := fstest.MapFS{"00001_ends.sql": {Data: []byte("-- +goose Up\nCREATE TABLE ends (task_id VARCHAR(40) PRIMARY KEY, failure VARCHAR(256) NOT NULL);\n")}}
+	return migrated(t, fresh(t)())
+}
+
+func migrated(t *testing.T, db *sqldb.DB) *sqldb.DB {
+	t.Helper()
+	create := &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE ends (task_id VARCHAR(40) PRIMARY KEY, failure VARCHAR(256) NOT NULL);\n")}
+	ends := fstest.MapFS{"sqlite/00001_ends.sql": create, "mysql/00001_ends.sql": create}
 	if err := errors.Join(db.Migrate(t.Context(), "task", Schema()), db.Migrate(t.Context(), "ends", ends)); err != nil {
 		t.Fatal(err)
 	}
 	return db
-}
-
-func closed(t *testing.T, db *sqldb.DB) {
-	t.Helper()
-	if err := db.Close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // worker is a handler made of two functions. Its Finish writes a row of its own,
@@ -132,202 +127,212 @@ func ends(t *testing.T, db *sqldb.DB) (failures []string) {
 
 func TestTaskIsRunToItsEnd(t *testing.T) {
 	t.Parallel()
-	db := open(t)
-	defer closed(t, db)
-	w := newWorker(func(ctx context.Context, p *Progress) error {
-		if string(p.Payload) != `{"n":3}` || string(p.Checkpoint) != "{}" || p.State != Queued {
-			t.Errorf("the handler got %+v", p.Task)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+
+		w := newWorker(func(ctx context.Context, p *Progress) error {
+			if string(p.Payload) != `{"n":3}` || string(p.Checkpoint) != "{}" || p.State != Queued {
+				t.Errorf("the handler got %+v", p.Task)
+			}
+			if err := p.Save(ctx, "second", map[string]int{"at": 2}, 2); err != nil {
+				return err
+			}
+			if now := find(t, db, p.ID); now.State != Running || now.Step != "second" || now.Done != 2 || string(now.Checkpoint) != `{"at":2}` {
+				t.Errorf("saved: %+v", now)
+			}
+			return p.Save(ctx, "third", map[string]int{"at": 3}, 3)
+		})
+		r := newRunner(db, w, 1)
+		must(t, r.Start(t.Context()))
+		id := insert(t, db, "work")
+		must(t, r.Wake(t.Context(), id))
+		<-w.over
+		r.Stop()
+		want := Task{
+			ID: id, Kind: "work", State: Done, Step: "third", Payload: json.RawMessage(`{"n":3}`), Checkpoint: json.RawMessage(`{"at":3}`),
+			Subject: "bat_1", File: "f.zip", Done: 3, Total: 3, CreatedBy: "tester", CreatedAt: start(), FinishedAt: start(),
 		}
-		if err := p.Save(ctx, "second", map[string]int{"at": 2}, 2); err != nil {
-			return err
+		if diff := cmp.Diff(want, find(t, db, id)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if now := find(t, db, p.ID); now.State != Running || now.Step != "second" || now.Done != 2 || string(now.Checkpoint) != `{"at":2}` {
-			t.Errorf("saved: %+v", now)
+		if diff := cmp.Diff([]string{""}, ends(t, db)); diff != "" {
+			t.Errorf("ends (-want +got):\n%s", diff)
 		}
-		return p.Save(ctx, "third", map[string]int{"at": 3}, 3)
+		_, err := r.Find(t.Context(), "task_none")
+		if !errors.Is(err, ErrUnknown) || !errors.Is(r.Wake(t.Context(), "task_none"), ErrUnknown) {
+			t.Errorf("an unknown task: %v", err)
+		}
 	})
-	r := newRunner(db, w, 1)
-	must(t, r.Start(t.Context()))
-	id := insert(t, db, "work")
-	must(t, r.Wake(t.Context(), id))
-	<-w.over
-	r.Stop()
-	want := Task{
-		ID: id, Kind: "work", State: Done, Step: "third", Payload: json.RawMessage(`{"n":3}`), Checkpoint: json.RawMessage(`{"at":3}`),
-		Subject: "bat_1", File: "f.zip", Done: 3, Total: 3, CreatedBy: "tester", CreatedAt: start(), FinishedAt: start(),
-	}
-	if diff := cmp.Diff(want, find(t, db, id)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{""}, ends(t, db)); diff != "" {
-		t.Errorf("ends (-want +got):\n%s", diff)
-	}
-	_, err := r.Find(t.Context(), "task_none")
-	if !errors.Is(err, ErrUnknown) || !errors.Is(r.Wake(t.Context(), "task_none"), ErrUnknown) {
-		t.Errorf("an unknown task: %v", err)
-	}
 }
 
 func TestFailureIsToldAndCompensated(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		err        error
-		code, text string
-	}{
-		"fault":    {fault.New(fault.Unavailable, "blob.no_space", "no space left").Because(errors.New("ENOSPC on /dev/vda")), "blob.no_space", "no space left"},
-		"internal": {errors.New("password is hunter2"), "internal", "internal error; see the server's log"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			db := open(t)
-			defer closed(t, db)
-			w := newWorker(func(context.Context, *Progress) error { return c.err })
-			r := newRunner(db, w, 1)
-			id := insert(t, db, "work")
-			must(t, r.Start(t.Context())) // it was there before
-			<-w.over
-			r.Stop()
-			got := find(t, db, id)
-			if got.State != Failed || got.ErrorCode != c.code || got.ErrorText != c.text || !got.FinishedAt.Equal(start()) {
-				t.Errorf("%+v", got)
-			}
-			if diff := cmp.Diff([]string{c.err.Error()}, ends(t, db)); diff != "" {
-				t.Errorf("ends (-want +got):\n%s", diff)
-			}
-		})
-	}
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		for name, c := range map[string]struct {
+			err        error
+			code, text string
+		}{
+			"fault":    {fault.New(fault.Unavailable, "blob.no_space", "no space left").Because(errors.New("ENOSPC on /dev/vda")), "blob.no_space", "no space left"},
+			"internal": {errors.New("password is hunter2"), "internal", "internal error; see the server's log"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				db := open(t, fresh)
+
+				w := newWorker(func(context.Context, *Progress) error { return c.err })
+				r := newRunner(db, w, 1)
+				id := insert(t, db, "work")
+				must(t, r.Start(t.Context())) // it was there before
+				<-w.over
+				r.Stop()
+				got := find(t, db, id)
+				if got.State != Failed || got.ErrorCode != c.code || got.ErrorText != c.text || !got.FinishedAt.Equal(start()) {
+					t.Errorf("%+v", got)
+				}
+				if diff := cmp.Diff([]string{c.err.Error()}, ends(t, db)); diff != "" {
+					t.Errorf("ends (-want +got):\n%s", diff)
+				}
+			})
+		}
+	})
 }
 
 // TestTaskGoesOnFromItsCheckpoint stops a runner in the middle of a task, which is
 // what the death of the process leaves behind, and starts another.
 func TestTaskGoesOnFromItsCheckpoint(t *testing.T) {
 	t.Parallel()
-	db := open(t)
-	defer closed(t, db)
-	saved := make(chan bool)
-	first := newWorker(func(ctx context.Context, p *Progress) error {
-		if err := p.Save(ctx, "half", 5, 5); err != nil {
-			return err
-		}
-		saved <- true
-		<-ctx.Done()
-		return ctx.Err()
-	})
-	r := newRunner(db, first, 1)
-	must(t, r.Start(t.Context()))
-	id, waiting := insert(t, db, "work"), insert(t, db, "work")
-	must(t, r.Wake(t.Context(), id))
-	<-saved
-	must(t, r.Wake(t.Context(), waiting)) // no slot is free for it
-	r.Stop()
-	if got := find(t, db, id); got.State != Running || string(got.Checkpoint) != "5" {
-		t.Errorf("after the stop: %+v", got)
-	}
-	if got := find(t, db, waiting); got.State != Queued || first.count() != 1 {
-		t.Errorf("the other after the stop: %+v, %d runs", got, first.count())
-	}
-	must(t, r.Wake(t.Context(), waiting)) // too late: nothing is launched any more
-	if len(ends(t, db)) != 0 {
-		t.Error("a stopped task has an end")
-	}
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
 
-	second := newWorker(func(_ context.Context, p *Progress) error {
-		if p.ID == id && (string(p.Checkpoint) != "5" || p.Done != 5 || p.Step != "half") {
-			t.Errorf("goes on from %+v", p.Task)
+		saved := make(chan bool)
+		first := newWorker(func(ctx context.Context, p *Progress) error {
+			if err := p.Save(ctx, "half", 5, 5); err != nil {
+				return err
+			}
+			saved <- true
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		r := newRunner(db, first, 1)
+		must(t, r.Start(t.Context()))
+		id, waiting := insert(t, db, "work"), insert(t, db, "work")
+		must(t, r.Wake(t.Context(), id))
+		<-saved
+		must(t, r.Wake(t.Context(), waiting)) // no slot is free for it
+		r.Stop()
+		if got := find(t, db, id); got.State != Running || string(got.Checkpoint) != "5" {
+			t.Errorf("after the stop: %+v", got)
 		}
-		return nil
+		if got := find(t, db, waiting); got.State != Queued || first.count() != 1 {
+			t.Errorf("the other after the stop: %+v, %d runs", got, first.count())
+		}
+		must(t, r.Wake(t.Context(), waiting)) // too late: nothing is launched any more
+		if len(ends(t, db)) != 0 {
+			t.Error("a stopped task has an end")
+		}
+
+		second := newWorker(func(_ context.Context, p *Progress) error {
+			if p.ID == id && (string(p.Checkpoint) != "5" || p.Done != 5 || p.Step != "half") {
+				t.Errorf("goes on from %+v", p.Task)
+			}
+			return nil
+		})
+		r = newRunner(db, second, 2)
+		must(t, r.Start(t.Context()))
+		<-second.over
+		<-second.over
+		r.Stop()
+		for _, id := range []ids.TaskID{id, waiting} {
+			if got := find(t, db, id); got.State != Done {
+				t.Errorf("in the end: %+v", got)
+			}
+		}
+		must(t, r.Start(t.Context())) // what has ended is not taken up again
+		if second.count() != 2 || first.count() != 1 {
+			t.Errorf("%d and %d runs, want 1 and 2", first.count(), second.count())
+		}
 	})
-	r = newRunner(db, second, 2)
-	must(t, r.Start(t.Context()))
-	<-second.over
-	<-second.over
-	r.Stop()
-	for _, id := range []ids.TaskID{id, waiting} {
-		if got := find(t, db, id); got.State != Done {
-			t.Errorf("in the end: %+v", got)
-		}
-	}
-	must(t, r.Start(t.Context())) // what has ended is not taken up again
-	if second.count() != 2 || first.count() != 1 {
-		t.Errorf("%d and %d runs, want 1 and 2", first.count(), second.count())
-	}
 }
 
 // TestWokenOftenRunsOnce wakes a task again and again while it runs and after.
 func TestWokenOftenRunsOnce(t *testing.T) {
 	t.Parallel()
-	db := open(t)
-	defer closed(t, db)
-	w := newWorker(func(context.Context, *Progress) error { return nil })
-	r := newRunner(db, w, 3)
-	must(t, r.Start(t.Context()))
-	tasks := make([]ids.TaskID, 20)
-	for i := range tasks {
-		tasks[i] = insert(t, db, "work")
-	}
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			for _, id := range tasks {
-				for range 5 {
-					if err := r.Wake(t.Context(), id); err != nil {
-						t.Error(err)
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+
+		w := newWorker(func(context.Context, *Progress) error { return nil })
+		r := newRunner(db, w, 3)
+		must(t, r.Start(t.Context()))
+		tasks := make([]ids.TaskID, 20)
+		for i := range tasks {
+			tasks[i] = insert(t, db, "work")
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for _, id := range tasks {
+					for range 5 {
+						if err := r.Wake(t.Context(), id); err != nil {
+							t.Error(err)
+						}
 					}
 				}
-			}
+			})
+		}
+		all.Wait()
+		for range tasks {
+			<-w.over
+		}
+		for _, id := range tasks { // as if Wake had read the task before it ended
+			r.launch(id)
+		}
+		idle := make(chan struct{})
+		all.Go(func() {
+			r.work.Wait()
+			close(idle)
 		})
-	}
-	all.Wait()
-	for range tasks {
-		<-w.over
-	}
-	for _, id := range tasks { // as if Wake had read the task before it ended
-		r.launch(id)
-	}
-	idle := make(chan struct{})
-	all.Go(func() {
-		r.work.Wait()
-		close(idle)
+		select {
+		case <-idle:
+		case id := <-w.over:
+			t.Errorf("task %s ran again after its end", id)
+		}
+		r.Stop()
+		all.Wait()
+		if w.count() != len(tasks) || len(ends(t, db)) != len(tasks) {
+			t.Errorf("%d runs and %d ends of %d tasks", w.count(), len(ends(t, db)), len(tasks))
+		}
 	})
-	select {
-	case <-idle:
-	case id := <-w.over:
-		t.Errorf("task %s ran again after its end", id)
-	}
-	r.Stop()
-	all.Wait()
-	if w.count() != len(tasks) || len(ends(t, db)) != len(tasks) {
-		t.Errorf("%d runs and %d ends of %d tasks", w.count(), len(ends(t, db)), len(tasks))
-	}
 }
 
 func TestSlotsBoundWhatRunsAtOnce(t *testing.T) {
 	t.Parallel()
-	db := open(t)
-	defer closed(t, db)
-	started, release := make(chan bool, 10), make(chan bool)
-	w := newWorker(func(context.Context, *Progress) error {
-		started <- true
-		<-release
-		return nil
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+
+		started, release := make(chan bool, 10), make(chan bool)
+		w := newWorker(func(context.Context, *Progress) error {
+			started <- true
+			<-release
+			return nil
+		})
+		r := newRunner(db, w, 2)
+		for range 5 {
+			insert(t, db, "work")
+		}
+		must(t, r.Start(t.Context()))
+		for done := range 5 {
+			for len(started) < min(2, 5-done) { // wait for those that may run
+				s := <-started
+				started <- s
+			}
+			if len(started) > 2 {
+				t.Errorf("%d run at once, want 2", len(started))
+			}
+			release <- true
+			<-started
+			<-w.over
+		}
+		r.Stop()
 	})
-	r := newRunner(db, w, 2)
-	for range 5 {
-		insert(t, db, "work")
-	}
-	must(t, r.Start(t.Context()))
-	for done := range 5 {
-		for len(started) < min(2, 5-done) { // wait for those that may run
-			s := <-started
-			started <- s
-		}
-		if len(started) > 2 {
-			t.Errorf("%d run at once, want 2", len(started))
-		}
-		release <- true
-		<-started
-		<-w.over
-	}
-	r.Stop()
 }
 
 // lines gives what is logged to who waits for it.
@@ -340,27 +345,29 @@ func (l lines) Write(p []byte) (int, error) {
 
 func TestUnknownKindStaysOpen(t *testing.T) {
 	t.Parallel()
-	db := open(t)
-	defer closed(t, db)
-	logged := make(lines, 10)
-	r := NewRunner(db, clock.Func(start), slog.New(slog.NewTextHandler(logged, nil)), 1)
-	id := insert(t, db, "of a newer version")
-	other := insert(t, db, "work")
-	w := newWorker(func(context.Context, *Progress) error { return nil })
-	r.Handle("work", w)
-	must(t, r.Start(t.Context()))
-	<-w.over
-	line := <-logged
-	r.Stop()
-	if got := find(t, db, id); got.State != Queued {
-		t.Errorf("%+v", got)
-	}
-	if got := find(t, db, other); got.State != Done {
-		t.Errorf("the known one: %+v", got)
-	}
-	if !strings.Contains(line, "of a newer version") || !strings.Contains(line, string(id)) {
-		t.Errorf("the log says %q", line)
-	}
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+
+		logged := make(lines, 10)
+		r := NewRunner(db, clock.Func(start), slog.New(slog.NewTextHandler(logged, nil)), 1)
+		id := insert(t, db, "of a newer version")
+		other := insert(t, db, "work")
+		w := newWorker(func(context.Context, *Progress) error { return nil })
+		r.Handle("work", w)
+		must(t, r.Start(t.Context()))
+		<-w.over
+		line := <-logged
+		r.Stop()
+		if got := find(t, db, id); got.State != Queued {
+			t.Errorf("%+v", got)
+		}
+		if got := find(t, db, other); got.State != Done {
+			t.Errorf("the known one: %+v", got)
+		}
+		if !strings.Contains(line, "of a newer version") || !strings.Contains(line, string(id)) {
+			t.Errorf("the log says %q", line)
+		}
+	})
 }
 
 // TestEndIsTriedAgain: what the end of a task means is written with the end or not
@@ -368,8 +375,7 @@ func TestUnknownKindStaysOpen(t *testing.T) {
 func TestEndIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db := open(t)
-		defer closed(t, db)
+		db := open(t, sqldbtest.SQLite)
 		w := newWorker(func(context.Context, *Progress) error { return nil })
 		tries := 0
 		w.finish = func(*Task) error {
@@ -403,22 +409,24 @@ func TestEndIsTriedAgain(t *testing.T) {
 
 func TestEndedTaskCannotBeSaved(t *testing.T) {
 	t.Parallel()
-	db := open(t)
-	defer closed(t, db)
-	var late *Progress
-	w := newWorker(func(_ context.Context, p *Progress) error {
-		late = p
-		return nil
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+
+		var late *Progress
+		w := newWorker(func(_ context.Context, p *Progress) error {
+			late = p
+			return nil
+		})
+		r := newRunner(db, w, 1)
+		id := insert(t, db, "work")
+		must(t, r.Start(t.Context()))
+		<-w.over
+		r.Stop()
+		if err := late.Save(t.Context(), "late", 1, 1); err == nil || !strings.Contains(err.Error(), string(id)) {
+			t.Errorf("Save after the end: %v", err)
+		}
+		if got := find(t, db, id); got.State != Done {
+			t.Errorf("%+v", got)
+		}
 	})
-	r := newRunner(db, w, 1)
-	id := insert(t, db, "work")
-	must(t, r.Start(t.Context()))
-	<-w.over
-	r.Stop()
-	if err := late.Save(t.Context(), "late", 1, 1); err == nil || !strings.Contains(err.Error(), string(id)) {
-		t.Errorf("Save after the end: %v", err)
-	}
-	if got := find(t, db, id); got.State != Done {
-		t.Errorf("%+v", got)
-	}
 }

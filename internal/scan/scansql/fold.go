@@ -45,12 +45,15 @@ func (s *Statistics) fold(ctx context.Context) error {
 		return nil
 	}
 	locked := false
-	defer func() {
+	unlock := func() {
 		if locked {
 			s.mu.Unlock()
 		}
-	}()
+		locked = false
+	}
+	defer unlock()
 	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		unlock() // of a run before this one
 		if err := foldCounts(ctx, tx, s.pending); err != nil {
 			return err
 		}

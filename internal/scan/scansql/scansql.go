@@ -29,17 +29,17 @@ import (
 var schema embed.FS
 
 func sub(name string) fs.FS {
-	f, err := fs.Sub(schema, "schema/sqlite/"+name)
+	f, err := fs.Sub(schema, "schema/"+name)
 	if err != nil {
 		panic(err) // the path is embedded above
 	}
 	return f
 }
 
-// MetaSchema is the tables of policies, keys and days, for the SQLite dialect.
+// MetaSchema is the tables of policies, keys and days.
 func MetaSchema() fs.FS { return sub("meta") }
 
-// StatisticsSchema is the tables of the statistics, for the SQLite dialect.
+// StatisticsSchema is the tables of the statistics.
 func StatisticsSchema() fs.FS { return sub("statistics") }
 
 func daySchema() fs.FS { return sub("day") }

@@ -140,6 +140,7 @@ func (s *Statistics) count(groups []consumed) error {
 	}
 	slims := make([]scan.Slim, 0, n)
 	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		slims = slims[:0]
 		for _, g := range groups {
 			fresh, err := inbox.Take(ctx, tx, scan.GroupStatistics, g.lane, g.batch)
 			if err != nil {

@@ -71,16 +71,10 @@ func (v *Vault) Policy(ctx context.Context, brand ids.BrandID) (scan.Policy, err
 
 // SetPolicy implements scan.Policies.
 func (v *Vault) SetPolicy(ctx context.Context, r ids.Request, p scan.Policy) (scan.Policy, bool, error) {
-	effect, replayed, now := "", false, v.clock.Now()
-	err := v.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		var err error
-		if effect, replayed, err = idem.Find(ctx, tx, r); err != nil || replayed {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, upsertPolicy, p.Brand, p.IPDays, sqldb.Micros(now)); err != nil {
-			return err
-		}
-		return idem.Remember(ctx, tx, r, strconv.Itoa(p.IPDays), now)
+	now := v.clock.Now()
+	effect, replayed, err := idem.Once(ctx, v.db, v.clock, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		_, err := tx.ExecContext(ctx, upsertPolicy, p.Brand, p.IPDays, sqldb.Micros(now))
+		return strconv.Itoa(p.IPDays), err
 	})
 	if err != nil {
 		return p, false, fmt.Errorf("set scan policy of brand %d: %w", p.Brand, err)

@@ -1,0 +1,99 @@
+// Package servers starts the real servers that tests need, on loopback and in a
+// directory of their own.
+//
+// Promise: a server and its directory are gone when the test binary is, however it
+// ends. A keeper shell holds the server and waits for the end of its own input, which
+// the kernel brings about also when the binary is killed.
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+)
+
+// keeper runs "$@" until it ends, or its own input does, and then removes $0.
+const keeper = `exec 3<&0
+"$@" </dev/null & server=$!
+{ cat <&3 >/dev/null; kill -9 $server; } 2>/dev/null &
+wait $server; rm -rf "$0"`
+
+// process is a running server.
+type process struct {
+	dir   string
+	input io.Closer     // its end is the server's
+	ended chan struct{} // closed when the server is gone and its directory removed
+}
+
+// start runs a program whose files are all in dir. What it prints goes to dir/log.
+func start(dir, program string, args ...string) (*process, error) {
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command("sh", append([]string{"-c", keeper, dir, program}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C on a terminal ends the binary, and it the server
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	p := &process{dir: dir, input: input, ended: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // killed, as it should be
+		_ = input.Close()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// stop ends the server and waits until its directory is gone.
+func (p *process) stop() {
+	_ = p.input.Close() // it may have ended on its own
+	<-p.ended
+}
+
+// log is what the server has printed, for the message of a failed start.
+func (p *process) log() string {
+	text, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+	return string(text[max(0, len(text)-2000):])
+}
+
+// freePort is a port of loopback that nobody listens on now.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return "", errors.Join(errors.New("no TCP address"), l.Close())
+	}
+	return strconv.Itoa(addr.Port), l.Close()
+}
+
+// needs ends the test when a program is missing: in CI it fails, because a test that
+// could not run must not look like one that passed.
+func needs(t testing.TB, packageName string, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err == nil {
+			continue
+		}
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing: install the package %s (test/setup/apt.sh)", program, packageName)
+		}
+		t.Skipf("skipped, because %s is missing: install the package %s", program, packageName)
+	}
+}
