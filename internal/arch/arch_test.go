@@ -8,7 +8,7 @@ import (
 
 // rules are all of them. A rule may report several clauses.
 var rules = []func(*tree) []violation{
-	importRules, engineRules, clientRules, sqlTableRules, sqlTextRules,
+	importRules, engineRules, clientRules, sqlTableRules, sqlTextRules, sqlTiDBRules,
 	sizeRules, proseRules, globalRules,
 }
 
@@ -17,7 +17,7 @@ var clauses = []string{
 	"unknown-package", "core-imports", "event-imports", "suite-imports", "engine-imports",
 	"edge-imports", "leaf-imports", "platform-imports", "wiring-imports",
 	"engine-suite", "one-engine",
-	"client-import", "sql-foreign", "sql-unknown", "sql-built",
+	"client-import", "sql-foreign", "sql-unknown", "sql-built", "sql-tidb",
 	"file-lines", "func-lines", "interface-methods", "package-name",
 	"path-missing", "test-missing", "nolint-reason", "linter-reason",
 	"init-func", "weak-random", "wall-clock", "mutable-var",

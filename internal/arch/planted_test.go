@@ -64,8 +64,19 @@ func list(d *sql.DB, open bool, n int) error {
 	}
 	d.Query(query)
 	d.QueryRow(one)
-	d.Exec("INSERT INTO pay_charges VALUES (?) ON CONFLICT DO UPDATE SET id = 1")
-	d.Exec("DELETE FROM pay_refunds WHERE id IN (" + sqldb.In(n) + ")" + strings.Repeat(",?", n))
+	d.Exec("INSERT INTO pay_charges VALUES (?) ON DUPLICATE KEY UPDATE id = 1")
+	d.Exec("DELETE FROM pay_refunds WHERE id IN (?" + strings.Repeat(",?", n) + ")")
+	narrow := "SELECT id FROM pay_charges WHERE open = ?"
+	switch {
+	case n > 1:
+		narrow += " AND id > ?"
+	default:
+		narrow += " AND id = ?"
+	}
+	for range n {
+		narrow += " OR id = ?"
+	}
+	d.Query(narrow)
 	sqldb.Get(d, all)
 	paid, err := d.Prepare(all)
 	if err != nil {
@@ -78,7 +89,7 @@ func list(d *sql.DB, open bool, n int) error {
 
 // plant adds SQL to the sound engine.
 func plantSQL(statements string) map[string]string {
-	return map[string]string{"internal/pay/paysql/more.go": "package paysql\n\nimport (\n\t\"database/sql\"\n\t\"fmt\"\n)\n\n" +
+	return map[string]string{"internal/pay/paysql/more.go": "package paysql\n\nimport (\n\t\"database/sql\"\n\t\"fmt\"\n\n\t\"example.org/m/internal/platform/sqldb\"\n)\n\n" +
 		"func more(d *sql.DB, name string) {\n\t_ = fmt.Sprint()\n\t" + statements + "\n}\n"}
 }
 
@@ -243,6 +254,14 @@ var plantedSQL = []plantedCase{
 	{clause: "sql-foreign", name: "in the wiring", what: "pay_charges",
 		files: goFileAt("internal/app/b.go", "app", "import \"example.org/m/internal/platform/sqldb\"\n\nfunc g() { sqldb.Get(nil, \"SELECT 1 FROM pay_charges\") }")},
 	{clause: "sql-unknown", name: "a table that nobody makes", what: "pay_typo", files: plantSQL(`d.Query("SELECT id FROM pay_typo")`)},
+	{clause: "sql-tidb", name: "SQLite's words", what: "more", files: plantSQL(`d.Exec("INSERT INTO pay_charges VALUES (?) ON CONFLICT DO NOTHING")`)},
+	{clause: "sql-tidb", name: "a typing error", what: "more", files: plantSQL(`d.Query("SELECT id FORM pay_charges")`)},
+	{clause: "sql-tidb", name: "in one branch", what: "more",
+		files: plantSQL("q := \"SELECT id FROM pay_charges\"\n\tif name != \"\" {\n\t\tq += \" WHERE\"\n\t}\n\td.Query(q)")},
+	{clause: "sql-tidb", name: "what cannot be followed", what: "more",
+		files: plantSQL("d.Exec(\"DELETE FROM pay_refunds WHERE id IN (\" + sqldb.In(2) + \")\")")},
+	{clause: "sql-tidb", name: "a migration", what: "2.sql",
+		files: map[string]string{"internal/pay/paysql/schema/mysql/2.sql": "CREATE TABLE pay_x (id INTEGER PRIMARY KEY) STRICT;"}},
 	{clause: "sql-built", name: "Sprintf", what: "more",
 		files: plantSQL(`d.Query(fmt.Sprintf("SELECT id FROM pay_charges WHERE n = '%s'", name))`)},
 	{clause: "sql-built", name: "concatenation", what: "more",

@@ -18,6 +18,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 	"github.com/chopmark/chopmark/internal/platform/task"
+	"github.com/chopmark/chopmark/test/servers"
 )
 
 // shop is a store with one batch and what it tells others.
@@ -151,4 +152,41 @@ func TestTaskIsBornWithItsClaims(t *testing.T) {
 			t.Errorf("an unknown claim: %v", err)
 		}
 	})
+}
+
+// TestLostAnswerOfAClaim: the line that asks gets its block, once, also when the
+// answer of the commit was lost. Without a key nobody can know.
+func TestLostAnswerOfAClaim(t *testing.T) {
+	t.Parallel()
+	proxy := sqldbtest.NewProxy(t, servers.MariaDB(t))
+	s := newShop(t, func(t *testing.T) func() *sqldb.DB {
+		return func() *sqldb.DB {
+			db, err := sqldb.OpenMySQL(t.Context(), proxy.URL, sqldb.MySQLOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			return db
+		}
+	})
+	ask := batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line", Quantity: 10, CreatedAt: batchtest.Start()}
+	for n, fate := range []sqldbtest.Fate{sqldbtest.ReplyLost, sqldbtest.RequestLost} {
+		proxy.Cut("COMMIT", fate)
+		_, effect, _, err := s.Claim(t.Context(), batchtest.Request(n, "body"), ask, nil)
+		s.must(err)
+		c, err := s.FindClaim(t.Context(), s.b.ID, ids.ClaimID(effect))
+		s.must(err)
+		if want := int64(10*n + 1); c.From != want || proxy.Left() != 0 {
+			t.Errorf("fate %d: the claim begins at %d, want %d", fate, c.From, want)
+		}
+	}
+	proxy.Cut("COMMIT", sqldbtest.RequestLost)
+	if _, _, _, err := s.Claim(t.Context(), ids.Request{}, ask, nil); !errors.Is(err, sqldb.ErrUnknownOutcome) { //nolint:dogsled // only the error counts
+		t.Errorf("without a key: %v", err)
+	}
+	free, err := s.Free(t.Context(), s.b.ID)
+	s.must(err)
+	if diff := cmp.Diff(batch.Runs{{From: 21, To: 100}}, free); diff != "" {
+		t.Errorf("free (-want +got):\n%s", diff)
+	}
 }

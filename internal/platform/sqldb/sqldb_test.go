@@ -12,29 +12,67 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/chopmark/chopmark/test/servers"
 )
 
 func open(t *testing.T, path string) *DB {
 	t.Helper()
-	db, err := OpenSQLite(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
+	return closing(t)(OpenSQLite(t.Context(), path))
+}
+
+func closing(t *testing.T) func(*DB, error) *DB {
+	return func(db *DB, err error) *DB {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return db
+	}
+}
+
+// each runs a test on every engine. open opens the same database each time, as
+// processes would.
+func each(t *testing.T, test func(t *testing.T, open func() *DB)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "chopmark.db")
+		test(t, func() *DB { return open(t, path) })
 	})
-	return db
+	t.Run("MariaDB", func(t *testing.T) { test(t, mariadb(t)) })
+}
+
+func mariadb(t *testing.T) func() *DB {
+	t.Helper()
+	url := servers.MariaDB(t)
+	return func() *DB { return closing(t)(OpenMySQL(t.Context(), url, MySQLOptions{})) }
 }
 
 const create = "-- +goose Up\nCREATE TABLE things (id INTEGER PRIMARY KEY, name VARCHAR(64) NOT NULL UNIQUE);\n"
 
+// of is a schema of one migration, for both dialects.
+func of(name, text string) fstest.MapFS {
+	file := &fstest.MapFile{Data: []byte(text)}
+	return fstest.MapFS{"sqlite/" + name: file, "mysql/" + name: file}
+}
+
 func migrate(t *testing.T, db *DB) {
 	t.Helper()
-	if err := db.Migrate(t.Context(), "things", fstest.MapFS{"00001_things.sql": {Data: []byte(create)}}); err != nil {
+	if err := db.Migrate(t.Context(), "things", of("00001_things.sql", create)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func things(t *testing.T, open func() *DB) *DB {
+	t.Helper()
+	db := open()
+	migrate(t, db)
+	return db
 }
 
 func openThings(t *testing.T) *DB {
@@ -59,24 +97,26 @@ func count(t *testing.T, q Querier) (n int) {
 
 func TestReadersSeeWhatWasCommitted(t *testing.T) {
 	t.Parallel()
-	db := openThings(t)
-	for i := range 50 {
-		err := db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
-			if err := add(ctx, tx, i, strings.Repeat("x", i)); err != nil {
-				return err
+	each(t, func(t *testing.T, open func() *DB) {
+		db := things(t, open)
+		for i := range 50 {
+			err := db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
+				if err := add(ctx, tx, i, strings.Repeat("x", i)); err != nil {
+					return err
+				}
+				if n := count(t, db.Reader()); n != i {
+					t.Errorf("before the commit a reader sees %d things, want %d", n, i)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			if n := count(t, db.Reader()); n != i {
-				t.Errorf("before the commit a reader sees %d things, want %d", n, i)
+			if n := count(t, db.Reader()); n != i+1 {
+				t.Fatalf("after the commit a reader sees %d things, want %d", n, i+1)
 			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
-		if n := count(t, db.Reader()); n != i+1 {
-			t.Fatalf("after the commit a reader sees %d things, want %d", n, i+1)
-		}
-	}
+	})
 }
 
 var errGivenUp = errors.New("given up")
@@ -118,42 +158,46 @@ func TestNothingStaysOfWhatFailed(t *testing.T) {
 // asked may go away in the last moment before it.
 func TestCommitIsNotCancelled(t *testing.T) {
 	t.Parallel()
-	db := openThings(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	err := db.Write(ctx, func(ctx context.Context, tx *Tx) error {
-		defer cancel()
-		return add(ctx, tx, 1, "a")
+	each(t, func(t *testing.T, open func() *DB) {
+		db := things(t, open)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := db.Write(ctx, func(ctx context.Context, tx *Tx) error {
+			defer cancel()
+			return add(ctx, tx, 1, "a")
+		})
+		if err != nil || count(t, db.Reader()) != 1 {
+			t.Errorf("%v, %d things; want one", err, count(t, db.Reader()))
+		}
 	})
-	if err != nil || count(t, db.Reader()) != 1 {
-		t.Errorf("%v, %d things; want one", err, count(t, db.Reader()))
-	}
 }
 
 // TestPanicReleasesTheWriter: a server survives the panic of one request, and there
 // is only one writer.
 func TestPanicReleasesTheWriter(t *testing.T) {
 	t.Parallel()
-	db := openThings(t)
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("the panic was swallowed")
-			}
+	each(t, func(t *testing.T, open func() *DB) {
+		db := things(t, open)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_ = db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
+				_ = add(ctx, tx, 1, "a")
+				panic("a bug")
+			})
 		}()
-		_ = db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
-			_ = add(ctx, tx, 1, "a")
-			panic("a bug")
-		})
-	}()
-	if write, _ := db.Pools(); write.InUse != 0 {
-		t.Fatalf("%d writers are still in use", write.InUse)
-	}
-	if err := db.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return add(ctx, tx, 2, "b") }); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(t, db.Reader()); n != 1 {
-		t.Errorf("%d things, want the second alone", n)
-	}
+		if write, _ := db.Pools(); write.InUse != 0 {
+			t.Fatalf("%d writers are still in use", write.InUse)
+		}
+		if err := db.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return add(ctx, tx, 2, "b") }); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db.Reader()); n != 1 {
+			t.Errorf("%d things, want the second alone", n)
+		}
+	})
 }
 
 func TestWritersTakeTurns(t *testing.T) {
@@ -184,28 +228,30 @@ func TestWritersTakeTurns(t *testing.T) {
 
 func TestIsDuplicate(t *testing.T) {
 	t.Parallel()
-	db := openThings(t)
-	try := func(id int, name any) error {
-		return db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
-			_, err := tx.ExecContext(ctx, `INSERT INTO things (id, name) VALUES (?, ?)`, id, name)
-			return err
-		})
-	}
-	if err := try(1, "a"); err != nil || IsDuplicate(err) {
-		t.Fatal(err)
-	}
-	if err := try(1, "b"); !IsDuplicate(err) {
-		t.Errorf("the same primary key: %v", err)
-	}
-	if err := try(2, "a"); !IsDuplicate(err) {
-		t.Errorf("the same unique name: %v", err)
-	}
-	if err := try(3, nil); err == nil || IsDuplicate(err) || IsFull(err) {
-		t.Errorf("no name at all: %v", err)
-	}
-	if IsDuplicate(sql.ErrNoRows) || IsFull(sql.ErrNoRows) {
-		t.Error("no rows are no duplicate")
-	}
+	each(t, func(t *testing.T, open func() *DB) {
+		db := things(t, open)
+		try := func(id int, name any) error {
+			return db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
+				_, err := tx.ExecContext(ctx, `INSERT INTO things (id, name) VALUES (?, ?)`, id, name)
+				return err
+			})
+		}
+		if err := try(1, "a"); err != nil || IsDuplicate(err) {
+			t.Fatal(err)
+		}
+		if err := try(1, "b"); !IsDuplicate(err) {
+			t.Errorf("the same primary key: %v", err)
+		}
+		if err := try(2, "a"); !IsDuplicate(err) {
+			t.Errorf("the same unique name: %v", err)
+		}
+		if err := try(3, nil); err == nil || IsDuplicate(err) || IsFull(err) {
+			t.Errorf("no name at all: %v", err)
+		}
+		if IsDuplicate(sql.ErrNoRows) || IsFull(sql.ErrNoRows) {
+			t.Error("no rows are no duplicate")
+		}
+	})
 }
 
 func TestIsFull(t *testing.T) {
@@ -310,14 +356,12 @@ func TestMigrateTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	db := openThings(t)
 	migrate(t, db)
-	more := fstest.MapFS{
-		"00001_things.sql": {Data: []byte(create)},
-		"00002_more.sql":   {Data: []byte("-- +goose Up\nALTER TABLE things ADD COLUMN colour VARCHAR(16) NOT NULL DEFAULT '';\n")},
-	}
+	more := of("00001_things.sql", create)
+	more["sqlite/00002_more.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE things ADD COLUMN colour VARCHAR(16) NOT NULL DEFAULT '';\n")}
 	if err := db.Migrate(t.Context(), "things", more); err != nil {
 		t.Fatal(err)
 	}
-	bad := fstest.MapFS{"00001_bad.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (id INTEGER);\nCREATE NONSENSE;\n")}}
+	bad := of("00001_bad.sql", "-- +goose Up\nCREATE TABLE half (id INTEGER);\nCREATE NONSENSE;\n")
 	if err := db.Migrate(t.Context(), "bad", bad); err == nil || !strings.Contains(err.Error(), db.Name()) {
 		t.Errorf("a bad migration: %v", err)
 	}
@@ -338,22 +382,24 @@ func TestTimesRoundTrip(t *testing.T) {
 
 func TestCollectGivesTheScansError(t *testing.T) {
 	t.Parallel()
-	db := openThings(t)
-	if err := db.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return add(ctx, tx, 1, "a") }); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Collect(t.Context(), db.Reader(), func(r *sql.Rows) (int, error) { return 0, errGivenUp }, `SELECT id FROM things`)
-	if !errors.Is(err, errGivenUp) {
-		t.Errorf("error = %v", err)
-	}
-	all, err := Collect(t.Context(), db.Reader(), func(r *sql.Rows) (name string, err error) {
-		err = r.Scan(&name)
-		return name, err
-	}, `SELECT name FROM things WHERE id > ?`, 0)
-	if err != nil || len(all) != 1 || all[0] != "a" {
-		t.Errorf("Collect = %v, %v", all, err)
-	}
-	if err := db.Ping(t.Context()); err != nil {
-		t.Error(err)
-	}
+	each(t, func(t *testing.T, open func() *DB) {
+		db := things(t, open)
+		if err := db.Write(t.Context(), func(ctx context.Context, tx *Tx) error { return add(ctx, tx, 1, "a") }); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Collect(t.Context(), db.Reader(), func(r *sql.Rows) (int, error) { return 0, errGivenUp }, `SELECT id FROM things`)
+		if !errors.Is(err, errGivenUp) {
+			t.Errorf("error = %v", err)
+		}
+		all, err := Collect(t.Context(), db.Reader(), func(r *sql.Rows) (name string, err error) {
+			err = r.Scan(&name)
+			return name, err
+		}, `SELECT name FROM things WHERE id > ?`, 0)
+		if err != nil || len(all) != 1 || all[0] != "a" {
+			t.Errorf("Collect = %v, %v", all, err)
+		}
+		if err := db.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }

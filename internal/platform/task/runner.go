@@ -40,8 +40,23 @@ func (p *Progress) Save(ctx context.Context, step string, checkpoint any, done i
 		return fmt.Errorf("encode checkpoint: %w", err)
 	}
 	p.State, p.Step, p.Checkpoint, p.Done = Running, step, raw, done
-	return p.runner.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
+	for {
+		err := p.runner.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
+		if fault.KindOf(err) != fault.Unavailable {
+			return err
+		}
+		// The database is away, or its answer was: saving the same again is the same. When
+		// it stays away the lease runs out, and ctx ends.
+		select {
+		case <-time.After(saveAgain):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
 }
+
+// saveAgain is the pause before a checkpoint that found no database is saved again.
+const saveAgain = 500 * time.Millisecond
 
 // Runner runs tasks, a few at a time.
 type Runner struct {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -19,6 +20,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
+	"github.com/chopmark/chopmark/test/servers"
 )
 
 func start() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
@@ -429,4 +431,181 @@ func TestEndedTaskCannotBeSaved(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// TestOneProcessRunsATask: several processes look for the same tasks.
+func TestOneProcessRunsATask(t *testing.T) {
+	t.Parallel()
+	open := sqldbtest.MariaDB(t)
+	db := migrated(t, open())
+	tasks := make([]ids.TaskID, 20)
+	for i := range tasks {
+		tasks[i] = insert(t, db, "work")
+	}
+	workers := make([]*worker, 3)
+	runners := make([]*Runner, len(workers))
+	for i := range workers {
+		workers[i] = newWorker(func(ctx context.Context, p *Progress) error { return p.Save(ctx, "half", 1, 1) })
+		runners[i] = newRunner(open(), workers[i], 2)
+		must(t, runners[i].Start(t.Context()))
+	}
+	runs := 0
+	for range tasks {
+		select {
+		case <-workers[0].over:
+		case <-workers[1].over:
+		case <-workers[2].over:
+		}
+	}
+	for i := range workers {
+		runners[i].Stop()
+		runs += workers[i].count()
+	}
+	if runs != len(tasks) || len(ends(t, db)) != len(tasks) {
+		t.Errorf("%d runs and %d ends of %d tasks", runs, len(ends(t, db)), len(tasks))
+	}
+}
+
+// TestTakenOverSavesNothing: a process that was silent for too long has lost its task.
+// It may wake up in the middle of it, and even at its end.
+func TestTakenOverSavesNothing(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		open := fresh(t)
+		db := migrated(t, open())
+		var late atomic.Bool
+		clocks := clock.Func(func() time.Time {
+			if late.Load() {
+				return start().Add(leaseFor)
+			}
+			return start()
+		})
+		runner := func(w *worker) *Runner {
+			r := NewRunner(open(), clocks, slog.New(slog.DiscardHandler), 1)
+			r.Handle("work", w)
+			return r
+		}
+		begun, goOn := make(chan bool), make(chan bool)
+		var saved error
+		silent := newWorker(func(ctx context.Context, p *Progress) error {
+			if err := p.Save(ctx, "half", 5, 5); err != nil {
+				t.Error(err)
+			}
+			begun <- true
+			<-goOn
+			saved = p.Save(ctx, "more", 6, 6)
+			return nil // as one that looks at nothing
+		})
+		id := insert(t, db, "work")
+		first := runner(silent)
+		must(t, first.look(t.Context()))
+		<-begun
+		second := newWorker(func(ctx context.Context, p *Progress) error {
+			if string(p.Checkpoint) != "5" {
+				t.Errorf("goes on from %+v", p.Task)
+			}
+			return p.Save(ctx, "theirs", 7, 7)
+		})
+		r := runner(second)
+		must(t, r.look(t.Context()))
+		r.launch(id)
+		r.work.Wait()
+		if second.count() != 0 {
+			t.Fatal("two run one task")
+		}
+		late.Store(true)
+		must(t, r.look(t.Context()))
+		<-second.over
+		r.work.Wait()
+		goOn <- true
+		<-silent.over
+		first.Stop()
+		r.Stop()
+		if !errors.Is(saved, ErrTakenOver) {
+			t.Errorf("the silent one saved: %v", saved)
+		}
+		if got := find(t, db, id); got.State != Done || got.Step != "theirs" || string(got.Checkpoint) != "7" {
+			t.Errorf("in the end: %+v", got)
+		}
+		if diff := cmp.Diff([]string{""}, ends(t, db)); diff != "" {
+			t.Errorf("ends (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestStopGivesTheLeaseBack: who comes next need not wait until it runs out.
+func TestStopGivesTheLeaseBack(t *testing.T) {
+	t.Parallel()
+	open := sqldbtest.MariaDB(t)
+	db := migrated(t, open())
+	begun := make(chan bool)
+	w := newWorker(func(ctx context.Context, _ *Progress) error {
+		begun <- true
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	r := newRunner(db, w, 1)
+	id := insert(t, db, "work")
+	must(t, r.Start(t.Context()))
+	<-begun
+	r.Stop()
+	next := newWorker(func(context.Context, *Progress) error { return nil })
+	r = newRunner(open(), next, 1)
+	must(t, r.Start(t.Context()))
+	<-next.over
+	r.Stop()
+	if got := find(t, db, id); got.State != Done {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLongErrorsEndATask: a text that does not fit must not keep it open for ever.
+func TestLongErrorsEndATask(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+		why := fault.New(fault.Internal, "work.long", "%s", strings.Repeat("\xff茶", 2000))
+		w := newWorker(func(context.Context, *Progress) error { return why })
+		w.finish = func(*Task) error { return nil }
+		r := newRunner(db, w, 1)
+		r.handlers["work"] = silentEnd{w}
+		id := insert(t, db, "work")
+		must(t, r.Start(t.Context()))
+		<-w.over
+		r.Stop()
+		if got := find(t, db, id); got.State != Failed || !strings.HasPrefix(got.ErrorText, "茶茶") || len(got.ErrorText) > errorTextBytes {
+			t.Errorf("%s with %d bytes", got.State, len(got.ErrorText))
+		}
+	})
+}
+
+// silentEnd writes nothing of its own.
+type silentEnd struct{ *worker }
+
+func (silentEnd) Finish(context.Context, *sqldb.Tx, *Task, error) error { return nil }
+
+// TestLostAnswerOfACheckpoint: the checkpoint is saved, whoever heard of it.
+func TestLostAnswerOfACheckpoint(t *testing.T) {
+	t.Parallel()
+	proxy := sqldbtest.NewProxy(t, servers.MariaDB(t))
+	db, err := sqldb.OpenMySQL(t.Context(), proxy.URL, sqldb.MySQLOptions{})
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	migrated(t, db)
+	w := newWorker(func(ctx context.Context, p *Progress) error {
+		proxy.Cut("COMMIT", sqldbtest.ReplyLost)
+		if err := p.Save(ctx, "half", 5, 5); err != nil {
+			return err
+		}
+		proxy.Cut("COMMIT", sqldbtest.RequestLost)
+		return p.Save(ctx, "whole", 9, 9)
+	})
+	r := newRunner(db, w, 1)
+	id := insert(t, db, "work")
+	must(t, r.Start(t.Context()))
+	<-w.over
+	r.Stop()
+	if got := find(t, db, id); got.State != Done || got.Step != "whole" || proxy.Left() != 0 {
+		t.Errorf("%+v, %d cuts left", got, proxy.Left())
+	}
 }
