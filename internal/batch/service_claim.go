@@ -155,10 +155,22 @@ func (s *Service) ReturnClaim(ctx context.Context, cmd Command, batch ids.BatchI
 		return Claim{}, false, ErrUnknownClaim
 	}
 	// A state change of these numbers must not slip in between the look and the
-	// commit: it would be a change of numbers that no one holds.
+	// commit: it would be a change of numbers that no one holds. The lock keeps those of
+	// this process out, the decided position those of others.
 	lock := &s.deciding[b.Shard()]
 	lock.Lock()
 	defer lock.Unlock()
+	for range decideTriesMax {
+		c, replayed, err := s.returnUnused(ctx, cmd, &b, id, from)
+		if f, ok := fault.From(err); ok && f.Is(ErrRaced) {
+			continue
+		}
+		return c, replayed, err
+	}
+	return Claim{}, false, ErrRaced
+}
+
+func (s *Service) returnUnused(ctx context.Context, cmd Command, b *Batch, id ids.ClaimID, from int64) (Claim, bool, error) {
 	c, err := s.store.FindClaim(ctx, b.ID, id)
 	if err != nil {
 		return Claim{}, false, err
@@ -166,12 +178,13 @@ func (s *Service) ReturnClaim(ctx context.Context, cmd Command, batch ids.BatchI
 	if err := s.catchUp(ctx, b.Shard()); err != nil {
 		return Claim{}, false, err
 	}
+	decided := s.proj.Position(b.Shard())
 	if c.From <= from && from <= c.To {
-		if err := s.unused(&b, Run{from, c.To}); err != nil {
+		if err := s.unused(b, Run{from, c.To}); err != nil {
 			return Claim{}, false, err
 		}
 	}
-	return s.store.ReturnClaim(ctx, cmd.Request, c, from)
+	return s.store.ReturnClaim(ctx, cmd.Request, c, from, decided)
 }
 
 func (s *Service) unused(b *Batch, r Run) error {

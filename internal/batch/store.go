@@ -102,8 +102,10 @@ type Claims interface {
 	FindClaim(ctx context.Context, batch ids.BatchID, id ids.ClaimID) (Claim, error)
 	// ClaimsOf gives a batch's claims in order of their numbers.
 	ClaimsOf(ctx context.Context, batch ids.BatchID, within Run, limit int) ([]Claim, error)
-	// ReturnClaim gives from..Claim.To back to the pool.
-	ReturnClaim(ctx context.Context, r ids.Request, c Claim, from int64) (_ Claim, replayed bool, _ error)
+	// ReturnClaim gives from..Claim.To back to the pool. decided is as for
+	// Changes.AppendChange: a state change that came between may be one of these
+	// numbers, and then it must give back nothing and answer ErrRaced.
+	ReturnClaim(ctx context.Context, r ids.Request, c Claim, from, decided int64) (_ Claim, replayed bool, _ error)
 	// Free gives the blocks of a batch that no one holds.
 	Free(ctx context.Context, batch ids.BatchID) (Runs, error)
 	// PoolCandidates gives the batches of a product with a free block that is long

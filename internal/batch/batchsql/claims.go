@@ -184,7 +184,7 @@ func (s *Store) ClaimsOf(ctx context.Context, b ids.BatchID, within batch.Run, l
 }
 
 // ReturnClaim implements batch.Claims.
-func (s *Store) ReturnClaim(ctx context.Context, r ids.Request, c batch.Claim, from int64) (batch.Claim, bool, error) {
+func (s *Store) ReturnClaim(ctx context.Context, r ids.Request, c batch.Claim, from, decided int64) (batch.Claim, bool, error) {
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
 		if err := lockPool(ctx, tx, c.BatchID); err != nil {
 			return "", err
@@ -196,7 +196,11 @@ func (s *Store) ReturnClaim(ctx context.Context, r ids.Request, c batch.Claim, f
 		if from < now.From || from > now.To {
 			return "", batch.ErrClaimRange
 		}
-		return s.shrinkClaim(ctx, tx, now, from)
+		effect, err := s.shrinkClaim(ctx, tx, now, from)
+		if err != nil {
+			return "", err
+		}
+		return effect, s.unchangedSince(ctx, tx, c.BatchID, decided)
 	})
 	if err != nil {
 		return batch.Claim{}, false, fmt.Errorf("return claim: %w", err)
@@ -208,6 +212,19 @@ func (s *Store) ReturnClaim(ctx context.Context, r ids.Request, c batch.Claim, f
 	}
 	c.To = from - 1
 	return c, replayed, nil
+}
+
+// unchangedSince takes the counter of the batch's shard, so that no state change can
+// come any more, and sees whether one came after the decision.
+func (s *Store) unchangedSince(ctx context.Context, tx *sqldb.Tx, b ids.BatchID, decided int64) error {
+	var brand ids.BrandID
+	if err := tx.QueryRowContext(ctx, `SELECT brand_id FROM batches WHERE batch_id = ?`, b).Scan(&brand); err != nil {
+		return fmt.Errorf("find brand of batch %s: %w", b, err)
+	}
+	if _, err := announce(ctx, tx, ids.ShardOf(brand), s.clock); err != nil {
+		return err
+	}
+	return stillDecided(ctx, tx, ids.ShardOf(brand), decided)
 }
 
 // shrinkClaim gives from..c.To back. The pool is locked.

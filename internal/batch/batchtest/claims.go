@@ -2,6 +2,7 @@ package batchtest
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 )
 
@@ -100,9 +102,12 @@ func (w *world) claimsWithHoles(b batch.Batch) {
 	w.wantFree(b, batch.Run{From: 11, To: 20}, batch.Run{From: 31, To: 60}, batch.Run{From: 91, To: 100})
 }
 
+// always is a decision that no state change can come after.
+const always = math.MaxInt64
+
 func (w *world) giveBack(c batch.Claim, from int64) batch.Claim {
 	w.t.Helper()
-	left, _, err := w.ReturnClaim(w.t.Context(), ids.Request{}, c, from)
+	left, _, err := w.ReturnClaim(w.t.Context(), ids.Request{}, c, from, always)
 	w.must(err)
 	return left
 }
@@ -160,7 +165,7 @@ func claimsAndReturns(t *testing.T, open Open) {
 				if l.below(4) == 0 {
 					continue
 				}
-				if _, _, err := w.ReturnClaim(t.Context(), ids.Request{}, c, c.From+l.below(c.To-c.From+1)); err != nil {
+				if _, _, err := w.ReturnClaim(t.Context(), ids.Request{}, c, c.From+l.below(c.To-c.From+1), always); err != nil {
 					t.Error(err)
 				}
 			}
@@ -302,26 +307,44 @@ func TestReturns(t *testing.T, open Open) {
 		c := w.claim(b, 50) // 21..70
 		w.giveBack(c, 61)
 		for _, from := range []int64{-1, 0, 20, 61, 70, 71, 100} {
-			_, _, err := w.ReturnClaim(t.Context(), ids.Request{}, c, from)
+			_, _, err := w.ReturnClaim(t.Context(), ids.Request{}, c, from, always)
 			wantFault(t, err, batch.ErrClaimRange)
 		}
 		w.wantFree(b, batch.Run{From: 61, To: 100})
-		_, _, err := w.ReturnClaim(t.Context(), ids.Request{}, batch.Claim{ID: "clm_none", BatchID: b.ID}, 1)
+		_, _, err := w.ReturnClaim(t.Context(), ids.Request{}, batch.Claim{ID: "clm_none", BatchID: b.ID}, 1, always)
 		wantFault(t, err, batch.ErrUnknownClaim)
 	})
 	t.Run("AnswerStaysWhatItWas", func(t *testing.T) {
 		w := newWorld(t, open)
 		b := w.make("lot", 100)
 		c := w.claim(b, 100)
-		first, _, err := w.ReturnClaim(t.Context(), Request(1, "first"), c, 51)
+		first, _, err := w.ReturnClaim(t.Context(), Request(1, "first"), c, 51, always)
 		w.must(err)
 		w.giveBack(c, 21)
-		again, replayed, err := w.ReturnClaim(t.Context(), Request(1, "first"), c, 51)
+		again, replayed, err := w.ReturnClaim(t.Context(), Request(1, "first"), c, 51, always)
 		w.must(err)
 		if diff := cmp.Diff(first, again); diff != "" || !replayed {
 			t.Errorf("replayed %v, answer (-first +again):\n%s", replayed, diff)
 		}
 		w.wantFree(b, batch.Run{From: 21, To: 100})
+	})
+	t.Run("RacedByAChangeGivesNothingBack", func(t *testing.T) {
+		w := newWorld(t, open)
+		b := w.make("lot", 100)
+		c := w.claim(b, 100)
+		decided := w.head()
+		w.commit(w.change(b, gs1.Active, batch.Run{From: 1, To: 1}))
+		_, _, err := w.ReturnClaim(t.Context(), Request(1, "back"), c, 51, decided)
+		wantFault(t, err, batch.ErrRaced)
+		w.wantFree(b)
+		decided = w.head()
+		w.make("another", 1) // is no state change
+		_, replayed, err := w.ReturnClaim(t.Context(), Request(1, "back"), c, 51, decided)
+		w.must(err)
+		if replayed {
+			t.Error("the raced return was remembered")
+		}
+		w.wantFree(b, batch.Run{From: 51, To: 100})
 	})
 	t.Run("AtOnceGoBackOnce", func(t *testing.T) {
 		w := newWorld(t, open)
@@ -332,7 +355,7 @@ func TestReturns(t *testing.T, open Open) {
 		var all sync.WaitGroup
 		for range 16 {
 			all.Go(func() {
-				_, _, err := w.ReturnClaim(t.Context(), ids.Request{}, c, 51)
+				_, _, err := w.ReturnClaim(t.Context(), ids.Request{}, c, 51, always)
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {

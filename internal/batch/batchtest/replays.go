@@ -116,7 +116,7 @@ func returnClaim(w *world) (doer, func() int) {
 			if err != nil {
 				return "", false, err
 			}
-			_, replayed, err := w.ReturnClaim(ctx, r, c, now.To-9)
+			_, replayed, err := w.ReturnClaim(ctx, r, c, now.To-9, always)
 			return "the same claim", replayed, err
 		}, func() int {
 			now, err := w.FindClaim(w.t.Context(), b.ID, c.ID)

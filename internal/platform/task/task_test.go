@@ -486,14 +486,16 @@ func TestTakenOverSavesNothing(t *testing.T) {
 			return r
 		}
 		begun, goOn := make(chan bool), make(chan bool)
-		var saved error
+		var saved [2]error // while the other works, and after its end
 		silent := newWorker(func(ctx context.Context, p *Progress) error {
 			if err := p.Save(ctx, "half", 5, 5); err != nil {
 				t.Error(err)
 			}
-			begun <- true
-			<-goOn
-			saved = p.Save(ctx, "more", 6, 6)
+			for i := range saved {
+				begun <- true
+				<-goOn
+				saved[i] = p.Save(ctx, "more", 6, 6)
+			}
 			return nil // as one that looks at nothing
 		})
 		id := insert(t, db, "work")
@@ -504,7 +506,13 @@ func TestTakenOverSavesNothing(t *testing.T) {
 			if string(p.Checkpoint) != "5" {
 				t.Errorf("goes on from %+v", p.Task)
 			}
-			return p.Save(ctx, "theirs", 7, 7)
+			err := p.Save(ctx, "theirs", 7, 7)
+			goOn <- true
+			<-begun
+			if now := find(t, db, p.ID); now.Step != "theirs" {
+				t.Errorf("the silent one has saved: %+v", now)
+			}
+			return err
 		})
 		r := runner(second)
 		must(t, r.look(t.Context()))
@@ -521,7 +529,7 @@ func TestTakenOverSavesNothing(t *testing.T) {
 		<-silent.over
 		first.Stop()
 		r.Stop()
-		if !errors.Is(saved, ErrTakenOver) {
+		if !errors.Is(saved[0], ErrTakenOver) || !errors.Is(saved[1], ErrTakenOver) {
 			t.Errorf("the silent one saved: %v", saved)
 		}
 		if got := find(t, db, id); got.State != Done || got.Step != "theirs" || string(got.Checkpoint) != "7" {
