@@ -150,7 +150,7 @@ func (s *MariaDBServer) answers() error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), startMax)
 	defer cancel()
 	for {

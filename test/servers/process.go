@@ -38,8 +38,8 @@ func start(dir, program string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	cmd := exec.Command("sh", append([]string{"-c", keeper, dir, program}, args...)...)
+	defer func() { _ = log.Close() }() // the server has its own
+	cmd := exec.Command("sh", append([]string{"-c", keeper, dir, pathOf(program)}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // ^C on a terminal ends the binary, and it the server
 	input, err := cmd.StdinPipe()
@@ -88,7 +88,7 @@ func freePort() (string, error) {
 func needs(t testing.TB, packageName string, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
-		if _, err := exec.LookPath(program); err == nil {
+		if _, err := exec.LookPath(pathOf(program)); err == nil {
 			continue
 		}
 		if os.Getenv("CI") == "true" {
@@ -96,4 +96,20 @@ func needs(t testing.TB, packageName string, programs ...string) {
 		}
 		t.Skipf("skipped, because %s is missing: install the package %s", program, packageName)
 	}
+}
+
+// pathOf finds servers where Debian puts them, also for users who have no sbin in
+// their path.
+func pathOf(program string) string {
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if p := filepath.Join(dir, program); executable(p) {
+			return p
+		}
+	}
+	return program
+}
+
+func executable(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The programs that tests call as independent judges of our zip files, a checker of
-# shell scripts, and a C compiler for the race detector. As root on Debian they are
+# shell scripts, a C compiler for the race detector, and the servers that stores are
+# tested on. As root on Debian they are
 # installed; elsewhere the missing ones are named, and CI fails on them,
 # because a test that cannot run must not look like one that passed.
 set -euo pipefail
@@ -12,6 +13,7 @@ needs=(
   shellcheck:"command -v shellcheck"
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"
+  mariadb-server:"ls /usr/sbin/mariadbd || command -v mariadbd"
 )
 
 missing() {

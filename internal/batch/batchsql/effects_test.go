@@ -181,7 +181,7 @@ func TestLostAnswerOfAClaim(t *testing.T) {
 		}
 	}
 	proxy.Cut("COMMIT", sqldbtest.RequestLost)
-	if _, _, _, err := s.Claim(t.Context(), ids.Request{}, ask, nil); !errors.Is(err, sqldb.ErrUnknownOutcome) { //nolint:dogsled // only the error counts
+	if _, _, _, err := s.Claim(t.Context(), ids.Request{}, ask, nil); !errors.Is(err, sqldb.ErrUnknownOutcome) {
 		t.Errorf("without a key: %v", err)
 	}
 	free, err := s.Free(t.Context(), s.b.ID)

@@ -115,14 +115,22 @@ func (v *Vault) Replace(ctx context.Context, old, next *keyset.Set) error {
 
 // overwrite puts a keyset in the place of whatever is there.
 func overwrite(ctx context.Context, tx *sqldb.Tx, data []byte) error {
-	result, err := tx.ExecContext(ctx, `UPDATE keyset_vault SET data = ?, revision = revision + 1 WHERE id = 1`, data)
-	if err != nil {
-		return err
+	update := func() (bool, error) {
+		result, err := tx.ExecContext(ctx, `UPDATE keyset_vault SET data = ?, revision = revision + 1 WHERE id = 1`, data)
+		if err != nil {
+			return false, err
+		}
+		n, err := result.RowsAffected()
+		return n == 1, err
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
+	there, err := update()
+	if err != nil || there {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO keyset_vault (id, revision, data) VALUES (1, 1, ?)`, data)
+	if sqldb.IsDuplicate(err) { // another was faster
+		_, err = update()
+	}
 	return err
 }
 

@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"path/filepath"
 	"testing"
 
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysettest"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
 
 func kek(t *testing.T, fill byte) *keyset.KEK {
@@ -27,9 +27,13 @@ func TestVault(t *testing.T) {
 	for name, key := range map[string]*keyset.KEK{"plain": nil, "wrapped": kek(t, 1)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			keysettest.RunVault(t, func(t *testing.T) (keyset.Vault, func() keyset.Vault) {
-				path := filepath.Join(t.TempDir(), "chopmark.db")
-				return NewVault(open(t, path), key), func() keyset.Vault { return NewVault(open(t, path), key) }
+			sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+				keysettest.RunVault(t, func(t *testing.T) (keyset.Vault, func() keyset.Vault) {
+					t.Helper()
+					open := fresh(t)
+					another := func() keyset.Vault { return NewVault(migrated(t, open), key) }
+					return another(), another
+				})
 			})
 		})
 	}
@@ -39,7 +43,7 @@ func TestVault(t *testing.T) {
 // that wraps, or has another, is told so and cannot go on.
 func TestWrappedTellsNothing(t *testing.T) {
 	t.Parallel()
-	db, set := open(t, filepath.Join(t.TempDir(), "chopmark.db")), keysettest.NewSet()
+	db, set := migrated(t, sqldbtest.SQLite(t)), keysettest.NewSet()
 	v := NewVault(db, kek(t, 1))
 	if err := v.Create(t.Context(), set); err != nil {
 		t.Fatal(err)
@@ -86,7 +90,7 @@ func TestWrappedTellsNothing(t *testing.T) {
 // next Replace.
 func TestWrapsWhatWasPlain(t *testing.T) {
 	t.Parallel()
-	db, set := open(t, filepath.Join(t.TempDir(), "chopmark.db")), keysettest.NewSet()
+	db, set := migrated(t, sqldbtest.SQLite(t)), keysettest.NewSet()
 	if err := NewVault(db, nil).Create(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}

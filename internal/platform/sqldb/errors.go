@@ -50,8 +50,7 @@ func myNumber(err error) uint16 {
 
 // IsDuplicate reports that a statement broke a primary or unique key.
 func IsDuplicate(err error) bool {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 	}
 	n := myNumber(err)

@@ -135,12 +135,23 @@ func judgeSettings(kind serverKind, settings map[string]string) []string {
 	var flaws []string
 	for _, r := range rules {
 		has, known := settings[r.name]
-		if !known || r.kinds != nil && !slices.Contains(r.kinds, kind) || r.onlyIf != "" && settings[r.onlyIf] != "ON" && settings[r.onlyIf] != "1" {
+		if !known || r.kinds != nil && !slices.Contains(r.kinds, kind) || r.onlyIf != "" && onOff(settings[r.onlyIf]) != "ON" {
 			continue
 		}
-		if has != r.value && !(r.value == "ON" && has == "1") && !(r.value == "OFF" && has == "0") {
+		if onOff(has) != r.value && has != r.value {
 			flaws = append(flaws, fmt.Sprintf("%s = %s: %s; %s", r.name, has, r.because, r.orRather))
 		}
 	}
 	return flaws
+}
+
+// onOff is the word for a switch that some servers show as a number.
+func onOff(value string) string {
+	switch value {
+	case "1":
+		return "ON"
+	case "0":
+		return "OFF"
+	}
+	return value
 }

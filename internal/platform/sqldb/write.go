@@ -55,7 +55,7 @@ func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 	if t.ended != nil {
 		return nil, t.ended
 	}
-	rows, err := t.tx.QueryContext(ctx, query, args...) //nolint:sqlclosecheck,rowserrcheck // it is the caller's
+	rows, err := t.tx.QueryContext(ctx, query, args...)
 	return rows, t.note(err)
 }
 
@@ -121,7 +121,7 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	if err != nil {
 		return fmt.Errorf("begin in %s: %w", d.name, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // back into the pool; it may be gone
 	tx, err := conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return fmt.Errorf("begin in %s: %w", d.name, err)
@@ -129,7 +129,7 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	returned := false
 	defer func() {
 		if !returned { // fn panics: without the writer every later Write would wait for ever
-			d.rollback(conn, tx)
+			_ = d.rollback(conn, tx)
 		}
 	}()
 	mine := &Tx{tx: tx}

@@ -2,6 +2,7 @@ package sqldbtest
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"net/url"
 	"sync"
@@ -43,14 +44,14 @@ func NewProxy(t *testing.T, serverURL string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &Proxy{server: u.Host, listen: l, conns: map[net.Conn]bool{}}
 	u.Host = l.Addr().String()
 	p.URL = u.String()
-	p.wait.Go(p.accept)
+	p.wait.Go(func() { p.accept(context.WithoutCancel(t.Context())) })
 	t.Cleanup(p.close)
 	return p
 }
@@ -88,13 +89,13 @@ func (p *Proxy) close() {
 	p.wait.Wait()
 }
 
-func (p *Proxy) accept() {
+func (p *Proxy) accept(ctx context.Context) {
 	for {
 		client, err := p.listen.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.server)
+		server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.server)
 		if err != nil {
 			_ = client.Close()
 			continue
@@ -153,7 +154,7 @@ func (p *Proxy) serve(client, server net.Conn) {
 			_, _ = client.Close(), server.Close()
 			return
 		case ReplyLost:
-			deaf.Lock() //nolint:staticcheck // for good: the connection ends with the reply
+			deaf.Lock() // for good: the connection ends with the reply
 		}
 		if _, werr := server.Write(buf[:n]); werr != nil || err != nil {
 			_ = server.Close()

@@ -107,7 +107,8 @@ CREATE TABLE IF NOT EXISTS changes (
     PRIMARY KEY (shard, seq),
     UNIQUE KEY changes_id (change_id),
     KEY changes_kind (shard, kind, seq),
-    KEY changes_serial (serial, seq)
+    KEY changes_serial (serial, seq),
+    KEY changes_brand (brand_id, effective_at, seq)
 );
 
 -- what a change covers: one row for each batch and state; runs are the numbers
