@@ -44,21 +44,38 @@ func (d *DB) Migrate(ctx context.Context, domain string, schema fs.FS) (err erro
 	if err != nil {
 		return err
 	}
-	options := []goose.ProviderOption{goose.WithStore(store), goose.WithDisableGlobalRegistry(true)}
 	pool := d.write
 	if d.mig.open != nil {
 		pool = d.mig.open()
 		defer func() { err = errors.Join(err, pool.Close()) }()
 	}
 	if d.mig.locker != nil {
-		options = append(options, goose.WithSessionLocker(d.mig.locker))
+		release, failed := d.mig.locker.take(ctx, pool)
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, release()) }()
 	}
-	provider, err := goose.NewProvider("", pool, dir, options...)
+	provider, err := goose.NewProvider("", pool, dir, goose.WithStore(store), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
+		return err
+	}
+	if err := begin(ctx, store, pool); err != nil {
 		return err
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+// begin makes the table of versions what goose wants at its beginning: with a row of
+// version 0. goose makes table and row in two steps, and where definitions commit at
+// once a crash may come between; no start would get past that.
+func begin(ctx context.Context, store database.Store, pool *sql.DB) error {
+	known, err := store.ListMigrations(ctx, pool)
+	if err != nil || len(known) > 0 {
+		return nil //nolint:nilerr // without a table goose makes it, and says what else is wrong
+	}
+	return store.Insert(ctx, pool, database.InsertRequest{Version: 0})
 }
 
 // migrationWait is how long a starting process waits for another's migration.
@@ -73,24 +90,29 @@ func lockFor(database string) *nameLock {
 	return &nameLock{"chopmark_" + hex.EncodeToString(sum[:8])}
 }
 
-// SessionLock implements goose's lock.SessionLocker.
-func (l *nameLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	var got sql.NullInt64
-	err := conn.QueryRowContext(ctx, `SELECT GET_LOCK(?, ?)`, l.name, int64(migrationWait/time.Second)).Scan(&got)
+// take waits for the lock on a connection of its own, which release gives back.
+// goose would take it too late: it looks at its table of versions before, which
+// another process may just be making.
+func (l *nameLock) take(ctx context.Context, pool *sql.DB) (release func() error, err error) {
+	conn, err := pool.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("wait for another's migration: %w", err)
+		return nil, fmt.Errorf("wait for another's migration: %w", err)
+	}
+	// It says nothing while the migration runs, and must not be hung up on for that.
+	if _, err := conn.ExecContext(ctx, `SET SESSION wait_timeout = 86400`); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for another's migration: %w", err), conn.Close())
+	}
+	var got sql.NullInt64
+	err = conn.QueryRowContext(ctx, `SELECT GET_LOCK(?, ?)`, l.name, int64(migrationWait/time.Second)).Scan(&got)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for another's migration: %w", err), conn.Close())
 	}
 	if got.Int64 != 1 {
-		return fmt.Errorf("another process has been migrating for %v: look what it does, or end it", migrationWait)
+		return nil, errors.Join(fmt.Errorf("another process has been migrating for %v: look what it does, or end it", migrationWait), conn.Close())
 	}
-	return nil
-}
-
-// SessionUnlock implements goose's lock.SessionLocker.
-func (l *nameLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	var released sql.NullInt64
-	if err := conn.QueryRowContext(ctx, `SELECT RELEASE_LOCK(?)`, l.name).Scan(&released); err != nil {
-		return fmt.Errorf("end the turn of a migration: %w", err)
-	}
-	return nil
+	return func() error {
+		var released sql.NullInt64
+		err := conn.QueryRowContext(context.WithoutCancel(ctx), `SELECT RELEASE_LOCK(?)`, l.name).Scan(&released)
+		return errors.Join(err, conn.Close())
+	}, nil
 }

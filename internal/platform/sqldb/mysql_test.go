@@ -272,6 +272,21 @@ func TestHalfAMigrationIsMadeWhole(t *testing.T) {
 	}
 }
 
+// TestCrashAtTheVeryBeginning: the table of versions was made, and nothing put into it.
+func TestCrashAtTheVeryBeginning(t *testing.T) {
+	t.Parallel()
+	db := things(t, mariadb(t))
+	for _, query := range []string{`DELETE FROM schema_things`, `DROP TABLE things`} {
+		if _, err := db.write.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	migrate(t, db)
+	if n := count(t, db.Reader()); n != 0 {
+		t.Errorf("%d things", n)
+	}
+}
+
 // TestDeadlocksAreRunAgain makes two transactions take two rows in opposite order.
 func TestDeadlocksAreRunAgain(t *testing.T) {
 	t.Parallel()
