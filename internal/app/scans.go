@@ -65,7 +65,7 @@ var _ verify.InnerTries = innerTries{}
 
 // TryInner implements verify.InnerTries.
 func (t innerTries) TryInner(ctx context.Context, item *verify.Item, right bool) (verify.Tried, error) {
-	rec, err := t.svc.TryInner(ctx, item.Serial, right, verify.InnerTriesMax)
+	rec, err := t.svc.TryInner(ctx, ids.Request{}, item.Serial, right, verify.InnerTriesMax)
 	return verify.Tried{Tries: rec.Tries, FirstAt: rec.FirstAt, Locked: rec.Locked}, err
 }
 

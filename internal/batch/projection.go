@@ -20,16 +20,18 @@ const (
 
 // Projection answers batch, state, version and seq of every item from memory and
 // local disk, never from SQL. It follows the feed: what it says stands for the
-// position that Position gives.
+// position that Position gives. It starts from its local half alone, so that a
+// process whose feed is out of reach still answers.
 //
-// Lookup takes no lock. CatchUp, Checkpoint and Close may be called by anyone.
+// Lookup takes no lock. CatchUp, Apply and Checkpoint may be called by anyone.
 type Projection struct {
-	feed   Changes
-	list   Batches
-	local  Local
-	region int
-	texts  func(TextsEntry)
-	shards [ids.Shards]shardView
+	feed    Source // nil = Apply feeds it
+	local   Local
+	region  int
+	texts   func(TextsEntry)
+	shards  [ids.Shards]shardView
+	current atomic.Int64 // AsOf in microseconds; 0 = not known
+	watches watches
 }
 
 type shardView struct {
@@ -53,9 +55,10 @@ type Item struct {
 	at    located
 }
 
-// NewProjection makes an empty projection; Start fills it.
-func NewProjection(store Store, local Local, region int) *Projection {
-	p := &Projection{feed: store, list: store, local: local, region: region, texts: func(TextsEntry) {}}
+// NewProjection makes an empty projection; Start fills it, or Load where feed is nil
+// and entries come by Apply.
+func NewProjection(feed Source, local Local, region int) *Projection {
+	p := &Projection{feed: feed, local: local, region: region, texts: func(TextsEntry) {}}
 	for i := range p.shards {
 		p.shards[i].changed = map[*entry]map[int64]bool{}
 		p.shards[i].entries.Store(&[]*entry{})
@@ -69,27 +72,15 @@ func (p *Projection) OnTexts(tell func(TextsEntry)) { p.texts = tell }
 
 // Start loads the last checkpoint and follows the feed to its present end.
 func (p *Projection) Start(ctx context.Context) error {
-	positions, fresh, err := p.local.Load()
-	if err != nil {
-		return fmt.Errorf("load projection: %w", err)
+	if _, err := p.Load(); err != nil {
+		return err
 	}
-	if !fresh && p.ahead(ctx, positions) {
-		fresh = true
-	}
-	if fresh {
-		positions = [ids.Shards]int64{}
-		if err := p.local.Reset(); err != nil {
-			return fmt.Errorf("reset projection: %w", err)
+	if p.ahead(ctx) {
+		if err := p.forget(); err != nil {
+			return err
 		}
 	}
 	for shard := range ids.Shard(ids.Shards) {
-		v := &p.shards[shard]
-		if !fresh {
-			if err := p.loadBatches(ctx, shard); err != nil {
-				return err
-			}
-		}
-		v.seq.Store(positions[shard])
 		if err := p.CatchUp(ctx, shard); err != nil {
 			return err
 		}
@@ -97,42 +88,68 @@ func (p *Projection) Start(ctx context.Context) error {
 	return nil
 }
 
+// Load brings back the last checkpoint; fresh when there is none. Batches that are
+// newer than it come again with the feed and change nothing.
+func (p *Projection) Load() (fresh bool, _ error) {
+	at, fresh, err := p.local.Load()
+	if err != nil {
+		return false, fmt.Errorf("load projection: %w", err)
+	}
+	if fresh {
+		return true, p.forget()
+	}
+	var all [ids.Shards][]*entry
+	var from ids.Serial
+	for page := []Batch(nil); from == 0 || len(page) == batchPage; {
+		if page, err = p.local.Batches(from, batchPage); err != nil {
+			return false, fmt.Errorf("load batches: %w", err)
+		}
+		for i := range page {
+			e := &entry{page[i], newStates(page[i].Quantity)}
+			snap, err := p.local.LoadBatch(e.First)
+			if err == nil {
+				err = e.states.restore(snap)
+			}
+			if err != nil {
+				return false, fmt.Errorf("load states of batch %s: %w", e.ID, err)
+			}
+			all[e.Shard()] = append(all[e.Shard()], e)
+			from = e.First + 1
+		}
+		if len(page) == 0 {
+			break
+		}
+	}
+	for shard := range p.shards {
+		p.shards[shard].entries.Store(&all[shard])
+		p.shards[shard].seq.Store(at.Positions[shard])
+	}
+	p.Heard(at.AsOf)
+	return false, nil
+}
+
+// forget makes the projection empty, as it was before the feed's first entry.
+func (p *Projection) forget() error {
+	if err := p.local.Reset(); err != nil {
+		return fmt.Errorf("reset projection: %w", err)
+	}
+	for i := range p.shards {
+		p.shards[i].entries.Store(&[]*entry{})
+		p.shards[i].seq.Store(0)
+	}
+	return nil
+}
+
 // ahead reports that the local store knows more than SQL does: SQL was restored
 // from an older backup, so what is here belongs to a future that did not happen.
-func (p *Projection) ahead(ctx context.Context, positions [ids.Shards]int64) bool {
-	for shard, seq := range positions {
-		head, err := p.feed.FeedHead(ctx, ids.Shard(shard))
-		if err != nil || head < seq {
+func (p *Projection) ahead(ctx context.Context) bool {
+	for shard := range ids.Shard(ids.Shards) {
+		head, err := p.feed.FeedHead(ctx, shard)
+		if err != nil || head < p.Position(shard) {
 			return true
 		}
 	}
 	return false
-}
-
-// loadBatches lists the shard's batches with their states of the last checkpoint.
-// Batches that are newer than it come again with the feed and change nothing.
-func (p *Projection) loadBatches(ctx context.Context, shard ids.Shard) error {
-	var from ids.Serial
-	for {
-		page, err := p.list.AllBatches(ctx, shard, from, batchPage)
-		if err != nil {
-			return fmt.Errorf("list batches of shard %d: %w", shard, err)
-		}
-		for i := range page {
-			e := p.add(shard, page[i])
-			snap, err := p.local.LoadBatch(e.First)
-			if err != nil {
-				return fmt.Errorf("load states of batch %s: %w", e.ID, err)
-			}
-			if err := e.states.restore(snap); err != nil {
-				return fmt.Errorf("load states of batch %s: %w", e.ID, err)
-			}
-			from = e.Serial(e.Quantity) + 1
-		}
-		if len(page) < batchPage {
-			return nil
-		}
-	}
 }
 
 // add makes the batch known; twice is once.
@@ -232,16 +249,36 @@ func (p *Projection) CatchUp(ctx context.Context, shard ids.Shard) error {
 		if err != nil {
 			return fmt.Errorf("follow feed of shard %d: %w", shard, err)
 		}
-		for i := range page {
-			if err := p.apply(shard, &page[i]); err != nil {
-				return fmt.Errorf("apply entry %d of shard %d: %w", page[i].Seq, shard, err)
-			}
-			v.seq.Store(page[i].Seq)
-		}
-		if len(page) < feedPage {
-			return nil
+		if err := p.applyAll(shard, page); err != nil || len(page) < feedPage {
+			return err
 		}
 	}
+}
+
+// Apply applies entries that the shard's feed gave after the present position, in
+// their order. Entries that were applied before change nothing.
+func (p *Projection) Apply(shard ids.Shard, page []Entry) error {
+	v := &p.shards[shard]
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for len(page) > 0 && page[0].Seq <= v.seq.Load() {
+		page = page[1:]
+	}
+	return p.applyAll(shard, page)
+}
+
+// applyAll applies entries in order. The caller holds the shard's lock.
+func (p *Projection) applyAll(shard ids.Shard, page []Entry) error {
+	for i := range page {
+		if err := p.apply(shard, &page[i]); err != nil {
+			return fmt.Errorf("apply entry %d of shard %d: %w", page[i].Seq, shard, err)
+		}
+		p.shards[shard].seq.Store(page[i].Seq)
+	}
+	if len(page) > 0 {
+		p.watches.tell()
+	}
+	return nil
 }
 
 // apply must be repeatable: after a crash the feed gives the last entries again.
@@ -249,7 +286,7 @@ func (p *Projection) apply(shard ids.Shard, e *Entry) error {
 	switch e.Kind {
 	case BatchCreated:
 		p.add(shard, *e.Batch)
-		return nil
+		return p.local.PutBatch(e.Batch)
 	case StateChanged:
 		return p.applyChange(shard, e)
 	case Reissued, InnerChecked:
@@ -339,18 +376,18 @@ func (p *Projection) touch(shard ids.Shard, e *entry, numbers Runs) {
 
 // Checkpoint makes the present position the one that the next start begins at.
 func (p *Projection) Checkpoint() error {
-	var positions [ids.Shards]int64
+	at := Standing{AsOf: p.AsOf()}
 	var snaps []Snapshot
 	for i := range p.shards {
 		v := &p.shards[i]
 		v.mu.Lock()
 		defer v.mu.Unlock() //nolint:gocritic // all of them are held until the snapshot is stored
-		positions[i] = v.seq.Load()
+		at.Positions[i] = v.seq.Load()
 		for e, pages := range v.changed {
 			snaps = append(snaps, e.snapshot(pages))
 		}
 	}
-	if err := p.local.Checkpoint(positions, snaps); err != nil {
+	if err := p.local.Checkpoint(at, snaps); err != nil {
 		return fmt.Errorf("checkpoint projection: %w", err)
 	}
 	for i := range p.shards {

@@ -90,7 +90,7 @@ func (h *history) step(o *office, products []batch.Product) error {
 		return err
 	case n < 4:
 		i := batch.ItemChange{ID: ids.ChangeID(ids.New("chg")), Batch: b.First, Serial: b.Serial(no)}
-		if _, err := o.store.TryInner(ctx, i, b.BrandID, true, 5); err != nil {
+		if _, err := o.store.TryInner(ctx, ids.Request{}, i, b.BrandID, true, 5); err != nil {
 			return err
 		}
 		return o.proj.CatchUp(ctx, b.Shard())

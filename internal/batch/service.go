@@ -46,13 +46,10 @@ type Config struct {
 // Service is the domain's use cases. It is safe for concurrent use.
 type Service struct {
 	Config
+	*Reader
 	store Store
-	items *codebook.Items
-	proj  *Projection
-	keys  Keys
 	tasks Tasks
 	scans Scans
-	clock clock.Clock
 	table *Transitions
 	// deciding is held from a decision on a shard's states to its commit; another
 	// process is caught by AppendChange's position.
@@ -63,7 +60,7 @@ type Service struct {
 // NewService wires the use cases. The projection must have been started.
 func NewService(cfg Config, store Store, items *codebook.Items, proj *Projection, keys Keys, tasks Tasks, scans Scans, c clock.Clock) *Service {
 	return &Service{
-		Config: cfg, store: store, items: items, proj: proj, keys: keys, tasks: tasks, scans: scans, clock: c,
+		Config: cfg, Reader: NewReader(cfg.PublicURL, items, proj, keys, c), store: store, tasks: tasks, scans: scans,
 		table: NewTransitions(),
 	}
 }
@@ -181,23 +178,3 @@ func (s *Service) catchUp(ctx context.Context, shard ids.Shard) error {
 func (s *Service) wake(ctx context.Context, id ids.TaskID) error {
 	return s.tasks.Wake(context.WithoutCancel(ctx), id)
 }
-
-// Resolve finds the item of a code; the public's one refusal when there is none.
-func (s *Service) Resolve(code string) (ids.Serial, Item, error) {
-	c, err := codebook.ParseCode(code)
-	if err != nil {
-		return 0, Item{}, err
-	}
-	serial := s.items.Serial(c)
-	item, ok := s.proj.Lookup(serial)
-	if !ok {
-		return 0, Item{}, ErrUnknownCode
-	}
-	return serial, item, nil
-}
-
-// Projection gives the read side, for who answers scans.
-func (s *Service) Projection() *Projection { return s.proj }
-
-// Code is the code of a number of a batch.
-func (s *Service) Code(b *Batch, no int64) codebook.Code { return s.items.Code(b.Serial(no)) }

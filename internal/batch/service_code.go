@@ -23,16 +23,16 @@ type CodeView struct {
 }
 
 // ViewCode tells what is known of an item.
-func (s *Service) ViewCode(code string) (CodeView, error) {
-	serial, item, err := s.Resolve(code)
+func (r *Reader) ViewCode(code string) (CodeView, error) {
+	serial, item, err := r.Resolve(code)
 	if err != nil {
 		return CodeView{}, err
 	}
-	v := CodeView{Code: code, Batch: *item.Batch, No: item.No, State: item.State, Expired: item.Batch.Expired(s.clock.Now())}
-	if v.Extra, err = s.proj.Extra(serial, item); err != nil {
+	v := CodeView{Code: code, Batch: *item.Batch, No: item.No, State: item.State, Expired: item.Batch.Expired(r.clock.Now())}
+	if v.Extra, err = r.proj.Extra(serial, item); err != nil {
 		return CodeView{}, err
 	}
-	v.Note, _, err = s.proj.Note(serial, item)
+	v.Note, _, err = r.proj.Note(serial, item)
 	return v, err
 }
 
@@ -45,50 +45,50 @@ type Link struct {
 }
 
 // Link makes the present token link of a code.
-func (s *Service) Link(code string) (Link, error) {
-	serial, item, err := s.Resolve(code)
+func (r *Reader) Link(code string) (Link, error) {
+	serial, item, err := r.Resolve(code)
 	if err != nil {
 		return Link{}, err
 	}
-	return s.LinkOf(serial, item)
+	return r.LinkOf(serial, item)
 }
 
 // LinkOf makes the present token link of an item that was looked up.
-func (s *Service) LinkOf(serial ids.Serial, item Item) (Link, error) {
-	extra, err := s.proj.Extra(serial, item)
+func (r *Reader) LinkOf(serial ids.Serial, item Item) (Link, error) {
+	extra, err := r.proj.Extra(serial, item)
 	if err != nil {
 		return Link{}, err
 	}
 	b := item.Batch
-	epoch := codebook.Epoch(s.clock.Now(), b.CreatedAt, b.RotateEvery)
+	epoch := codebook.Epoch(r.clock.Now(), b.CreatedAt, b.RotateEvery)
 	l := Link{Version: extra.Version}
-	if l.Token, err = s.keys.Token(serial, extra.Version, periodSeconds(b.RotateEvery), epoch); err != nil {
+	if l.Token, err = r.keys.Token(serial, extra.Version, periodSeconds(b.RotateEvery), epoch); err != nil {
 		return Link{}, err
 	}
 	if b.RotateEvery > 0 {
 		l.EndsAt = codebook.EpochStart(b.CreatedAt, b.RotateEvery, epoch+1)
 	}
-	origin := s.PublicURL
+	origin := r.url
 	if b.Mark == Display {
 		origin = upperOrigin(origin)
 	}
-	l.URL = origin + "/" + s.items.Code(serial).String() + "/" + l.Token.String()
+	l.URL = origin + "/" + r.items.Code(serial).String() + "/" + l.Token.String()
 	return l, nil
 }
 
 // MarkText is what an item's QR code says: the permanent link of a print batch,
 // the present token link of a display batch. secret tells that only an authorised
 // caller may have it.
-func (s *Service) MarkText(code string) (text string, secret bool, _ error) {
-	serial, item, err := s.Resolve(code)
+func (r *Reader) MarkText(code string) (text string, secret bool, _ error) {
+	serial, item, err := r.Resolve(code)
 	if err != nil {
 		return "", false, err
 	}
 	if item.Batch.Mark == Display {
-		l, err := s.LinkOf(serial, item)
+		l, err := r.LinkOf(serial, item)
 		return l.URL, true, err
 	}
-	return s.PublicURL + "/" + code, false, nil
+	return r.url + "/" + code, false, nil
 }
 
 // periodSeconds is the rotation period as tokens carry it.
@@ -138,14 +138,14 @@ func (s *Service) CodeHistory(ctx context.Context, code string) ([]HistoryStep, 
 }
 
 // TryInner counts a try of an item's inner code and keeps the first right one for
-// every later answer.
-func (s *Service) TryInner(ctx context.Context, serial ids.Serial, right bool, triesMax int) (InnerRecord, error) {
+// every later answer. A try that is asked again under its request counts once.
+func (s *Service) TryInner(ctx context.Context, r ids.Request, serial ids.Serial, right bool, triesMax int) (InnerRecord, error) {
 	item, ok := s.proj.Lookup(serial)
 	if !ok {
 		return InnerRecord{}, ErrUnknownCode
 	}
 	b := item.Batch
-	rec, err := s.store.TryInner(ctx, ItemChange{
+	rec, err := s.store.TryInner(ctx, r, ItemChange{
 		ID: ids.ChangeID(ids.New("chg")), Batch: b.First, Serial: serial, Version: 1, Actor: "public", Reason: "inner code checked",
 	}, b.BrandID, right, triesMax)
 	if err != nil || !right {

@@ -165,8 +165,9 @@ type Changes interface {
 	// at the one before.
 	Reissue(ctx context.Context, r ids.Request, i ItemChange, brand ids.BrandID, event Event) (_ ItemChange, replayed bool, _ error)
 	// TryInner counts a try of the item's inner code, at most triesMax in all, and
-	// keeps the time of the first right one.
-	TryInner(ctx context.Context, i ItemChange, brand ids.BrandID, right bool, triesMax int) (InnerRecord, error)
+	// keeps the time of the first right one. A try that is asked again must not count
+	// again.
+	TryInner(ctx context.Context, r ids.Request, i ItemChange, brand ids.BrandID, right bool, triesMax int) (InnerRecord, error)
 	FindChange(ctx context.Context, id ids.ChangeID) (Change, error)
 	// Feed gives a shard's entries after seq in the order of commit.
 	Feed(ctx context.Context, shard ids.Shard, after int64, limit int) ([]Entry, error)
@@ -183,6 +184,17 @@ type Changes interface {
 	Recent(ctx context.Context, brand ids.BrandID, before time.Time, seq int64, limit int) ([]Entry, error)
 	// FeedHead is the shard's last seq.
 	FeedHead(ctx context.Context, shard ids.Shard) (int64, error)
+	// FeedHeads is where every shard's order of commit stands, in one cheap question.
+	// It must be at or above FeedHead, and a later commit must raise it: who has read
+	// the feed after he asked has everything up to it.
+	FeedHeads(ctx context.Context) ([ids.Shards]int64, error)
+}
+
+// Source is what a projection follows.
+type Source interface {
+	Feed(ctx context.Context, shard ids.Shard, after int64, limit int) ([]Entry, error)
+	FeedHead(ctx context.Context, shard ids.Shard) (int64, error)
+	FeedHeads(ctx context.Context) ([ids.Shards]int64, error)
 }
 
 // InnerRecord is what is known of the tries of an item's inner code.
@@ -213,22 +225,32 @@ type Note struct {
 // memory's own snapshot. It may be lost at any time; the feed fills it again. Until
 // Checkpoint nothing needs to be durable.
 type Local interface {
-	// Load gives the positions of the last checkpoint; fresh when there is none.
-	Load() (positions [ids.Shards]int64, fresh bool, _ error)
+	// Load gives the standing of the last checkpoint; fresh when there is none.
+	Load() (_ Standing, fresh bool, _ error)
+	// Batches gives the batches with a first serial at or above from, in their order:
+	// all that the checkpoint knows, and perhaps some that came after it.
+	Batches(from ids.Serial, limit int) ([]Batch, error)
 	// LoadBatch fills in what the checkpoint knows of a batch.
 	LoadBatch(first ids.Serial) (Snapshot, error)
-	// PutNote and the other Puts must be readable at once.
+	// PutBatch and the other Puts must be readable at once.
+	PutBatch(b *Batch) error
 	PutNote(shard ids.Shard, seq int64, n Note) error
 	PutItems(first ids.Serial, singles Runs, seq int64) error
 	PutExtra(s ids.Serial, e Extra) error
 	Note(shard ids.Shard, seq int64) (Note, bool, error)
 	ItemSeq(s ids.Serial) (int64, bool, error)
 	Extra(s ids.Serial) (Extra, bool, error)
-	// Checkpoint stores changed batches with the positions that they stand for, all
-	// or nothing.
-	Checkpoint(positions [ids.Shards]int64, changed []Snapshot) error
+	// Checkpoint stores changed batches with where they stand, all or
+	// nothing.
+	Checkpoint(at Standing, changed []Snapshot) error
 	// Reset forgets everything.
 	Reset() error
+}
+
+// Standing is where a checkpoint stands.
+type Standing struct {
+	Positions [ids.Shards]int64
+	AsOf      time.Time // see Projection.AsOf; zero = not known
 }
 
 // Snapshot is the stored form of a batch's states, whole or the part that changed.

@@ -50,20 +50,22 @@ func (k *keys) Token(s ids.Serial, version uint16, period uint32, epoch uint64) 
 // forgetful is the batch.Local that starts from nothing each time.
 type forgetful struct{}
 
-func (forgetful) Load() (positions [ids.Shards]int64, fresh bool, _ error) {
-	return positions, true, nil
+func (forgetful) Load() (_ batch.Standing, fresh bool, _ error) {
+	return batch.Standing{}, true, nil
 }
+func (forgetful) Batches(ids.Serial, int) ([]batch.Batch, error) { return nil, nil }
 func (forgetful) LoadBatch(first ids.Serial) (batch.Snapshot, error) {
 	return batch.Snapshot{First: first}, nil
 }
-func (forgetful) PutNote(ids.Shard, int64, batch.Note) error           { return nil }
-func (forgetful) PutItems(ids.Serial, batch.Runs, int64) error         { return nil }
-func (forgetful) PutExtra(ids.Serial, batch.Extra) error               { return nil }
-func (forgetful) Note(ids.Shard, int64) (batch.Note, bool, error)      { return batch.Note{}, false, nil }
-func (forgetful) ItemSeq(ids.Serial) (int64, bool, error)              { return 0, false, nil }
-func (forgetful) Extra(ids.Serial) (batch.Extra, bool, error)          { return batch.Extra{}, false, nil }
-func (forgetful) Checkpoint([ids.Shards]int64, []batch.Snapshot) error { return nil }
-func (forgetful) Reset() error                                         { return nil }
+func (forgetful) PutNote(ids.Shard, int64, batch.Note) error        { return nil }
+func (forgetful) PutItems(ids.Serial, batch.Runs, int64) error      { return nil }
+func (forgetful) PutExtra(ids.Serial, batch.Extra) error            { return nil }
+func (forgetful) Note(ids.Shard, int64) (batch.Note, bool, error)   { return batch.Note{}, false, nil }
+func (forgetful) ItemSeq(ids.Serial) (int64, bool, error)           { return 0, false, nil }
+func (forgetful) Extra(ids.Serial) (batch.Extra, bool, error)       { return batch.Extra{}, false, nil }
+func (forgetful) PutBatch(*batch.Batch) error                       { return nil }
+func (forgetful) Checkpoint(batch.Standing, []batch.Snapshot) error { return nil }
+func (forgetful) Reset() error                                      { return nil }
 
 // world is the domain with real SQL, a real directory and a real task runner.
 type world struct {

@@ -21,7 +21,9 @@ import (
 
 // The first byte of a key tells what it holds.
 const (
-	keyMeta     = 'm' // the positions of the last checkpoint, and whose they are
+	keyMeta     = 'm' // where the last checkpoint stands, and whose it is
+	keyBatch    = 'b' // first serial → the batch
+	keyLabel    = 'l' // product → what a consumer reads of it
 	keySegments = 's' // first serial → segments of a batch
 	keyPage     = 'p' // first serial, page → bitmaps of a batch
 	keyNote     = 'n' // shard, seq → note of a change
@@ -56,22 +58,51 @@ func Open(path, owner string, log *slog.Logger) (*Store, error) {
 // Close ends the use of the store.
 func (s *Store) Close() error { return s.db.Close() }
 
+// format is of what is stored here. What has another is forgotten.
+const format = 2
+
 type meta struct {
-	Owner     string            `json:"owner"`
-	Positions [ids.Shards]int64 `json:"positions"`
+	Format int    `json:"format"`
+	Owner  string `json:"owner"`
+	batch.Standing
 }
 
 // Load implements batch.Local.
-func (s *Store) Load() (positions [ids.Shards]int64, fresh bool, _ error) {
+func (s *Store) Load() (_ batch.Standing, fresh bool, _ error) {
 	raw, ok, err := kvdb.Get(s.db, []byte{keyMeta})
 	if err != nil || !ok {
-		return positions, true, err
+		return batch.Standing{}, true, err
 	}
 	var m meta
-	if json.Unmarshal(raw, &m) != nil || m.Owner != s.owner {
-		return positions, true, nil //nolint:nilerr // not ours, or unreadable: Reset follows
+	if json.Unmarshal(raw, &m) != nil || m.Owner != s.owner || m.Format != format {
+		return batch.Standing{}, true, nil //nolint:nilerr // not ours, or unreadable: Reset follows
 	}
-	return m.Positions, false, nil
+	return m.Standing, false, nil
+}
+
+// PutBatch implements batch.Local.
+func (s *Store) PutBatch(b *batch.Batch) error {
+	raw, err := json.Marshal(b)
+	if err != nil {
+		return fmt.Errorf("encode batch: %w", err)
+	}
+	return s.db.Set(serialKey(keyBatch, b.First), raw, pebble.NoSync)
+}
+
+// Batches implements batch.Local.
+func (s *Store) Batches(from ids.Serial, limit int) (all []batch.Batch, _ error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: serialKey(keyBatch, from), UpperBound: []byte{keyBatch + 1}})
+	if err != nil {
+		return nil, fmt.Errorf("read batches: %w", err)
+	}
+	for ok := it.First(); ok && len(all) < limit; ok = it.Next() {
+		var b batch.Batch
+		if err := json.Unmarshal(it.Value(), &b); err != nil {
+			return nil, errors.Join(fmt.Errorf("read a batch: %w", err), it.Close())
+		}
+		all = append(all, b)
+	}
+	return all, errors.Join(it.Error(), it.Close())
 }
 
 func serialKey(kind byte, s ids.Serial) []byte {
@@ -181,8 +212,8 @@ func (s *Store) Extra(serial ids.Serial) (e batch.Extra, ok bool, err error) {
 }
 
 // Checkpoint implements batch.Local.
-func (s *Store) Checkpoint(positions [ids.Shards]int64, snaps []batch.Snapshot) error {
-	raw, err := json.Marshal(meta{s.owner, positions})
+func (s *Store) Checkpoint(at batch.Standing, snaps []batch.Snapshot) error {
+	raw, err := json.Marshal(meta{format, s.owner, at})
 	if err != nil {
 		return fmt.Errorf("encode checkpoint: %w", err)
 	}

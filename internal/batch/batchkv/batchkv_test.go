@@ -43,7 +43,7 @@ func checkpointed(t *testing.T, path string) {
 	t.Helper()
 	s := openAt(t, path, "key_1")
 	snap := batch.Snapshot{First: 7, Segments: []batch.Segment{{From: 1, State: gs1.Active, Seq: 5}}, Pages: map[int64][]byte{3: {1}}}
-	if err := s.Checkpoint([ids.Shards]int64{9}, []batch.Snapshot{snap}); err != nil {
+	if err := s.Checkpoint(batch.Standing{Positions: [ids.Shards]int64{9}}, []batch.Snapshot{snap}); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, s)
@@ -55,9 +55,9 @@ func TestReopened(t *testing.T) {
 	checkpointed(t, path)
 	s := openAt(t, path, "key_1")
 	defer closed(t, s)
-	positions, fresh, err := s.Load()
-	if positions[0] != 9 || fresh || err != nil {
-		t.Errorf("Load = %v, fresh %v, %v", positions, fresh, err)
+	at, fresh, err := s.Load()
+	if at.Positions[0] != 9 || fresh || err != nil {
+		t.Errorf("Load = %v, fresh %v, %v", at, fresh, err)
 	}
 	if snap, err := s.LoadBatch(7); len(snap.Segments) != 1 || len(snap.Pages) != 1 || err != nil {
 		t.Errorf("LoadBatch = %+v, %v", snap, err)
@@ -70,8 +70,8 @@ func TestAnotherOwnersIsForgotten(t *testing.T) {
 	checkpointed(t, path)
 	s := openAt(t, path, "key_2")
 	defer closed(t, s)
-	if positions, fresh, err := s.Load(); positions[0] != 0 || !fresh || err != nil {
-		t.Errorf("Load = %v, fresh %v, %v; want nothing", positions, fresh, err)
+	if at, fresh, err := s.Load(); at.Positions[0] != 0 || !fresh || err != nil {
+		t.Errorf("Load = %v, fresh %v, %v; want nothing", at, fresh, err)
 	}
 }
 

@@ -286,6 +286,11 @@ func (s *Store) FeedHead(ctx context.Context, shard ids.Shard) (int64, error) {
 	return head.Int64, err
 }
 
+// FeedHeads implements batch.Changes.
+func (s *Store) FeedHeads(ctx context.Context) ([ids.Shards]int64, error) {
+	return outbox.Heads(ctx, s.db.Reader())
+}
+
 // History implements batch.Changes.
 func (s *Store) History(ctx context.Context, b ids.Serial) ([]batch.Change, error) {
 	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
@@ -388,49 +393,4 @@ func ensureRecord(ctx context.Context, tx *sqldb.Tx, serial ids.Serial) error {
 		return fmt.Errorf("make item record: %w", err)
 	}
 	return nil
-}
-
-// TryInner implements batch.Changes.
-func (s *Store) TryInner(ctx context.Context, i batch.ItemChange, brand ids.BrandID, right bool, triesMax int) (batch.InnerRecord, error) {
-	var rec batch.InnerRecord
-	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		rec = batch.InnerRecord{}
-		if err := ensureRecord(ctx, tx, i.Serial); err != nil {
-			return err
-		}
-		var at int64
-		err := tx.QueryRowContext(ctx, `SELECT inner_tries, inner_at FROM item_records WHERE serial = ?`, int64(i.Serial)).Scan(&rec.Tries, &at)
-		if err != nil {
-			return err
-		}
-		rec.FirstAt = sqldb.Time(at)
-		if right && at != 0 {
-			return nil // the holder of the right code may ask as often as they like
-		}
-		counted, err := changed(tx.ExecContext(ctx, `UPDATE item_records SET inner_tries = inner_tries + 1 WHERE serial = ? AND inner_tries < ?`, int64(i.Serial), triesMax))
-		if err != nil {
-			return err
-		}
-		if !counted {
-			rec.Locked = true
-			return nil
-		}
-		rec.Tries++
-		if !right {
-			return nil
-		}
-		stamp, err := announce(ctx, tx, ids.ShardOf(brand), s.clock)
-		if err != nil {
-			return err
-		}
-		rec.FirstAt = stamp.At
-		if _, err := tx.ExecContext(ctx, `UPDATE item_records SET inner_at = ? WHERE serial = ?`, sqldb.Micros(stamp.At), int64(i.Serial)); err != nil {
-			return err
-		}
-		return insertEntry(ctx, tx, stamp, itemRow(batch.InnerChecked, i, brand))
-	})
-	if err != nil {
-		return batch.InnerRecord{}, fmt.Errorf("try inner code: %w", err)
-	}
-	return rec, nil
 }

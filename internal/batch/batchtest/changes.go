@@ -211,7 +211,7 @@ func historyOfAnItem(t *testing.T, open Open) {
 	_, _, err := w.Reissue(t.Context(), ids.Request{}, i, b.BrandID, event("x", b.BrandID))
 	w.must(err)
 	inner := w.itemChange(b, 5)
-	_, err = w.TryInner(t.Context(), inner, b.BrandID, true, 5)
+	_, err = w.TryInner(t.Context(), ids.Request{}, inner, b.BrandID, true, 5)
 	w.must(err)
 
 	changes, entries, err := w.ItemHistory(t.Context(), b.First, 5, b.Serial(5))
@@ -268,6 +268,30 @@ func TestFeed(t *testing.T, open Open) {
 			t.Errorf("shard %d's feed: %+v", w.shard(), feed)
 		}
 	})
+	t.Run("HeadsMoveWithEveryCommit", func(t *testing.T) {
+		w := newWorld(t, open)
+		heads := func() [ids.Shards]int64 {
+			t.Helper()
+			heads, err := w.FeedHeads(t.Context())
+			w.must(err)
+			return heads
+		}
+		before := heads()
+		b := w.make("lot", 10)
+		for range 3 {
+			w.commit(w.change(b, gs1.Active, batch.Run{From: 1, To: 1}))
+			now := heads()
+			if now[w.shard()] <= before[w.shard()] || now[w.shard()] < w.head() {
+				t.Errorf("the shard's head is %d, it was %d, its feed ends at %d", now[w.shard()], before[w.shard()], w.head())
+			}
+			for shard := range now {
+				if ids.Shard(shard) != w.shard() && now[shard] != before[shard] {
+					t.Errorf("the head of shard %d moved too", shard)
+				}
+			}
+			before = now
+		}
+	})
 	t.Run("FollowerSeesTheOrderOfCommit", func(t *testing.T) { followerSeesTheOrderOfCommit(t, open) })
 	t.Run("EventsAreNoEntries", func(t *testing.T) {
 		w := newWorld(t, open)
@@ -294,7 +318,7 @@ func feedGivesEveryKindWhole(t *testing.T, open Open) {
 	w.must(err)
 	inner := w.itemChange(b, 6)
 	inner.Version = 1
-	rec, err := w.TryInner(t.Context(), inner, b.BrandID, true, 5)
+	rec, err := w.TryInner(t.Context(), ids.Request{}, inner, b.BrandID, true, 5)
 	w.must(err)
 	want := []batch.Entry{
 		{Kind: batch.BatchCreated, Batch: &a}, {Kind: batch.BatchCreated, Batch: &b},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/idem"
 )
 
 func (w *world) itemChange(b batch.Batch, no int64) batch.ItemChange {
@@ -66,6 +67,7 @@ func TestItems(t *testing.T, open Open) {
 		}
 	})
 	t.Run("InnerCodeTriesAreBounded", func(t *testing.T) { innerTriesAreBounded(t, open) })
+	t.Run("InnerCodeTriesAreCountedOnce", func(t *testing.T) { innerTriesAreCountedOnce(t, open) })
 	t.Run("InnerCodeFirstSuccessIsKept", func(t *testing.T) { innerFirstSuccessIsKept(t, open) })
 	t.Run("InnerCodeTriesAtOnceAreBounded", func(t *testing.T) {
 		w := newWorld(t, open)
@@ -75,7 +77,7 @@ func TestItems(t *testing.T, open Open) {
 		var all sync.WaitGroup
 		for range 32 {
 			all.Go(func() {
-				rec, err := w.TryInner(t.Context(), w.itemChange(b, 1), b.BrandID, false, 5)
+				rec, err := w.TryInner(t.Context(), ids.Request{}, w.itemChange(b, 1), b.BrandID, false, 5)
 				if err != nil {
 					t.Error(err)
 				}
@@ -100,7 +102,7 @@ func TestItems(t *testing.T, open Open) {
 		var all sync.WaitGroup
 		for range 16 {
 			all.Go(func() {
-				rec, err := w.TryInner(t.Context(), w.itemChange(b, 1), b.BrandID, true, 5)
+				rec, err := w.TryInner(t.Context(), ids.Request{}, w.itemChange(b, 1), b.BrandID, true, 5)
 				if err != nil || rec.Locked || rec.FirstAt.IsZero() {
 					t.Errorf("the right code: %+v, %v", rec, err)
 				}
@@ -123,7 +125,7 @@ func innerTriesAreBounded(t *testing.T, open Open) {
 	b := w.make("lot", 10)
 	try := func(no int64, right bool) batch.InnerRecord {
 		t.Helper()
-		rec, err := w.TryInner(t.Context(), w.itemChange(b, no), b.BrandID, right, 5)
+		rec, err := w.TryInner(t.Context(), ids.Request{}, w.itemChange(b, no), b.BrandID, right, 5)
 		w.must(err)
 		return rec
 	}
@@ -145,12 +147,37 @@ func innerTriesAreBounded(t *testing.T, open Open) {
 	}
 }
 
+// innerTriesAreCountedOnce: who heard no answer asks again under the same request.
+func innerTriesAreCountedOnce(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	b := w.make("lot", 10)
+	try := func(n int, no int64, right bool) batch.InnerRecord {
+		t.Helper()
+		rec, err := w.TryInner(t.Context(), Request(n, "try"), w.itemChange(b, no), b.BrandID, right, 5)
+		w.must(err)
+		return rec
+	}
+	first, again, other := try(1, 1, false), try(1, 1, false), try(2, 1, false)
+	if first.Tries != 1 || again != first || other.Tries != 2 {
+		t.Errorf("asked: %+v, asked again: %+v, asked anew: %+v", first, again, other)
+	}
+	first, again = try(3, 1, true), try(3, 1, true)
+	if first.Tries != 3 || first.FirstAt.IsZero() || again != first {
+		t.Errorf("right: %+v, asked again: %+v", first, again)
+	}
+	_, err := w.TryInner(t.Context(), Request(3, "another"), w.itemChange(b, 1), b.BrandID, true, 5)
+	wantFault(t, err, idem.ErrMismatch)
+	if head := w.head(); head != 2 {
+		t.Errorf("head %d, want the batch and the first right one", head)
+	}
+}
+
 func innerFirstSuccessIsKept(t *testing.T, open Open) {
 	w := newWorld(t, open)
 	b := w.make("lot", 10)
 	try := func(right bool) batch.InnerRecord {
 		t.Helper()
-		rec, err := w.TryInner(t.Context(), w.itemChange(b, 1), b.BrandID, right, 5)
+		rec, err := w.TryInner(t.Context(), ids.Request{}, w.itemChange(b, 1), b.BrandID, right, 5)
 		w.must(err)
 		return rec
 	}

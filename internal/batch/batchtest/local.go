@@ -20,7 +20,7 @@ func Local(t *testing.T, open func(t *testing.T) batch.Local) {
 		if _, fresh, err := l.Load(); !fresh || err != nil {
 			t.Errorf("without a checkpoint: fresh %v, %v", fresh, err)
 		}
-		want := [ids.Shards]int64{3: 1 << 50, 15: 7}
+		want := batch.Standing{Positions: [ids.Shards]int64{3: 1 << 50, 15: 7}, AsOf: Start()}
 		must(t, l.Checkpoint(want, nil))
 		got, fresh, err := l.Load()
 		if got != want || fresh || err != nil {
@@ -59,14 +59,16 @@ func Local(t *testing.T, open func(t *testing.T) batch.Local) {
 			}
 		}
 	})
+	t.Run("BatchesAreReadableAtOnce", func(t *testing.T) { localBatches(t, open(t)) })
 	t.Run("CheckpointsAddUp", func(t *testing.T) { localCheckpoints(t, open(t)) })
 	t.Run("ResetForgetsEverything", func(t *testing.T) {
 		l := open(t)
 		must(t, l.PutNote(15, 1, batch.Note{ChangeID: "chg_1"}))
 		must(t, l.PutItems(ids.SerialCount-10, batch.Runs{{From: 1, To: 9}}, 5))
 		must(t, l.PutExtra(3, batch.Extra{Version: 2}))
+		must(t, l.PutBatch(&batch.Batch{First: 3, Quantity: 7}))
 		snap := batch.Snapshot{First: 3, Segments: []batch.Segment{{From: 1, State: gs1.Active}}, Pages: map[int64][]byte{9: {1}}}
-		must(t, l.Checkpoint([ids.Shards]int64{1}, []batch.Snapshot{snap}))
+		must(t, l.Checkpoint(standing(1), []batch.Snapshot{snap}))
 		must(t, l.Reset())
 		_, fresh, err := l.Load()
 		must(t, err)
@@ -78,10 +80,35 @@ func Local(t *testing.T, open func(t *testing.T) batch.Local) {
 		must(t, err)
 		left, err := l.LoadBatch(3)
 		must(t, err)
-		if !fresh || note || item || extra || len(left.Segments)+len(left.Pages) != 0 {
+		batches, err := l.Batches(0, 10)
+		must(t, err)
+		if !fresh || note || item || extra || len(batches) > 0 || len(left.Segments)+len(left.Pages) != 0 {
 			t.Errorf("left: fresh %v, note %v, item %v, extra %v, batch %+v", fresh, note, item, extra, left)
 		}
 	})
+}
+
+// standing is of a checkpoint at a position of the first shard.
+func standing(at int64) batch.Standing { return batch.Standing{Positions: [ids.Shards]int64{at}} }
+
+func localBatches(t *testing.T, l batch.Local) {
+	whole := batch.Batch{
+		ID: "bat_1", ProductID: 2001, BrandID: 1001, No: "批 1", First: 5*ids.ShardCapacity + 9, Quantity: 1 << 40, Mark: batch.Display,
+		RotateEvery: time.Hour, InnerKeyID: "key_1", ExpiresAt: Start().Add(time.Microsecond), ProductionDate: "2026-02-28",
+		Description: "two\nlines", CreatedAt: Start(),
+	}
+	early, late := batch.Batch{ID: "bat_2", First: 3, Quantity: 5, Mark: batch.Print}, batch.Batch{ID: "bat_3", First: 6 * ids.ShardCapacity, Quantity: 1}
+	for _, b := range []batch.Batch{whole, late, early, whole} { // twice is once
+		must(t, l.PutBatch(&b))
+	}
+	for from, want := range map[ids.Serial][]batch.Batch{
+		0: {early, whole}, 3: {early, whole}, 4: {whole, late}, late.First: {late}, late.First + 1: nil,
+	} {
+		got, err := l.Batches(from, 2)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("from %d: %v (-want +got):\n%s", from, err, diff)
+		}
+	}
 }
 
 func must(t *testing.T, err error) {
@@ -131,8 +158,8 @@ func localCheckpoints(t *testing.T, l batch.Local) {
 	}
 	a := batch.Snapshot{First: 0, Segments: segments(gs1.Encoded, gs1.Active), Pages: map[int64][]byte{0: {1, 2}, 1: {3}, 152_587: {4}}}
 	b := batch.Snapshot{First: 1, Segments: segments(gs1.Void), Pages: map[int64][]byte{0: {5}}}
-	must(t, l.Checkpoint([ids.Shards]int64{1}, []batch.Snapshot{a, b}))
-	must(t, l.Checkpoint([ids.Shards]int64{2}, []batch.Snapshot{{
+	must(t, l.Checkpoint(standing(1), []batch.Snapshot{a, b}))
+	must(t, l.Checkpoint(standing(2), []batch.Snapshot{{
 		First: 0, Segments: segments(gs1.Recalled), Pages: map[int64][]byte{1: nil, 2: {6}}, // page 1 is empty again
 	}}))
 	a.Segments, a.Pages = segments(gs1.Recalled), map[int64][]byte{0: {1, 2}, 2: {6}, 152_587: {4}}
@@ -143,7 +170,7 @@ func localCheckpoints(t *testing.T, l batch.Local) {
 			t.Errorf("batch at %d (-want +got):\n%s", want.First, diff)
 		}
 	}
-	if positions, _, err := l.Load(); positions[0] != 2 || err != nil {
-		t.Errorf("positions %v, %v", positions, err)
+	if at, _, err := l.Load(); at.Positions[0] != 2 || !at.AsOf.IsZero() || err != nil {
+		t.Errorf("it stands at %+v, %v", at, err)
 	}
 }

@@ -72,6 +72,28 @@ func Commit(ctx context.Context, tx *sqldb.Tx, shard ids.Shard, now time.Time) (
 	return s, nil
 }
 
+// Heads is where every shard's order of commit stands: a commit after the question
+// raises its shard's.
+func Heads(ctx context.Context, q sqldb.Querier) (heads [ids.Shards]int64, _ error) {
+	type head struct {
+		shard ids.Shard
+		seq   int64
+	}
+	all, err := sqldb.Collect(ctx, q, func(r *sql.Rows) (h head, err error) {
+		err = r.Scan(&h.shard, &h.seq)
+		return h, err
+	}, `SELECT shard, seq FROM feed`)
+	if err != nil {
+		return heads, fmt.Errorf("read heads of the feed: %w", err)
+	}
+	for _, h := range all {
+		if h.shard < ids.Shards {
+			heads[h.shard] = h.seq
+		}
+	}
+	return heads, nil
+}
+
 // Append writes events under the transaction's stamp.
 func Append(ctx context.Context, tx *sqldb.Tx, s Stamp, events ...Event) error {
 	const insert = `INSERT INTO outbox (shard, seq, n, event_id, type, brand_id, subject, at, data) VALUES (?,?,?,?,?,?,?,?,?)`
