@@ -2,6 +2,7 @@ package batch
 
 import (
 	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 )
@@ -43,7 +44,7 @@ func (r *Reader) Code(b *Batch, no int64) codebook.Code { return r.items.Code(b.
 
 // Label is what a consumer reads of a product: texts that never change.
 type Label struct {
-	Product           ids.ProductID `json:"product"`
+	Product           ids.ProductID
 	Name, Brand, Help string
-	GTIN              string
+	GTIN              gs1.GTIN
 }

@@ -127,8 +127,8 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	return h(ctx, req)
 }
 
-// stream serves health watches and reflection, which are public; no service of the
-// product streams. Such a call may last for ever, so Stop does not wait for it.
+// stream serves what may last for ever, such as health watches: Stop does not wait
+// for it. A stream that was answered in part is not a mutation.
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 	c := call{method: info.FullMethod, requestID: s.requestID(ss.Context())}
 	if !s.tools[c.method] {
@@ -144,7 +144,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 				ended <- errInternal
 			}
 		}()
-		ended <- h(srv, ss)
+		ended <- h(srv, callStream{ss, context.WithValue(ss.Context(), callKey{}, c)})
 	}()
 	select {
 	case <-s.stopping:
@@ -156,6 +156,15 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		return err
 	}
 }
+
+// callStream is a stream whose handler knows its caller.
+type callStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // a stream has one by its contract
+}
+
+// Context implements grpc.ServerStream.
+func (s callStream) Context() context.Context { return s.ctx }
 
 var errStopping = status.Error(codes.Unavailable, "this server is stopping")
 
@@ -169,6 +178,14 @@ func (s *Server) panicked(ctx context.Context, c *call, p any) {
 func (s *Server) identify(ctx context.Context, c *call) error {
 	if s.tools[c.method] {
 		return nil
+	}
+	if s.cfg.Peer != nil {
+		p, err := s.cfg.Peer(ctx)
+		if err != nil {
+			return err
+		}
+		c.caller, c.authorised = p, true
+		return s.nameRequest(ctx, c)
 	}
 	given := metadata.ValueFromIncomingContext(ctx, metaAuthorization)
 	switch {

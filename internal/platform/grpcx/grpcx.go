@@ -20,6 +20,8 @@ import (
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -42,6 +44,12 @@ type Config struct {
 	ConnectionsMax  int           // further ones wait to be accepted
 	StreamsMax      uint32        // calls at a time on one connection
 	Tracer          Tracer        // nil = no traces
+
+	// Creds and Peer are for connections whose certificate tells who calls: then no
+	// call carries a key, and every method is for whom Peer lets in.
+	Creds         credentials.TransportCredentials // nil = cleartext
+	Peer          func(context.Context) (httpx.Principal, error)
+	ConnectionMax time.Duration // a connection is given up after this, and made anew; 0 = never
 }
 
 // Tracer makes spans of the few calls that are sampled. Health and reflection are
@@ -104,18 +112,24 @@ type Server struct {
 	stopping chan struct{} // closed by Stop
 }
 
-// New makes a server. It answers "not serving" to health checks until SetReady.
+// New makes a server; auth may be nil with Config.Peer. It answers "not serving" to health checks until SetReady.
 func New(cfg Config, auth Authenticator, observer httpx.Observer, log *slog.Logger, c clock.Clock) *Server {
 	cfg.fill()
 	s := &Server{
 		cfg: cfg, health: health.NewServer(), auth: auth, observer: observer, log: log, clock: c,
 		public: map[string]bool{}, tools: map[string]bool{}, prefix: ids.New("req")[:17], stopping: make(chan struct{}),
 	}
+	if cfg.Creds == nil {
+		cfg.Creds = insecure.NewCredentials()
+	}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(cfg.Creds),
 		grpc.MaxRecvMsgSize(cfg.MessageBytesMax), grpc.MaxSendMsgSize(cfg.MessageBytesMax),
 		grpc.MaxConcurrentStreams(cfg.StreamsMax), grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.ConnectionTimeout(connectionTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleMax, Time: pingEvery, Timeout: pingTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: idleMax, MaxConnectionAge: cfg.ConnectionMax, MaxConnectionAgeGrace: connectionTimeout, Time: pingEvery, Timeout: pingTimeout,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingMin, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream),
 	)
