@@ -48,6 +48,7 @@ func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned
 	s.app.product.Verified(a.Item.BrandID, a.Verdict)
 	return batchrpc.Scanned{
 		Verdict: a.Verdict.String(), Valid: a.Verdict.Valid(), BrandID: a.Item.BrandID, ProductID: a.Item.ProductID,
-		BatchNo: a.Item.BatchNo, State: a.Item.State, Expired: a.Verdict == verify.Expired, Version: a.Version, ExpiresAt: a.Item.ExpiresAt,
+		BatchNo: a.Item.BatchNo, State: a.Item.State, Expired: a.Verdict == verify.Expired,
+		Unconfirmed: a.Verdict == verify.Unconfirmed, Version: a.Version, ExpiresAt: a.Item.ExpiresAt,
 	}, nil
 }

@@ -86,7 +86,7 @@ func (m *productMetrics) Verified(b ids.BrandID, v verify.Verdict) {
 		m.mu.Unlock()
 	}
 	c.Inc()
-	if v != verify.Unknown {
+	if b != 0 {
 		m.scanned.Inc()
 	}
 }

@@ -68,7 +68,7 @@ func (r Result) String() string {
 var (
 	verdictNames = [...]string{
 		"unknown", "inactive", "authentic", "authentic_again", "sold", "suspicious",
-		"consumed", "recalled", "void", "expired", "superseded",
+		"consumed", "recalled", "void", "expired", "superseded", "unconfirmed",
 	}
 	sourceNames = [...]string{"", "page", "api", "grpc"}
 )

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -23,6 +24,11 @@ type Config struct {
 	Grace   time.Duration // how long the epoch before still counts as the present one
 	Devices *Devices      // nil = fingerprints without a salt
 	Places  Places        // nil = every place is unknown
+
+	// Feed is for a process that hears of changes from others: nil = it always knows
+	// all of them. What it says is confirmed only while it is not older than StaleAfter.
+	Feed       Feed
+	StaleAfter time.Duration
 }
 
 // DefaultGrace covers a scan that began just before the epoch's end, and clocks
@@ -62,10 +68,14 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 	serial := s.book.Serial(q.Code)
 	var known bool
 	*a = Answer{Version: 1}
-	if a.Item, known = s.items.Lookup(serial); !known {
-		return ErrRefused
+	now := s.clock.Now()
+	if s.cfg.Feed != nil { // before the look-up: what is found is not older
+		s.judgeFeed(a, now)
 	}
-	now, item := s.clock.Now(), &a.Item
+	if a.Item, known = s.items.Lookup(serial); !known {
+		return s.unknown(a, serial)
+	}
+	item := &a.Item
 	var extra Extra
 	if item.HasExtra {
 		var err error
@@ -76,13 +86,20 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 	}
 	link, err := s.judgeLink(q, item, &extra, a.Version, now)
 	if err != nil {
-		return err
+		return s.newer(q, a, err)
 	}
+	stale := a.Partial
 	a.HasToken, a.Since = q.Token != "" && link.since.IsZero(), link.since
 	if err := s.judgeInner(ctx, q, a, extra.InnerAt); err != nil {
 		return err
 	}
 	a.Verdict, a.Reasons = judgeState(item, now, link)
+	switch {
+	case stale:
+		a.doubt(reasonsStale[:])
+	case a.Partial:
+		a.doubt(reasonsUnasked[:])
+	}
 	if a.Text, err = s.texts.Text(ctx, item); err != nil {
 		return fmt.Errorf("read product text: %w", err)
 	}
@@ -242,6 +259,10 @@ func (s *Service) judgeInner(ctx context.Context, q *Query, a *Answer, firstAt t
 	}
 	right := key.Check(a.Item.Serial, q.Inner)
 	tried, err := s.tries.TryInner(ctx, &a.Item, right)
+	if errors.Is(err, ErrUnreachable) {
+		a.Inner, a.Partial = nil, true // whether it was right must not be told for nothing
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type shelf struct {
 	recorded                 Sighting
 	what                     verifyevent.What // of the next scan
 	failText, failRecord     error
+	failTry                  error
 }
 
 func newShelf() *shelf {
@@ -100,6 +101,9 @@ func (s *shelf) Record(g *Sighting) (Seen, error) {
 // one is remembered, and right ones cost nothing.
 func (s *shelf) TryInner(_ context.Context, _ *Item, right bool) (Tried, error) {
 	s.attempts++
+	if s.failTry != nil {
+		return Tried{}, s.failTry
+	}
 	switch {
 	case s.tried.Tries >= InnerTriesMax:
 		s.tried.Locked = true
@@ -236,6 +240,7 @@ func TestVerdictsAnswer(t *testing.T) {
 		AuthenticAgain: {"authentic_again", true, 200}, Sold: {"sold", true, 200}, Suspicious: {"suspicious", false, 200},
 		Consumed: {"consumed", false, 200}, Recalled: {"recalled", false, 410}, Void: {"void", false, 410},
 		Expired: {"expired", false, 410}, Superseded: {"superseded", false, 410},
+		Unconfirmed: {"unconfirmed", false, 200},
 	} {
 		status := 200
 		if v.Kind() != fault.Internal {
@@ -245,8 +250,8 @@ func TestVerdictsAnswer(t *testing.T) {
 			t.Errorf("%v: valid %v, status %d; want %+v", v, v.Valid(), status, want)
 		}
 	}
-	if n := len(Verdicts()); n != 11 {
-		t.Errorf("%d verdicts, want 11", n)
+	if n := len(Verdicts()); n != 12 {
+		t.Errorf("%d verdicts, want 12", n)
 	}
 }
 

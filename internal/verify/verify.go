@@ -37,6 +37,7 @@ const (
 	Void
 	Expired
 	Superseded
+	Unconfirmed // what is known is too old, or not all of it could be asked
 	verdictCount
 )
 
@@ -56,6 +57,7 @@ var verdicts = [verdictCount]struct {
 	Void:           {"void", false, fault.Gone},
 	Expired:        {"expired", false, fault.Gone},
 	Superseded:     {"superseded", false, fault.Gone},
+	Unconfirmed:    {"unconfirmed", false, 0},
 }
 
 // String is the verdict's name in answers, metrics and events.
@@ -87,6 +89,9 @@ func Verdicts() []Verdict {
 
 // ErrRefused is the one public refusal.
 var ErrRefused = fault.New(fault.NotFound, "code.unknown", "this code is not known")
+
+// ErrUnreachable says that what would have to be asked elsewhere cannot be.
+var ErrUnreachable = fault.New(fault.Unavailable, "verify.unreachable", "this cannot be checked at the moment")
 
 // Item is what a scan needs to know of an item and its batch.
 type Item struct {
@@ -127,6 +132,15 @@ type Items interface {
 	Note(s ids.Serial) (Note, bool, error)
 }
 
+// Feed tells how new what Items answers is.
+type Feed interface {
+	// AsOf is the latest moment of which it is certain that every change before it
+	// is known; zero = none is.
+	AsOf() time.Time
+	// Beyond reports that a serial that is not known may have been issued since.
+	Beyond(s ids.Serial) bool
+}
+
 // Keys gives the keys that still verify.
 type Keys interface {
 	// Links gives the link keys, newest first.
@@ -135,7 +149,8 @@ type Keys interface {
 	Inner(keyID string) (*codebook.Inner, error)
 }
 
-// InnerTries counts tries of inner codes, durably.
+// InnerTries counts tries of inner codes, durably. Its error is ErrUnreachable when
+// nobody could be asked.
 type InnerTries interface {
 	TryInner(ctx context.Context, item *Item, right bool) (Tried, error)
 }
@@ -226,6 +241,9 @@ type Answer struct {
 	SoldAt  time.Time
 	SoldIn  string
 	Since   time.Time // since when a link is superseded
+
+	Partial bool      // not everything that there may be to know is known here
+	AsOf    time.Time // with Partial: until when it is; zero = not known
 
 	RecalledAt time.Time
 	Recall     string // the brand's reason for it

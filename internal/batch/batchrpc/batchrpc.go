@@ -51,6 +51,9 @@ type Scanned struct {
 	BatchNo   string
 	State     gs1.Disposition
 	Expired   bool // by its batch's date, whatever its state
+
+	Unconfirmed bool // what is known may be out of date: neither valid nor not valid
+
 	Version   uint16
 	ExpiresAt time.Time // zero = never
 }

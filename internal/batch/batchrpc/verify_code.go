@@ -65,15 +65,19 @@ func (a *Scanned) info(code string) *codepb.CodeInfo {
 
 // The seed's states of a code.
 const (
-	statusInactive = 1
-	statusActive   = 2
-	statusVoid     = 3
+	statusUnconfirmed = 0
+	statusInactive    = 1
+	statusActive      = 2
+	statusVoid        = 3
 )
 
 // status is the seed's state of an item: not active yet, in the market or sold, or
-// off the market. What is not known counts as off.
+// off the market; 0, which the seed does not have, where none is sure. What is not known counts as off.
 func (a *Scanned) status() int32 {
-	if a.Expired {
+	switch {
+	case a.Unconfirmed:
+		return statusUnconfirmed
+	case a.Expired:
 		return statusVoid
 	}
 	switch a.State {

@@ -24,7 +24,11 @@ func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, pr
 		b = append(b, '"')
 	}
 	b = append(b, `,"data":{"valid":`...)
-	b = strconv.AppendBool(b, a.Verdict.Valid())
+	if a.Verdict == verify.Unconfirmed {
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendBool(b, a.Verdict.Valid())
+	}
 	b = append(b, `,"verdict":"`...)
 	b = append(b, a.Verdict.String()...)
 	b = append(b, `","reasons":[`...)
@@ -65,6 +69,10 @@ func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, pr
 	}
 	b = append(b, `,"counted":`...)
 	b = strconv.AppendBool(b, a.Counted)
+	if a.Partial {
+		b = append(b, `,"partial":true,`...)
+		b = appendTime(b, `"as_of"`, a.AsOf, zone)
+	}
 	return append(b, "}}\n"...)
 }
 

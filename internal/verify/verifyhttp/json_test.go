@@ -26,7 +26,7 @@ type verification struct {
 }
 
 type verdict struct {
-	Valid           bool        `json:"valid"`
+	Valid           *bool       `json:"valid"`
 	Verdict         string      `json:"verdict"`
 	Reasons         []string    `json:"reasons"`
 	Code            string      `json:"code"`
@@ -42,6 +42,14 @@ type verdict struct {
 	Superseded      *string     `json:"superseded_since,omitempty"`
 	SupersededLocal *string     `json:"superseded_since_local,omitempty"`
 	Counted         bool        `json:"counted"`
+	*Partly
+}
+
+// Partly is there only for an answer that does not know everything.
+type Partly struct {
+	Partial   bool    `json:"partial"`
+	AsOf      *string `json:"as_of"`
+	AsOfLocal *string `json:"as_of_local,omitempty"`
 }
 
 type productInfo struct {
@@ -118,7 +126,10 @@ func expected(status int, c codebook.Code, a *verify.Answer, zone *time.Location
 		soldIn = "unknown"
 	}
 	d := &v.Data
-	d.Valid, d.Verdict, d.Reasons, d.Code, d.Version = a.Verdict.Valid(), a.Verdict.String(), a.Reasons, c.String(), a.Version
+	d.Verdict, d.Reasons, d.Code, d.Version = a.Verdict.String(), a.Reasons, c.String(), a.Version
+	if valid := a.Verdict.Valid(); a.Verdict != verify.Unconfirmed {
+		d.Valid = &valid
+	}
 	if d.Reasons == nil {
 		d.Reasons = []string{}
 	}
@@ -144,6 +155,10 @@ func expected(status int, c codebook.Code, a *verify.Answer, zone *time.Location
 		d.Inner.FirstAt, d.Inner.FirstAtLocal = times(in.FirstAt, zone)
 	}
 	d.Superseded, d.SupersededLocal = times(a.Since, zone)
+	if a.Partial {
+		d.Partly = &Partly{Partial: true}
+		d.AsOf, d.AsOfLocal = times(a.AsOf, zone)
+	}
 	return v
 }
 
@@ -200,6 +215,7 @@ func randomAnswer(rng *rand.Rand) *verify.Answer {
 		Text: verify.Text{Name: nasty(rng), Brand: nasty(rng)},
 		Seen: verify.Seen{Count: rng.Int64(), FirstAt: randomTime(rng)}, Counted: rng.IntN(2) == 0,
 		SoldAt: randomTime(rng), SoldIn: nasty(rng), Since: randomTime(rng),
+		Partial: rng.IntN(2) == 0, AsOf: randomTime(rng),
 	}
 	for range rng.IntN(3) {
 		a.Reasons = append(a.Reasons, nasty(rng))

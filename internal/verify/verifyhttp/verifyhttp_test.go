@@ -36,7 +36,7 @@ func TestVerifyJSON(t *testing.T) {
 	}
 	first := verification{Code: 200, Message: "success"}
 	first.Data = verdict{
-		Valid: true, Verdict: "authentic", Reasons: []string{"scanned.first"}, Code: code(printed), Version: 1,
+		Valid: new(true), Verdict: "authentic", Reasons: []string{"scanned.first"}, Code: code(printed), Version: 1,
 		Product:   productInfo{"Green tea 绿茶", "Brand & Sons", "LOT-1", &date},
 		FirstScan: moment{At: &at, Place: "unknown"}, ScanCount: 1, Counted: true,
 	}

@@ -231,7 +231,8 @@ type VerifyCodeResponse struct {
 	Valid    bool                   `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
 	CodeInfo *CodeInfo              `protobuf:"bytes,2,opt,name=code_info,json=codeInfo,proto3" json:"code_info,omitempty"`
 	// "" when valid, else the verdict: inactive, suspicious, consumed, recalled, void,
-	// expired or superseded.
+	// expired or superseded; unconfirmed when the process that answers is cut off from
+	// the others and cannot tell.
 	ErrorMessage  string `protobuf:"bytes,3,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -295,7 +296,8 @@ type CodeInfo struct {
 	ProductId int32                  `protobuf:"varint,3,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
 	BatchNo   string                 `protobuf:"bytes,4,opt,name=batch_no,json=batchNo,proto3" json:"batch_no,omitempty"`
 	// 1 = not active (encoded, inactive), 2 = active and what follows it in the market
-	// (sold, returned, …), 3 = off the market (void, recalled, expired, destroyed, …).
+	// (sold, returned, …), 3 = off the market (void, recalled, expired, destroyed, …),
+	// 0 = cannot be told (unconfirmed).
 	Status int32 `protobuf:"varint,5,opt,name=status,proto3" json:"status,omitempty"`
 	// 1 until the code is reissued.
 	Version int32 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
