@@ -237,3 +237,16 @@ func (s *Set) check() error {
 	}
 	return nil
 }
+
+// Shared is the set for a process that needs only these purposes: the keys of others
+// are there under their names, with secrets that nothing was made with. The codebook
+// cannot be left out, since the set names its installation by it.
+func (s *Set) Shared(purposes ...Purpose) *Set {
+	shared := &Set{slices.Clone(s.keys)}
+	for i := range shared.keys {
+		if k := &shared.keys[i]; k.Purpose != Codebook && !slices.Contains(purposes, k.Purpose) {
+			k.Secret = secretOf(Derive(*k, "withheld/1"))
+		}
+	}
+	return shared
+}

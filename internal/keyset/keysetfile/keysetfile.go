@@ -8,6 +8,8 @@ package keysetfile
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +25,28 @@ import (
 const fileBytesMax = 1 << 20
 
 // Vault is one file. Several processes may use one file.
-type Vault struct{ path string }
+type Vault struct {
+	path string
+	seal cipher.AEAD // nil = the secrets stand in the clear
+}
 
 var _ keyset.Vault = (*Vault)(nil)
 
 // New names the file; its directory must exist.
-func New(path string) *Vault { return &Vault{path} }
+func New(path string) *Vault { return &Vault{path: path} }
+
+// NewSealed is New for a file that only the holder of a key can read: AES-256-GCM.
+func NewSealed(path string, key [32]byte) (*Vault, error) {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, fmt.Errorf("seal keyset: %w", err)
+	}
+	seal, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("seal keyset: %w", err)
+	}
+	return &Vault{path, seal}, nil
+}
 
 // Name implements keyset.Vault.
 func (v *Vault) Name() string { return v.path }
@@ -58,6 +76,11 @@ func (v *Vault) Load(context.Context) (*keyset.Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read keyset: %w", err)
 	}
+	if v.seal != nil {
+		if data, err = v.seal.Open(nil, nil, data, []byte(sealedAs)); err != nil {
+			return nil, keyset.ErrDamaged.Textf("the keyset %s cannot be opened: it is damaged, or was sealed under another key", v.path)
+		}
+	}
 	set, err := keyset.Decode(data)
 	if f, ok := fault.From(err); ok {
 		return nil, v.damaged(f.Text)
@@ -79,7 +102,7 @@ func (v *Vault) Create(_ context.Context, s *keyset.Set) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	if err := fill(f, s); err != nil {
+	if err := v.fill(f, s); err != nil {
 		return err
 	}
 	if err := os.Link(f.Name(), v.path); errors.Is(err, fs.ErrExist) {
@@ -107,7 +130,7 @@ func (v *Vault) Replace(ctx context.Context, old, next *keyset.Set) (err error) 
 			err = errors.Join(err, os.Remove(name))
 		}
 	}()
-	if err := fill(f, next); err != nil {
+	if err := v.fill(f, next); err != nil {
 		return err
 	}
 	if old != nil {
@@ -126,9 +149,15 @@ func (v *Vault) Replace(ctx context.Context, old, next *keyset.Set) (err error) 
 	return syncDir(filepath.Dir(v.path))
 }
 
+// sealedAs is authenticated with what is sealed.
+const sealedAs = "chopmark keyset 1"
+
 // fill writes, syncs and closes f.
-func fill(f *os.File, s *keyset.Set) error {
+func (v *Vault) fill(f *os.File, s *keyset.Set) error {
 	data, err := keyset.Encode(s)
+	if err == nil && v.seal != nil {
+		data = v.seal.Seal(nil, nil, data, []byte(sealedAs))
+	}
 	if err == nil {
 		_, err = f.Write(data)
 	}
