@@ -58,6 +58,9 @@ type App struct {
 	keys      *keyring
 	identity  *identity.Service
 	proj      *batch.Projection
+	local     *batchkv.Store // of proj
+	codes     *batch.Reader
+	edge      *edge // nil in a process with SQL
 	sightings *verifykv.Log
 	files     *blob.Dir
 	tasks     *task.Runner
@@ -117,15 +120,28 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error)
 	if err := a.openTracing(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.openData(ctx); err != nil {
-		return nil, err
+	if a.hasSQL() {
+		err = a.openWithSQL(ctx)
+	} else {
+		err = a.openEdge(ctx)
 	}
-	if err := a.openDomains(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	a.work.Go(func() { a.keys.run(a.background) })
 	a.work.Go(func() { a.checkpoints(a.background) })
-	return a, a.tasks.Start(ctx)
+	return a, nil
+}
+
+// openWithSQL opens and wires a process that works on SQL.
+func (a *App) openWithSQL(ctx context.Context) error {
+	if err := a.openData(ctx); err != nil {
+		return err
+	}
+	if err := a.openDomains(ctx); err != nil {
+		return err
+	}
+	return a.tasks.Start(ctx)
 }
 
 // openData opens the engines under the data directory.
@@ -226,11 +242,11 @@ func (a *App) openProjection(owner string) (*batchkv.Store, error) {
 }
 
 func (a *App) openDomains(ctx context.Context) error {
-	local, err := a.openProjection(a.keys.set.Current(keyset.Codebook).ID)
+	local, err := a.openProjection(a.keys.present().Current(keyset.Codebook).ID)
 	if err != nil {
 		return err
 	}
-	a.closers = append(a.closers, local.Close)
+	a.local, a.closers = local, append(a.closers, local.Close)
 	a.store = batchsql.New(a.db, a.clock)
 	a.proj = batch.NewProjection(a.store, local, a.Region)
 	changed := make(chan batch.TextsEntry, textsQueue)
@@ -257,6 +273,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
 	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
+	a.codes = a.Batches.Reader
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
 	a.tasks.Handle(batch.TaskGenerate, files)
 	a.tasks.Handle(batch.TaskExport, files)

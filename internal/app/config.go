@@ -34,6 +34,8 @@ type Config struct {
 	Demo           bool
 	AdminKey       string // becomes the admin key of an empty installation
 	Version        string
+
+	RoleConfig
 }
 
 // usage is a fault of the command line: the process exits with 2.
@@ -88,7 +90,10 @@ func (c *Config) check() error {
 	if _, err := ParseExpireRule(c.ExpireRule); err != nil {
 		return err
 	}
-	return nil
+	if c.Demo && !c.Runs(RoleIssue) {
+		return usage("demo", "needs a process with the role issue")
+	}
+	return c.RoleConfig.check()
 }
 
 // publicURL is what codes link to when the operator does not say: the TLS listener

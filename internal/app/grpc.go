@@ -8,6 +8,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch/batchrpc"
 	"github.com/chopmark/chopmark/internal/identity/identityrpc"
+	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/grpcx"
 	"github.com/chopmark/chopmark/internal/verify"
 )
@@ -18,13 +19,35 @@ func (a *App) listenGRPC() (server, string, error) {
 	if a.tracer != nil {
 		cfg.Tracer = callTraces{a.tracer}
 	}
-	s := grpcx.New(cfg, identityrpc.NewAuthenticator(a.identity), a.metrics, a.log, a.clock)
-	batchrpc.New(a.Batches, a.tasks, rpcScans{a}, a.product).Add(s)
+	var auth grpcx.Authenticator = noBearers{}
+	if a.identity != nil {
+		auth = identityrpc.NewAuthenticator(a.identity)
+	}
+	var scans batchrpc.Verifier = noScans{}
+	if a.Runs(RoleEdge) {
+		scans = rpcScans{a}
+	}
+	s := grpcx.New(cfg, auth, a.metrics, a.log, a.clock)
+	if a.Runs(RoleIssue) {
+		batchrpc.New(a.Batches, a.tasks, scans, a.product).Add(s)
+	} else {
+		batchrpc.NewScanner(scans).Add(s)
+	}
 	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.GRPCListen)
 	if err != nil {
 		return server{}, "", fmt.Errorf("--grpc-listen: %w", err)
 	}
 	return server{serve: func() error { return s.Serve(ln) }, stop: s.Stop, ready: s.SetReady}, ln.Addr().String(), nil
+}
+
+// noScans is of a process that answers none.
+type noScans struct{}
+
+var errNoScans = fault.New(fault.Method, "scan.other_role", "this process answers no scans; ask an edge")
+
+// Verify implements batchrpc.Verifier.
+func (noScans) Verify(context.Context, batchrpc.Scan) (batchrpc.Scanned, error) {
+	return batchrpc.Scanned{}, errNoScans
 }
 
 // rpcScans answers gRPC scans with the verify domain.

@@ -50,9 +50,8 @@ func (a *App) openConsumers() error {
 	consumed := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "chopmark_scans_consumed_total", Help: "Scans that a group of consumers has dealt with.",
 	}, []string{"group"})
-	a.metrics.Registry.MustRegister(consumed, streamMetrics{log}, prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "chopmark_scans_shed_total", Help: "Scans that were told to come back, since too many came at once.",
-	}, func() float64 { return float64(a.gate.Shed()) }))
+	a.metrics.Registry.MustRegister(consumed)
+	a.watchLog()
 	for name, h := range map[string]stream.Handler{scan.GroupRecords: a.scans.Records, scan.GroupStatistics: a.scans.Statistics} {
 		g, err := log.Group(name)
 		if err != nil {
@@ -72,6 +71,13 @@ func (a *App) openConsumers() error {
 		Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
 	})
 	return nil
+}
+
+// watchLog tells how the log of scans and its groups stand.
+func (a *App) watchLog() {
+	a.metrics.Registry.MustRegister(streamMetrics{a.sightings.Stream()}, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "chopmark_scans_shed_total", Help: "Scans that were told to come back, since too many came at once.",
+	}, func() float64 { return float64(a.gate.Shed()) }))
 }
 
 // consume runs the consumers and what looks after their effects. Close waits for all

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,9 +18,10 @@ import (
 // keyring derives what the domains use from the keyset. Keys whose time to verify
 // has ended fall out when it is refreshed.
 type keyring struct {
-	set   *keyset.Set
 	clock clock.Clock
 	items *codebook.Items
+	mu    sync.Mutex // one at a time refreshes
+	set   atomic.Pointer[keyset.Set]
 	live  atomic.Pointer[liveKeys]
 }
 
@@ -34,21 +36,32 @@ var (
 )
 
 func newKeyring(set *keyset.Set, c clock.Clock) *keyring {
-	k := &keyring{set: set, clock: c, items: codebook.NewItems(keyset.Subkey(set.Current(keyset.Codebook)))}
-	k.refresh()
+	k := &keyring{clock: c, items: codebook.NewItems(keyset.Subkey(set.Current(keyset.Codebook)))}
+	k.renew(set)
 	return k
+}
+
+// present is the keyset of this moment.
+func (k *keyring) present() *keyset.Set { return k.set.Load() }
+
+// renew takes a keyset with keys that were made since; its codebook key is the same.
+func (k *keyring) renew(set *keyset.Set) {
+	k.set.Store(set)
+	k.refresh()
 }
 
 // keyringRefresh is how long a key may go on verifying after its time.
 const keyringRefresh = time.Minute
 
 func (k *keyring) refresh() {
-	now := k.clock.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, set := k.clock.Now(), k.present()
 	live := &liveKeys{inner: map[string]*codebook.Inner{}}
-	for _, key := range k.set.Verifying(keyset.Link, now) {
+	for _, key := range set.Verifying(keyset.Link, now) {
 		live.links = append(live.links, codebook.NewLinks(keyset.Subkey(key)))
 	}
-	for _, key := range k.set.Verifying(keyset.Inner, now) {
+	for _, key := range set.Verifying(keyset.Inner, now) {
 		live.inner[key.ID] = codebook.NewInner(keyset.Subkey(key))
 	}
 	k.live.Store(live)
@@ -74,7 +87,7 @@ func (k *keyring) Token(s ids.Serial, version uint16, periodSeconds uint32, epoc
 }
 
 // InnerKeyID implements batch.Keys.
-func (k *keyring) InnerKeyID() string { return k.set.Current(keyset.Inner).ID }
+func (k *keyring) InnerKeyID() string { return k.present().Current(keyset.Inner).ID }
 
 // InnerCode implements batch.Keys.
 func (k *keyring) InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, error) {
@@ -100,18 +113,18 @@ func (k *keyring) Inner(keyID string) (*codebook.Inner, error) {
 // deviceSalt and sightingsKey live as long as the codes: what they salt and seal is
 // read for as long.
 func (k *keyring) deviceSalt() [32]byte {
-	return keyset.Derive(k.set.Current(keyset.Codebook), "device/1")
+	return keyset.Derive(k.present().Current(keyset.Codebook), "device/1")
 }
 
 func (k *keyring) sightingsKey() []byte {
-	key := keyset.Derive(k.set.Current(keyset.Codebook), "sightings/1")
+	key := keyset.Derive(k.present().Current(keyset.Codebook), "sightings/1")
 	return key[:]
 }
 
 // scansKey wraps the keys that seal addresses in scan records.
 func (k *keyring) scansKey() [32]byte {
-	return keyset.Derive(k.set.Current(keyset.Codebook), "scans/1")
+	return keyset.Derive(k.present().Current(keyset.Codebook), "scans/1")
 }
 
 // downloadKey signs download links.
-func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.set.Current(keyset.Session)) }
+func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.present().Current(keyset.Session)) }

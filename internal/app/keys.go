@@ -111,7 +111,7 @@ func Doctor(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) er
 		return err
 	}
 	say("ok    data directory %s, database sound, tables in this version's form", a.Data)
-	set := a.keys.set
+	set := a.keys.present()
 	say("ok    keyset: codebook key %s with check value %s, known to the database", set.Current(keyset.Codebook).ID,
 		keyset.Check(set.Current(keyset.Codebook)))
 	serials, batches := a.proj.Issued()

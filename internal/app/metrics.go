@@ -107,7 +107,7 @@ func (m *productMetrics) Generated(b ids.BrandID, codes int64, err error) {
 // Traced times a trace query.
 func (m *productMetrics) Traced(took time.Duration) { m.traced.Observe(took.Seconds()) }
 
-// watch adds the gauges of what others hold.
+// watch adds the gauges of what others hold; db is nil in a process without SQL.
 func (m *productMetrics) watch(db *sqldb.DB, texts *verify.TextCache) {
 	gauge := func(name, help, database string, value func() float64) {
 		o := prometheus.GaugeOpts{Name: name, Help: help}
@@ -116,10 +116,13 @@ func (m *productMetrics) watch(db *sqldb.DB, texts *verify.TextCache) {
 		}
 		m.registry.MustRegister(prometheus.NewGaugeFunc(o, value))
 	}
+	gauge("cache_hit_rate", "Share of product texts that memory answered.", "", texts.HitRate)
+	if db == nil {
+		return
+	}
 	const active, most = "SQL connections in use.", "SQL connections that may be open."
 	gauge("db_connections_active", active, "write", func() float64 { w, _ := db.Pools(); return float64(w.InUse) })
 	gauge("db_connections_active", active, "read", func() float64 { _, r := db.Pools(); return float64(r.InUse) })
 	gauge("db_connections_max", most, "write", func() float64 { w, _ := db.Pools(); return float64(w.MaxOpenConnections) })
 	gauge("db_connections_max", most, "read", func() float64 { _, r := db.Pools(); return float64(r.MaxOpenConnections) })
-	gauge("cache_hit_rate", "Share of product texts that memory answered.", "", texts.HitRate)
 }

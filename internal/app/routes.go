@@ -20,10 +20,24 @@ import (
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
 )
 
-// routes puts every domain's routes on one handler.
+// routes puts the routes of the process's roles on one handler.
 func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Authenticator) *httpx.Router {
 	rt := httpx.NewRouter(auth, a.metrics, a.log)
 	a.probes(rt, ready)
+	switch {
+	case a.Runs(RoleIssue):
+		a.issueRoutes(rt, stopping, auth)
+	case a.Runs(RoleEdge):
+		batchhttp.MountMarks(rt, a.codes, auth)
+	}
+	if a.Runs(RoleEdge) {
+		a.scanRoutes(rt)
+	}
+	return rt
+}
+
+// issueRoutes are those of operators.
+func (a *App) issueRoutes(rt *httpx.Router, stopping context.Context, auth httpx.Authenticator) {
 	batchhttp.Mount(rt, batchhttp.Deps{
 		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Auth: auth,
 		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,
@@ -37,15 +51,18 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 			httpx.Fail(w, r, a.log, err)
 		}
 	}))
+}
+
+// scanRoutes are what marks link to, and the verify route.
+func (a *App) scanRoutes(rt *httpx.Router) {
 	scans := verifyhttp.Deps{
-		Service: a.Verify, Links: tokenLinks{a.Batches}, Pages: pages{a.site}, Observer: a.product,
+		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site}, Observer: a.product,
 		Proxies: a.proxies, Gate: a.gate, Log: a.log,
 	}
 	if a.tracer != nil {
 		scans.Tracer = scanTraces{a.tracer}
 	}
 	verifyhttp.New(scans).Mount(rt)
-	return rt
 }
 
 // signInPages shows the sign-in with the site's page.
@@ -101,6 +118,9 @@ func Greet(w io.Writer, a *App, addrs Addresses) {
 	}
 	if addrs.GRPC != "" {
 		line("  gRPC      %s", addrs.GRPC)
+	}
+	if addrs.Roles != "" {
+		line("  roles     %s", addrs.Roles)
 	}
 	line("  codes     %s/{code}", a.URL)
 	if addrs.SignIn != "" {

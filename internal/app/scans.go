@@ -70,21 +70,21 @@ func (t innerTries) TryInner(ctx context.Context, item *verify.Item, right bool)
 }
 
 // tokenLinks makes token links for answers to scans.
-type tokenLinks struct{ svc *batch.Service }
+type tokenLinks struct{ codes *batch.Reader }
 
 var _ verifyhttp.Links = tokenLinks{}
 
 // TokenPath implements verifyhttp.Links.
 func (t tokenLinks) TokenPath(item *verify.Item) (string, error) {
-	it, ok := t.svc.Projection().Lookup(item.Serial)
+	it, ok := t.codes.Projection().Lookup(item.Serial)
 	if !ok {
 		return "", verify.ErrRefused
 	}
-	l, err := t.svc.LinkOf(item.Serial, it)
+	l, err := t.codes.LinkOf(item.Serial, it)
 	if err != nil {
 		return "", err
 	}
-	return "/" + t.svc.Code(it.Batch, it.No).String() + "/" + l.Token.String(), nil
+	return "/" + t.codes.Code(it.Batch, it.No).String() + "/" + l.Token.String(), nil
 }
 
 // productTexts loads what a consumer reads of a product.

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/lane"
@@ -31,6 +30,7 @@ const (
 // Addresses are what a started process listens on.
 type Addresses struct {
 	HTTP, TLS, GRPC, Debug string
+	Roles                  string // for processes of other roles
 	SignIn                 string // the link of an empty installation; "" = none
 }
 
@@ -38,10 +38,10 @@ type Addresses struct {
 // answered. started is called once everything listens.
 func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	ready := &atomic.Bool{}
-	a.consume()
+	a.run()
 	stopping, stop := context.WithCancel(a.background) // ends streams when the drain begins
 	defer stop()
-	handler := a.routes(stopping, ready, identityhttp.NewAuthenticator(a.identity))
+	handler := a.routes(stopping, ready, a.authenticator())
 	servers, addrs, err := a.listen(handler)
 	if err != nil {
 		return errors.Join(err, closeAll(servers))
@@ -50,7 +50,10 @@ func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	for _, s := range servers {
 		go func() { failed <- s.serve() }() // ended by stop below
 	}
-	if addrs.SignIn, err = a.bootstrap(ctx); err == nil && a.Demo {
+	if a.Runs(RoleIssue) {
+		addrs.SignIn, err = a.bootstrap(ctx)
+	}
+	if err == nil && a.Demo {
 		err = a.seedDemo(ctx)
 	}
 	if err != nil {
@@ -67,6 +70,7 @@ func (a *App) Serve(ctx context.Context, started func(Addresses)) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+	case err = <-a.ended():
 	}
 	say(false)
 	stop()
@@ -148,6 +152,12 @@ func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, 
 			servers = append(servers, s)
 		}
 	}
+	if a.RoleListen != "" && err == nil {
+		var s server
+		if s, addrs.Roles, err = a.listenRoles(); err == nil {
+			servers = append(servers, s)
+		}
+	}
 	return servers, addrs, err
 }
 
@@ -196,6 +206,9 @@ func (a *App) probes(rt *httpx.Router, ready *atomic.Bool) {
 	isReady := func(w http.ResponseWriter, r *http.Request) error {
 		if !ready.Load() {
 			return fault.New(fault.Unavailable, "not_ready", "starting or draining")
+		}
+		if a.db == nil { // an edge: it answers what it knows, and says how old that is
+			return httpx.OK(w, map[string]any{"status": "ready", "as_of": a.proj.AsOf()})
 		}
 		if err := a.db.Ping(r.Context()); err != nil {
 			return fault.New(fault.Unavailable, "not_ready", "the database does not answer").Because(err)

@@ -62,6 +62,7 @@ const (
 // api answers the routes.
 type api struct {
 	Deps
+	codes   *batch.Reader
 	marks   *mark.Encoder
 	streams chan struct{} // a place for each event stream
 }
@@ -69,7 +70,7 @@ type api struct {
 // Mount adds the routes.
 func Mount(rt *httpx.Router, d Deps) {
 	d.complete()
-	a := &api{Deps: d, marks: mark.NewEncoder(), streams: make(chan struct{}, streamsMax)}
+	a := &api{Deps: d, codes: d.Service.Reader, marks: mark.NewEncoder(), streams: make(chan struct{}, streamsMax)}
 
 	rt.Admin("POST /api/v1/brands", a.postBrand)
 	rt.Admin("GET /api/v1/brands", a.getBrands)
@@ -98,11 +99,21 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Admin("GET /api/v1/codes/{code}/changes", a.getChanges)
 	rt.Admin("GET /api/v1/codes/{code}/link", a.getLink)
 	rt.Admin("POST /api/v1/codes/{code}/reissue", a.postReissue)
-	rt.Public("GET /api/v1/codes/{code}/qr.svg", a.getQRSVG)
-	rt.Public("GET /api/v1/codes/{code}/qr.png", a.getQRPNG)
+	a.mountMarks(rt)
 	rt.Public("GET /api/v1/trace/{code}", a.getTrace)
 
 	rt.Admin("GET /api/v1/events", a.getEvents)
+}
+
+// MountMarks adds the routes of marks alone: all that a process without a store has.
+func MountMarks(rt *httpx.Router, codes *batch.Reader, auth httpx.Authenticator) {
+	a := &api{Deps: Deps{Auth: auth}, codes: codes, marks: mark.NewEncoder()}
+	a.mountMarks(rt)
+}
+
+func (a *api) mountMarks(rt *httpx.Router) {
+	rt.Public("GET /api/v1/codes/{code}/qr.svg", a.getQRSVG)
+	rt.Public("GET /api/v1/codes/{code}/qr.png", a.getQRPNG)
 }
 
 // complete fills in what is optional. What is missing of the rest must show at the

@@ -52,7 +52,7 @@ func (a *api) symbol(w http.ResponseWriter, r *http.Request) (*mark.Symbol, erro
 	if err != nil {
 		return nil, err
 	}
-	text, secret, err := a.Service.MarkText(r.PathValue("code"))
+	text, secret, err := a.codes.MarkText(r.PathValue("code"))
 	if err != nil {
 		return nil, err
 	}

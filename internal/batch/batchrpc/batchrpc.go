@@ -81,6 +81,30 @@ func New(svc *batch.Service, tasks Tasks, verifier Verifier, observer Observer) 
 	return &Server{svc: svc, tasks: tasks, verifier: verifier, observer: observer}
 }
 
+// NewScanner makes the service of a process that answers scans and does nothing else
+// of it.
+func NewScanner(verifier Verifier) *Scanner { return &Scanner{verifier: verifier} }
+
+// Scanner is CodeService with VerifyCode alone.
+type Scanner struct {
+	codepb.UnimplementedCodeServiceServer
+
+	verifier Verifier
+}
+
+var _ codepb.CodeServiceServer = (*Scanner)(nil)
+
+// Add adds the service to a server; VerifyCode needs no key.
+func (s *Scanner) Add(to *grpcx.Server) {
+	codepb.RegisterCodeServiceServer(to, s)
+	to.Public(codepb.CodeService_VerifyCode_FullMethodName)
+}
+
+// VerifyCode implements CodeService.
+func (s *Scanner) VerifyCode(ctx context.Context, q *codepb.VerifyCodeRequest) (*codepb.VerifyCodeResponse, error) {
+	return verifyCode(ctx, s.verifier, q)
+}
+
 // Add adds the service to a server; VerifyCode needs no key.
 func (s *Server) Add(to *grpcx.Server) {
 	codepb.RegisterCodeServiceServer(to, s)

@@ -15,6 +15,10 @@ const userAgentBytesMax = 512
 
 // VerifyCode implements CodeService.
 func (s *Server) VerifyCode(ctx context.Context, q *codepb.VerifyCodeRequest) (*codepb.VerifyCodeResponse, error) {
+	return verifyCode(ctx, s.verifier, q)
+}
+
+func verifyCode(ctx context.Context, verifier Verifier, q *codepb.VerifyCodeRequest) (*codepb.VerifyCodeResponse, error) {
 	code, err := codebook.ParseCode(q.GetCode())
 	if err != nil {
 		return nil, err
@@ -26,7 +30,7 @@ func (s *Server) VerifyCode(ctx context.Context, q *codepb.VerifyCodeRequest) (*
 		}
 	}
 	scan.UserAgent = scan.UserAgent[:min(len(scan.UserAgent), userAgentBytesMax)]
-	a, err := s.verifier.Verify(ctx, scan)
+	a, err := verifier.Verify(ctx, scan)
 	if err != nil {
 		return nil, err
 	}
