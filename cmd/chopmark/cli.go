@@ -58,6 +58,7 @@ func (f *dataFlags) logger() *slog.Logger {
 // serveCmd runs the server.
 type serveCmd struct {
 	dataFlags
+	roleFlags
 	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
 	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS; off by default."`
 	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
@@ -65,7 +66,6 @@ type serveCmd struct {
 	TLSSelfSigned bool   `name:"tls-self-signed" help:"Make a certificate for this machine."`
 	GRPCListen    string `name:"grpc-listen" default:"127.0.0.1:8081" placeholder:"ADDR" help:"gRPC (${default}); empty = off."`
 	DebugListen   string `placeholder:"ADDR" help:"pprof; off by default."`
-	Target        string `default:"all" placeholder:"LIST" help:"Roles of this process: all."`
 	ScanAck       string `default:"durable" enum:"durable,async" help:"durable: answer a scan when it is on disk; async: before."`
 	ScanLogMax    int64  `default:"68719476736" placeholder:"BYTES" help:"Most that the log of scans may keep for consumers that are behind (${default}); beyond it the oldest are given up, loudly. 0 = no bound."`
 	ScanDays      int    `default:"730" placeholder:"N" help:"How many days records of single scans are kept (${default})."`
@@ -79,12 +79,8 @@ type serveCmd struct {
 
 // Run serves until a signal ends it.
 func (s *serveCmd) Run(ctx context.Context) error {
-	for role := range strings.SplitSeq(s.Target, ",") {
-		if role != "all" {
-			return fault.Field("usage", "target", "role %q is not built into this version; use all", role)
-		}
-	}
-	cfg := s.config()
+	cfg := s.dataFlags.config()
+	cfg.RoleConfig = s.roleFlags.config()
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey

@@ -159,6 +159,9 @@ type keysCmd struct {
 	Rotate keysRotateCmd `cmd:"" help:"Make a new key of a purpose; the old one goes on verifying for its time."`
 	Export keysExportCmd `cmd:"" help:"Write all keys to a file, under a passphrase."`
 	Import keysImportCmd `cmd:"" help:"Bring the keys of an export into a data directory."`
+
+	CA       keysCACmd       `cmd:"" name:"ca" help:"Make the authority that certificates between roles come from."`
+	RoleCert keysRoleCertCmd `cmd:"" help:"Make a process's certificate between roles."`
 }
 
 type keysListCmd struct{ dataFlags }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -265,6 +266,31 @@ func (a *App) edgeTexts(_ context.Context, id ids.ProductID) (verify.Text, error
 	return verify.Text{Name: l.Name, Brand: l.Brand, Help: l.Help, GTIN: l.GTIN}, nil
 }
 
+// edgeLabels keeps what consumers read of products, and forgets what memory has of them.
+type edgeLabels struct{ app *App }
+
+var _ feed.Labels = edgeLabels{}
+
+// PutLabels implements feed.Labels.
+func (e edgeLabels) PutLabels(labels []batch.Label) error {
+	if err := e.app.local.PutLabels(labels); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(labels, forgetChunk) {
+		products := make([]ids.ProductID, len(some))
+		for i := range some {
+			products[i] = some[i].Product
+		}
+		if err := e.app.texts.Forget(e.app.background, products); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetChunk is what TextCache forgets at once: they are read from this disk again.
+const forgetChunk = 100
+
 // watchFeed tells how old the feed is.
 func (a *App) watchFeed() {
 	a.metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -283,7 +309,7 @@ func (a *App) follow(ctx context.Context) {
 				a.log.Info("joined again", "join", a.Join)
 			}
 			cut = false
-			err = a.edge.join.Follow(ctx, a.proj, a.local)
+			err = a.edge.join.Follow(ctx, a.proj, edgeLabels{a})
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
-	"github.com/chopmark/chopmark/internal/batch/batchkv"
 	"github.com/chopmark/chopmark/internal/batch/batchrpc/feed"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -193,5 +192,3 @@ func (a *App) listenRoles() (server, string, error) {
 	}
 	return server{serve: func() error { return s.Serve(ln) }, stop: s.Stop, ready: s.SetReady}, ln.Addr().String(), nil
 }
-
-var _ feed.Labels = (*batchkv.Store)(nil)

@@ -157,13 +157,13 @@ func (c *Client) Snapshot(ctx context.Context, to Sink) error {
 	}
 }
 
-// Labels keeps what comes with new batches.
+// Labels keeps what consumers read of products.
 type Labels interface {
 	PutLabels([]batch.Label) error
 }
 
-// Follow feeds a projection until ctx ends or the stream breaks, and says why. What a
-// batch's consumers read is kept before the batch is known.
+// Follow feeds a projection until ctx ends or the stream breaks, and says why. What
+// consumers read of a product is kept before the entry that it came with is known.
 func (c *Client) Follow(ctx context.Context, p *batch.Projection, labels Labels) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -241,13 +241,11 @@ func take(m *feedpb.FollowResponse, p *batch.Projection, labels Labels) error {
 	entries := make([]batch.Entry, len(m.GetEntries()))
 	var news []batch.Label
 	for i, raw := range m.GetEntries() {
-		e, label, err := fromEntry(raw)
+		e, labels, err := fromEntry(raw)
 		if err != nil {
 			return err
 		}
-		if entries[i] = e; label != nil {
-			news = append(news, *label)
-		}
+		entries[i], news = e, append(news, labels...)
 	}
 	if len(news) > 0 {
 		if err := labels.PutLabels(news); err != nil {

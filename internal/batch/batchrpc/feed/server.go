@@ -209,15 +209,13 @@ func (f *follow) sendShard(ctx context.Context, shard ids.Shard) error {
 		out, bytes := &feedpb.FollowResponse{Shard: uint32(shard)}, 0
 		for i := range page {
 			e := &page[i]
-			var label *batch.Label
-			if e.Kind == batch.BatchCreated {
-				if label, err = f.label(ctx, e.Batch.ProductID); err != nil {
-					return err
-				}
+			labels, err := f.labelsOf(ctx, e)
+			if err != nil {
+				return err
 			}
-			out.Entries = append(out.Entries, toEntry(e, label))
+			out.Entries = append(out.Entries, toEntry(e, labels))
 			f.at[shard] = e.Seq
-			if bytes += size(e); bytes < pageBytes && i+1 < len(page) {
+			if bytes += size(e) + len(labels)*labelBytes; bytes < pageBytes && i+1 < len(page) {
 				continue
 			}
 			if err := f.stream.Send(out); err != nil {
@@ -231,9 +229,45 @@ func (f *follow) sendShard(ctx context.Context, shard ids.Shard) error {
 	}
 }
 
-// labelsKept bounds what a stream remembers.
-const labelsKept = 10_000
+const (
+	labelsKept = 10_000 // bounds what a stream remembers
+	labelBytes = 256    // about what one takes
+)
 
+// labelsOf are what consumers read of the products that an entry is about.
+func (f *follow) labelsOf(ctx context.Context, e *batch.Entry) ([]*batch.Label, error) {
+	switch {
+	case e.Kind == batch.BatchCreated:
+		l, err := f.label(ctx, e.Batch.ProductID)
+		return []*batch.Label{l}, err
+	case e.Kind != batch.TextsChanged:
+		return nil, nil
+	}
+	clear(f.labels)
+	if e.Texts.ProductID != 0 {
+		l, err := f.label(ctx, e.Texts.ProductID)
+		return []*batch.Label{l}, err
+	}
+	b, err := f.Catalog.Brand(ctx, e.Texts.BrandID)
+	if err != nil {
+		return nil, fmt.Errorf("read brand %d: %w", e.Texts.BrandID, err)
+	}
+	var all []*batch.Label
+	for after := ids.ProductID(0); ; after = all[len(all)-1].Product {
+		page, err := f.Catalog.Products(ctx, b.ID, after, labelsPage)
+		if err != nil {
+			return nil, fmt.Errorf("read products of brand %d: %w", b.ID, err)
+		}
+		for i := range page {
+			all = append(all, labelOf(&page[i], b.Name))
+		}
+		if len(page) < labelsPage {
+			return all, nil
+		}
+	}
+}
+
+// label reads one product's, if this stream did not.
 func (f *follow) label(ctx context.Context, id ids.ProductID) (*batch.Label, error) {
 	if l, ok := f.labels[id]; ok {
 		return l, nil

@@ -24,9 +24,12 @@ func moment(us int64) time.Time {
 	return time.UnixMicro(us).UTC()
 }
 
-// toEntry writes what a projection needs of an entry; label is of a new batch's product.
-func toEntry(e *batch.Entry, label *batch.Label) *feedpb.Entry {
+// toEntry writes what a projection needs of an entry, with the labels that belong to it.
+func toEntry(e *batch.Entry, labels []*batch.Label) *feedpb.Entry {
 	out := &feedpb.Entry{Seq: e.Seq, AtMicros: micros(e.At), Kind: uint32(e.Kind)}
+	for _, l := range labels {
+		out.Labels = append(out.Labels, toLabel(l))
+	}
 	switch e.Kind {
 	case batch.BatchCreated:
 		b := e.Batch
@@ -35,7 +38,6 @@ func toEntry(e *batch.Entry, label *batch.Label) *feedpb.Entry {
 			Mark: string(b.Mark), RotateSeconds: int64(b.RotateEvery / time.Second), InnerKeyId: b.InnerKeyID, ExpiresMicros: micros(b.ExpiresAt),
 			ProductionDate: b.ProductionDate, Description: b.Description, CreatedMicros: micros(b.CreatedAt),
 		}
-		out.Label = toLabel(label)
 	case batch.StateChanged:
 		c := e.Change
 		out.Change = &feedpb.Change{
@@ -44,6 +46,8 @@ func toEntry(e *batch.Entry, label *batch.Label) *feedpb.Entry {
 		for _, cover := range c.Covers {
 			out.Change.Covers = append(out.Change.Covers, &feedpb.Cover{Batch: uint64(cover.Batch), To: uint32(cover.To), Runs: toRuns(cover.Numbers)})
 		}
+	case batch.TextsChanged:
+		out.Texts = &feedpb.Texts{BrandId: int32(e.Texts.BrandID), ProductId: int32(e.Texts.ProductID)}
 	default:
 		i := e.Item
 		out.Item = &feedpb.Item{Id: string(i.ID), Batch: uint64(i.Batch), Serial: uint64(i.Serial), Version: uint32(i.Version)}
@@ -53,11 +57,14 @@ func toEntry(e *batch.Entry, label *batch.Label) *feedpb.Entry {
 
 var errDamaged = errors.New("feed: an entry cannot be read; is the other process of another version?")
 
-// fromEntry is the reverse; label is nil where there is none.
-func fromEntry(p *feedpb.Entry) (e batch.Entry, label *batch.Label, _ error) {
+// fromEntry is the reverse.
+func fromEntry(p *feedpb.Entry) (e batch.Entry, labels []batch.Label, _ error) {
+	for _, l := range p.GetLabels() {
+		labels = append(labels, fromLabel(l))
+	}
 	e = batch.Entry{Seq: p.GetSeq(), At: moment(p.GetAtMicros()), Kind: batch.FeedKind(p.GetKind())}
 	switch {
-	case e.Kind == batch.BatchCreated && p.GetBatch() != nil && p.GetLabel() != nil:
+	case e.Kind == batch.BatchCreated && p.GetBatch() != nil && len(labels) > 0:
 		b := p.GetBatch()
 		e.Batch = &batch.Batch{
 			ID: ids.BatchID(b.GetId()), ProductID: ids.ProductID(b.GetProductId()), BrandID: ids.BrandID(b.GetBrandId()), No: b.GetNo(),
@@ -65,8 +72,7 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, label *batch.Label, _ error) {
 			RotateEvery: time.Duration(b.GetRotateSeconds()) * time.Second, InnerKeyID: b.GetInnerKeyId(), ExpiresAt: moment(b.GetExpiresMicros()),
 			ProductionDate: b.GetProductionDate(), Description: b.GetDescription(), CreatedAt: moment(b.GetCreatedMicros()),
 		}
-		l := fromLabel(p.GetLabel())
-		return e, &l, nil
+		return e, labels, nil
 	case e.Kind == batch.StateChanged && p.GetChange() != nil:
 		c := p.GetChange()
 		e.Change = &batch.Change{
@@ -81,6 +87,9 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, label *batch.Label, _ error) {
 			e.Change.Covers = append(e.Change.Covers, batch.Cover{Batch: ids.Serial(cover.GetBatch()), To: gs1.Disposition(cover.GetTo()), Numbers: numbers})
 		}
 		return e, nil, nil
+	case e.Kind == batch.TextsChanged && p.GetTexts() != nil:
+		e.Texts = &batch.TextsEntry{BrandID: ids.BrandID(p.GetTexts().GetBrandId()), ProductID: ids.ProductID(p.GetTexts().GetProductId())}
+		return e, labels, nil
 	case (e.Kind == batch.Reissued || e.Kind == batch.InnerChecked) && p.GetItem() != nil:
 		i := p.GetItem()
 		e.Item = &batch.ItemChange{ID: ids.ChangeID(i.GetId()), Batch: ids.Serial(i.GetBatch()), Serial: ids.Serial(i.GetSerial()), Version: uint16(i.GetVersion())}

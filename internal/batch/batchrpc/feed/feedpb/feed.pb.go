@@ -138,14 +138,16 @@ func (x *FollowResponse) GetPong() int64 {
 }
 
 type Entry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seq           int64                  `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	AtMicros      int64                  `protobuf:"varint,2,opt,name=at_micros,json=atMicros,proto3" json:"at_micros,omitempty"`
-	Kind          uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	Batch         *Batch                 `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
-	Label         *Label                 `protobuf:"bytes,5,opt,name=label,proto3" json:"label,omitempty"` // of the batch's product
-	Change        *Change                `protobuf:"bytes,6,opt,name=change,proto3" json:"change,omitempty"`
-	Item          *Item                  `protobuf:"bytes,7,opt,name=item,proto3" json:"item,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Seq      int64                  `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	AtMicros int64                  `protobuf:"varint,2,opt,name=at_micros,json=atMicros,proto3" json:"at_micros,omitempty"`
+	Kind     uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Batch    *Batch                 `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
+	// Of a batch's product, or of all whose texts changed.
+	Labels        []*Label `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
+	Change        *Change  `protobuf:"bytes,6,opt,name=change,proto3" json:"change,omitempty"`
+	Item          *Item    `protobuf:"bytes,7,opt,name=item,proto3" json:"item,omitempty"`
+	Texts         *Texts   `protobuf:"bytes,8,opt,name=texts,proto3" json:"texts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,9 +210,9 @@ func (x *Entry) GetBatch() *Batch {
 	return nil
 }
 
-func (x *Entry) GetLabel() *Label {
+func (x *Entry) GetLabels() []*Label {
 	if x != nil {
-		return x.Label
+		return x.Labels
 	}
 	return nil
 }
@@ -225,6 +227,13 @@ func (x *Entry) GetChange() *Change {
 func (x *Entry) GetItem() *Item {
 	if x != nil {
 		return x.Item
+	}
+	return nil
+}
+
+func (x *Entry) GetTexts() *Texts {
+	if x != nil {
+		return x.Texts
 	}
 	return nil
 }
@@ -599,6 +608,59 @@ func (x *Cover) GetRuns() []uint64 {
 	return nil
 }
 
+// Texts names whose texts are others now; product 0 = all of the brand's.
+type Texts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BrandId       int32                  `protobuf:"varint,1,opt,name=brand_id,json=brandId,proto3" json:"brand_id,omitempty"`
+	ProductId     int32                  `protobuf:"varint,2,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Texts) Reset() {
+	*x = Texts{}
+	mi := &file_feed_feed_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Texts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Texts) ProtoMessage() {}
+
+func (x *Texts) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_feed_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Texts.ProtoReflect.Descriptor instead.
+func (*Texts) Descriptor() ([]byte, []int) {
+	return file_feed_feed_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Texts) GetBrandId() int32 {
+	if x != nil {
+		return x.BrandId
+	}
+	return 0
+}
+
+func (x *Texts) GetProductId() int32 {
+	if x != nil {
+		return x.ProductId
+	}
+	return 0
+}
+
 type Item struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -611,7 +673,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_feed_feed_proto_msgTypes[7]
+	mi := &file_feed_feed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +685,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[7]
+	mi := &file_feed_feed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +698,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{7}
+	return file_feed_feed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Item) GetId() string {
@@ -675,7 +737,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_feed_feed_proto_msgTypes[8]
+	mi := &file_feed_feed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +749,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[8]
+	mi := &file_feed_feed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +762,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{8}
+	return file_feed_feed_proto_rawDescGZIP(), []int{9}
 }
 
 // SnapshotResponse is a part of the copy: first its files, each in pieces, then the
@@ -717,7 +779,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_feed_feed_proto_msgTypes[9]
+	mi := &file_feed_feed_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +791,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[9]
+	mi := &file_feed_feed_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +804,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{9}
+	return file_feed_feed_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SnapshotResponse) GetFile() string {
@@ -781,7 +843,7 @@ type KeysRequest struct {
 
 func (x *KeysRequest) Reset() {
 	*x = KeysRequest{}
-	mi := &file_feed_feed_proto_msgTypes[10]
+	mi := &file_feed_feed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +855,7 @@ func (x *KeysRequest) String() string {
 func (*KeysRequest) ProtoMessage() {}
 
 func (x *KeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[10]
+	mi := &file_feed_feed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +868,7 @@ func (x *KeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysRequest.ProtoReflect.Descriptor instead.
 func (*KeysRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{10}
+	return file_feed_feed_proto_rawDescGZIP(), []int{11}
 }
 
 type KeysResponse struct {
@@ -818,7 +880,7 @@ type KeysResponse struct {
 
 func (x *KeysResponse) Reset() {
 	*x = KeysResponse{}
-	mi := &file_feed_feed_proto_msgTypes[11]
+	mi := &file_feed_feed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +892,7 @@ func (x *KeysResponse) String() string {
 func (*KeysResponse) ProtoMessage() {}
 
 func (x *KeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[11]
+	mi := &file_feed_feed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +905,7 @@ func (x *KeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysResponse.ProtoReflect.Descriptor instead.
 func (*KeysResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{11}
+	return file_feed_feed_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *KeysResponse) GetKeyset() []byte {
@@ -865,7 +927,7 @@ type TryInnerRequest struct {
 
 func (x *TryInnerRequest) Reset() {
 	*x = TryInnerRequest{}
-	mi := &file_feed_feed_proto_msgTypes[12]
+	mi := &file_feed_feed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +939,7 @@ func (x *TryInnerRequest) String() string {
 func (*TryInnerRequest) ProtoMessage() {}
 
 func (x *TryInnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[12]
+	mi := &file_feed_feed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +952,7 @@ func (x *TryInnerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryInnerRequest.ProtoReflect.Descriptor instead.
 func (*TryInnerRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{12}
+	return file_feed_feed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TryInnerRequest) GetRequest() []byte {
@@ -925,7 +987,7 @@ type TryInnerResponse struct {
 
 func (x *TryInnerResponse) Reset() {
 	*x = TryInnerResponse{}
-	mi := &file_feed_feed_proto_msgTypes[13]
+	mi := &file_feed_feed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +999,7 @@ func (x *TryInnerResponse) String() string {
 func (*TryInnerResponse) ProtoMessage() {}
 
 func (x *TryInnerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[13]
+	mi := &file_feed_feed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1012,7 @@ func (x *TryInnerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryInnerResponse.ProtoReflect.Descriptor instead.
 func (*TryInnerResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{13}
+	return file_feed_feed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TryInnerResponse) GetTries() int32 {
@@ -985,16 +1047,17 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x0eFollowResponse\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12%\n" +
 	"\aentries\x18\x02 \x03(\v2\v.feed.EntryR\aentries\x12\x12\n" +
-	"\x04pong\x18\x03 \x01(\x03R\x04pong\"\xd6\x01\n" +
+	"\x04pong\x18\x03 \x01(\x03R\x04pong\"\xfb\x01\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1b\n" +
 	"\tat_micros\x18\x02 \x01(\x03R\batMicros\x12\x12\n" +
 	"\x04kind\x18\x03 \x01(\rR\x04kind\x12!\n" +
-	"\x05batch\x18\x04 \x01(\v2\v.feed.BatchR\x05batch\x12!\n" +
-	"\x05label\x18\x05 \x01(\v2\v.feed.LabelR\x05label\x12$\n" +
+	"\x05batch\x18\x04 \x01(\v2\v.feed.BatchR\x05batch\x12#\n" +
+	"\x06labels\x18\x05 \x03(\v2\v.feed.LabelR\x06labels\x12$\n" +
 	"\x06change\x18\x06 \x01(\v2\f.feed.ChangeR\x06change\x12\x1e\n" +
 	"\x04item\x18\a \x01(\v2\n" +
-	".feed.ItemR\x04item\"\x89\x03\n" +
+	".feed.ItemR\x04item\x12!\n" +
+	"\x05texts\x18\b \x01(\v2\v.feed.TextsR\x05texts\"\x89\x03\n" +
 	"\x05Batch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1030,7 +1093,11 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x05Cover\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\rR\x02to\x12\x12\n" +
-	"\x04runs\x18\x03 \x03(\x04R\x04runs\"^\n" +
+	"\x04runs\x18\x03 \x03(\x04R\x04runs\"A\n" +
+	"\x05Texts\x12\x19\n" +
+	"\bbrand_id\x18\x01 \x01(\x05R\abrandId\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\x02 \x01(\x05R\tproductId\"^\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05batch\x18\x02 \x01(\x04R\x05batch\x12\x16\n" +
@@ -1071,7 +1138,7 @@ func file_feed_feed_proto_rawDescGZIP() []byte {
 	return file_feed_feed_proto_rawDescData
 }
 
-var file_feed_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_feed_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_feed_feed_proto_goTypes = []any{
 	(*FollowRequest)(nil),    // 0: feed.FollowRequest
 	(*FollowResponse)(nil),   // 1: feed.FollowResponse
@@ -1080,35 +1147,37 @@ var file_feed_feed_proto_goTypes = []any{
 	(*Label)(nil),            // 4: feed.Label
 	(*Change)(nil),           // 5: feed.Change
 	(*Cover)(nil),            // 6: feed.Cover
-	(*Item)(nil),             // 7: feed.Item
-	(*SnapshotRequest)(nil),  // 8: feed.SnapshotRequest
-	(*SnapshotResponse)(nil), // 9: feed.SnapshotResponse
-	(*KeysRequest)(nil),      // 10: feed.KeysRequest
-	(*KeysResponse)(nil),     // 11: feed.KeysResponse
-	(*TryInnerRequest)(nil),  // 12: feed.TryInnerRequest
-	(*TryInnerResponse)(nil), // 13: feed.TryInnerResponse
+	(*Texts)(nil),            // 7: feed.Texts
+	(*Item)(nil),             // 8: feed.Item
+	(*SnapshotRequest)(nil),  // 9: feed.SnapshotRequest
+	(*SnapshotResponse)(nil), // 10: feed.SnapshotResponse
+	(*KeysRequest)(nil),      // 11: feed.KeysRequest
+	(*KeysResponse)(nil),     // 12: feed.KeysResponse
+	(*TryInnerRequest)(nil),  // 13: feed.TryInnerRequest
+	(*TryInnerResponse)(nil), // 14: feed.TryInnerResponse
 }
 var file_feed_feed_proto_depIdxs = []int32{
 	2,  // 0: feed.FollowResponse.entries:type_name -> feed.Entry
 	3,  // 1: feed.Entry.batch:type_name -> feed.Batch
-	4,  // 2: feed.Entry.label:type_name -> feed.Label
+	4,  // 2: feed.Entry.labels:type_name -> feed.Label
 	5,  // 3: feed.Entry.change:type_name -> feed.Change
-	7,  // 4: feed.Entry.item:type_name -> feed.Item
-	6,  // 5: feed.Change.covers:type_name -> feed.Cover
-	4,  // 6: feed.SnapshotResponse.labels:type_name -> feed.Label
-	0,  // 7: feed.FeedService.Follow:input_type -> feed.FollowRequest
-	8,  // 8: feed.FeedService.Snapshot:input_type -> feed.SnapshotRequest
-	10, // 9: feed.FeedService.Keys:input_type -> feed.KeysRequest
-	12, // 10: feed.FeedService.TryInner:input_type -> feed.TryInnerRequest
-	1,  // 11: feed.FeedService.Follow:output_type -> feed.FollowResponse
-	9,  // 12: feed.FeedService.Snapshot:output_type -> feed.SnapshotResponse
-	11, // 13: feed.FeedService.Keys:output_type -> feed.KeysResponse
-	13, // 14: feed.FeedService.TryInner:output_type -> feed.TryInnerResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	8,  // 4: feed.Entry.item:type_name -> feed.Item
+	7,  // 5: feed.Entry.texts:type_name -> feed.Texts
+	6,  // 6: feed.Change.covers:type_name -> feed.Cover
+	4,  // 7: feed.SnapshotResponse.labels:type_name -> feed.Label
+	0,  // 8: feed.FeedService.Follow:input_type -> feed.FollowRequest
+	9,  // 9: feed.FeedService.Snapshot:input_type -> feed.SnapshotRequest
+	11, // 10: feed.FeedService.Keys:input_type -> feed.KeysRequest
+	13, // 11: feed.FeedService.TryInner:input_type -> feed.TryInnerRequest
+	1,  // 12: feed.FeedService.Follow:output_type -> feed.FollowResponse
+	10, // 13: feed.FeedService.Snapshot:output_type -> feed.SnapshotResponse
+	12, // 14: feed.FeedService.Keys:output_type -> feed.KeysResponse
+	14, // 15: feed.FeedService.TryInner:output_type -> feed.TryInnerResponse
+	12, // [12:16] is the sub-list for method output_type
+	8,  // [8:12] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_feed_feed_proto_init() }
@@ -1122,7 +1191,7 @@ func file_feed_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_feed_proto_rawDesc), len(file_feed_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
