@@ -86,14 +86,14 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, labels []batch.Label, _ error) {
 			}
 			e.Change.Covers = append(e.Change.Covers, batch.Cover{Batch: ids.Serial(cover.GetBatch()), To: gs1.Disposition(cover.GetTo()), Numbers: numbers})
 		}
-		return e, nil, nil
+		return e, labels, nil
 	case e.Kind == batch.TextsChanged && p.GetTexts() != nil:
 		e.Texts = &batch.TextsEntry{BrandID: ids.BrandID(p.GetTexts().GetBrandId()), ProductID: ids.ProductID(p.GetTexts().GetProductId())}
 		return e, labels, nil
 	case (e.Kind == batch.Reissued || e.Kind == batch.InnerChecked) && p.GetItem() != nil:
 		i := p.GetItem()
 		e.Item = &batch.ItemChange{ID: ids.ChangeID(i.GetId()), Batch: ids.Serial(i.GetBatch()), Serial: ids.Serial(i.GetSerial()), Version: uint16(i.GetVersion())}
-		return e, nil, nil
+		return e, labels, nil
 	}
 	return e, nil, errDamaged
 }
