@@ -373,6 +373,32 @@ func (a *App) runEdge() {
 	a.sightings.Stream().Start()
 	a.work.Go(func() { a.follow(a.background) })
 	a.work.Go(func() { a.renewKeysEvery(a.background) })
+	a.work.Go(func() { a.keepApplied(a.background) })
+}
+
+// keepEvery is how often at most what was applied is made durable.
+const keepEvery = 250 * time.Millisecond
+
+// keepApplied makes changes durable soon after they were heard: an edge that starts
+// again while it is cut off has nobody to ask for them.
+func (a *App) keepApplied(ctx context.Context) {
+	applied, stop := a.proj.Watch()
+	defer stop()
+	for {
+		select {
+		case <-applied:
+			if err := a.proj.Checkpoint(); err != nil {
+				a.log.Error("changes cannot be kept; a start while cut off would not know them", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(keepEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // edgeTries counts tries of inner codes at the process that has SQL.

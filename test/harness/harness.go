@@ -62,6 +62,7 @@ func Locate(ctx context.Context, dir string) (string, error) {
 type Server struct {
 	URL     string
 	GRPC    string
+	Roles   string // for processes of other roles; "" = none
 	cmd     *exec.Cmd
 	log     lockedBuffer
 	started chan struct{}
@@ -111,6 +112,8 @@ func (s *Server) read(out io.Reader) {
 			s.URL = strings.TrimSpace(value)
 		case "gRPC":
 			s.GRPC = strings.TrimSpace(value)
+		case "roles":
+			s.Roles = strings.TrimSpace(value)
 		case "codes":
 			close(s.started) // the last line that every start prints
 		}
