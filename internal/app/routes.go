@@ -26,7 +26,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 	a.probes(rt, ready)
 	switch {
 	case a.Runs(RoleIssue):
-		a.issueRoutes(rt, stopping, auth)
+		a.issueRoutes(stopping, rt, auth)
 	case a.Runs(RoleEdge):
 		batchhttp.MountMarks(rt, a.codes, auth)
 	}
@@ -37,7 +37,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 }
 
 // issueRoutes are those of operators.
-func (a *App) issueRoutes(rt *httpx.Router, stopping context.Context, auth httpx.Authenticator) {
+func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx.Authenticator) {
 	batchhttp.Mount(rt, batchhttp.Deps{
 		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Auth: auth,
 		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,

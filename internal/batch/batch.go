@@ -66,19 +66,19 @@ const (
 // Batch is a run of serials of one product. Everything in it is fixed when it is
 // made; what changes about its items is in the changes.
 type Batch struct {
-	ID             ids.BatchID
-	ProductID      ids.ProductID
-	BrandID        ids.BrandID
-	No             string // the brand's own number for it, unique per product
-	First          ids.Serial
-	Quantity       int64
-	Mark           Mark
-	RotateEvery    time.Duration // 0 = off
-	InnerKeyID     string        // "" = no inner codes
-	ExpiresAt      time.Time     // zero = never
-	ProductionDate string        // 2006-01-02, or ""
-	Description    string
-	CreatedAt      time.Time // epochs of the link token are counted from here
+	ID             ids.BatchID   `json:"id"`
+	ProductID      ids.ProductID `json:"product_id"`
+	BrandID        ids.BrandID   `json:"brand_id"`
+	No             string        `json:"no"` // the brand's own number for it, unique per product
+	First          ids.Serial    `json:"first"`
+	Quantity       int64         `json:"quantity"`
+	Mark           Mark          `json:"mark"`
+	RotateEvery    time.Duration `json:"rotate_every"`    // 0 = off
+	InnerKeyID     string        `json:"inner_key_id"`    // "" = no inner codes
+	ExpiresAt      time.Time     `json:"expires_at"`      // zero = never
+	ProductionDate string        `json:"production_date"` // 2006-01-02, or ""
+	Description    string        `json:"description"`
+	CreatedAt      time.Time     `json:"created_at"` // epochs of the link token are counted from here
 }
 
 // Shard is where the batch lives.

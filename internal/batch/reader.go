@@ -42,9 +42,11 @@ func (r *Reader) Projection() *Projection { return r.proj }
 // Code is the code of a number of a batch.
 func (r *Reader) Code(b *Batch, no int64) codebook.Code { return r.items.Code(b.Serial(no)) }
 
-// Label is what a consumer reads of a product: texts that never change.
+// Label is what a consumer reads of a product: texts that its brand may change.
 type Label struct {
-	Product           ids.ProductID
-	Name, Brand, Help string
-	GTIN              gs1.GTIN
+	Product ids.ProductID `json:"product"`
+	Name    string        `json:"name"`
+	Brand   string        `json:"brand"`
+	Help    string        `json:"help"`
+	GTIN    gs1.GTIN      `json:"gtin"`
 }

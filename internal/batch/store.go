@@ -249,8 +249,8 @@ type Local interface {
 
 // Standing is where a checkpoint stands.
 type Standing struct {
-	Positions [ids.Shards]int64
-	AsOf      time.Time // see Projection.AsOf; zero = not known
+	Positions [ids.Shards]int64 `json:"positions"`
+	AsOf      time.Time         `json:"as_of"` // see Projection.AsOf; zero = not known
 }
 
 // Snapshot is the stored form of a batch's states, whole or the part that changed.

@@ -76,8 +76,8 @@ func TestStaleFeedOfNoAge(t *testing.T) {
 	}
 }
 
-// TestStaleFeedAndUnknownCodes: above the high-water mark a code may be new; below it
-// it never was, and with a fresh feed neither.
+// TestStaleFeedAndUnknownCodes: above the high-water mark a code may be new; one
+// below was never issued, and with a fresh feed none was.
 func TestStaleFeedAndUnknownCodes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

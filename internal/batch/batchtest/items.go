@@ -151,17 +151,17 @@ func innerTriesAreBounded(t *testing.T, open Open) {
 func innerTriesAreCountedOnce(t *testing.T, open Open) {
 	w := newWorld(t, open)
 	b := w.make("lot", 10)
-	try := func(n int, no int64, right bool) batch.InnerRecord {
+	try := func(n int, right bool) batch.InnerRecord {
 		t.Helper()
-		rec, err := w.TryInner(t.Context(), Request(n, "try"), w.itemChange(b, no), b.BrandID, right, 5)
+		rec, err := w.TryInner(t.Context(), Request(n, "try"), w.itemChange(b, 1), b.BrandID, right, 5)
 		w.must(err)
 		return rec
 	}
-	first, again, other := try(1, 1, false), try(1, 1, false), try(2, 1, false)
+	first, again, other := try(1, false), try(1, false), try(2, false)
 	if first.Tries != 1 || again != first || other.Tries != 2 {
 		t.Errorf("asked: %+v, asked again: %+v, asked anew: %+v", first, again, other)
 	}
-	first, again = try(3, 1, true), try(3, 1, true)
+	first, again = try(3, true), try(3, true)
 	if first.Tries != 3 || first.FirstAt.IsZero() || again != first {
 		t.Errorf("right: %+v, asked again: %+v", first, again)
 	}
