@@ -35,16 +35,22 @@ type cli struct {
 
 // dataFlags are common to all that open a data directory.
 type dataFlags struct {
-	Data       string          `default:"./data" placeholder:"DIR" help:"Embedded engines, keys and files (${default})."`
-	Region     int             `default:"0" placeholder:"N" help:"Region of the serials issued here, 0 to 9999."`
-	PublicURL  string          `name:"public-url" placeholder:"URL" help:"What codes link to. Default: by the listeners."`
-	ExpireRule string          `placeholder:"TIME" help:"When batches expire that name no expiry, with a zone: \"2030-12-31 23:59:59 Asia/Shanghai\"."`
-	LogLevel   string          `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	Config     kong.ConfigFlag `placeholder:"FILE" help:"YAML with these flags; unknown keys are refused."`
+	Data        string          `default:"./data" placeholder:"DIR" help:"Embedded engines, keys and files (${default})."`
+	Region      int             `default:"0" placeholder:"N" help:"Region of the serials issued here, 0 to 9999."`
+	PublicURL   string          `name:"public-url" placeholder:"URL" help:"What codes link to. Default: by the listeners."`
+	ExpireRule  string          `placeholder:"TIME" help:"When batches expire that name no expiry, with a zone: \"2030-12-31 23:59:59 Asia/Shanghai\"."`
+	LogLevel    string          `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	SQL         string          `name:"sql" placeholder:"URL" help:"Records on a server: mysql://user:pass@host:port/db. Default: embedded."`
+	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
+	AllowUnsafe bool            `help:"Start on servers that may lose what they have acknowledged."`
+	Config      kong.ConfigFlag `placeholder:"FILE" help:"YAML with these flags; unknown keys are refused."`
 }
 
 func (f *dataFlags) config() app.Config {
-	return app.Config{Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version}
+	return app.Config{
+		Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version,
+		EngineConfig: app.EngineConfig{SQL: f.SQL, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe},
+	}
 }
 
 func (f *dataFlags) logger() *slog.Logger {

@@ -19,8 +19,8 @@ import (
 	"github.com/chopmark/chopmark/internal/batch/batchsql"
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identitysql"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
-	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
 	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
 	"github.com/chopmark/chopmark/internal/platform/blob"
 	"github.com/chopmark/chopmark/internal/platform/clock"
@@ -53,6 +53,7 @@ type App struct {
 	metrics   *obs.Metrics
 	product   *productMetrics
 	texts     *verify.TextCache
+	renamed   chan ids.BrandID // whose products' texts are to be forgotten
 	db        *sqldb.DB
 	store     *batchsql.Store
 	keys      *keyring
@@ -205,27 +206,6 @@ func (a *App) lock() error {
 	return nil
 }
 
-// keyOptions is where this installation keeps its keys.
-func (a *App) keyOptions(ctx context.Context) (keyset.Options, error) {
-	has, err := batchsql.New(a.db, a.clock).HasBatches(ctx)
-	return keyset.Options{
-		Vault: keysetfile.New(filepath.Join(a.Data, fileKeys)), Store: keysetsql.New(a.db), Clock: a.clock, HasBatches: has,
-	}, err
-}
-
-func (a *App) openKeys(ctx context.Context) error {
-	o, err := a.keyOptions(ctx)
-	if err != nil {
-		return err
-	}
-	set, err := keyset.Open(ctx, o)
-	if err != nil {
-		return err
-	}
-	a.keys = newKeyring(set, a.clock)
-	return nil
-}
-
 // openProjection opens what is rebuilt when it is damaged: everything in it comes
 // from SQL.
 func (a *App) openProjection(owner string) (*batchkv.Store, error) {
@@ -249,16 +229,18 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.local, a.closers = local, append(a.closers, local.Close)
 	a.store = batchsql.New(a.db, a.clock)
 	a.proj = batch.NewProjection(a.store, local, a.Region)
-	changed := make(chan batch.TextsEntry, textsQueue)
-	a.proj.OnTexts(func(e batch.TextsEntry) {
-		select {
-		case changed <- e:
-		default:
-		}
-	})
+	if a.texts, err = verify.NewTextCache(func(ctx context.Context, id ids.ProductID) (verify.Text, error) {
+		return productText(ctx, a.Batches, id)
+	}); err != nil {
+		return err
+	}
+	a.renamed = make(chan ids.BrandID, textsQueue)
+	a.proj.OnTexts(a.textsChanged)
+	asked := a.clock.Now()
 	if err := a.proj.Start(ctx); err != nil {
 		return err
 	}
+	a.proj.Heard(asked)
 	if region, ok := a.proj.OtherRegion(); ok {
 		return usage("region", "the codes in %s were issued for region %d; start with --region %d", a.Data, region, region)
 	}
@@ -279,13 +261,14 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.tasks.Handle(batch.TaskExport, files)
 	a.outbox = outbox.New(a.db)
 
-	if a.texts, err = verify.NewTextCache(productTexts(a.Batches)); err != nil {
-		return err
-	}
 	a.product.watch(a.db, a.texts)
-	a.work.Go(func() { a.forgetTexts(a.background, changed) })
-	a.Verify = verify.NewService(verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}, a.keys.items, itemView{a.proj}, a.keys,
-		innerTries{a.Batches}, a.texts, a.sightings, a.clock)
+	a.work.Go(func() { a.forgetTexts(a.background) })
+	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}
+	if a.SQL != "" { // others change states too, and may do so unheard
+		rules.Feed, rules.StaleAfter = a.proj, a.StaleAfter
+	}
+	a.Verify = verify.NewService(rules, a.keys.items, itemView{a.proj}, a.keys, innerTries{a.Batches}, a.texts, a.sightings, a.clock)
+	a.followOthers()
 
 	if err := a.openConsumers(); err != nil {
 		return err

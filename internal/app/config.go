@@ -36,6 +36,7 @@ type Config struct {
 	Version        string
 
 	RoleConfig
+	EngineConfig
 }
 
 // usage is a fault of the command line: the process exits with 2.
@@ -92,6 +93,9 @@ func (c *Config) check() error {
 	}
 	if c.Demo && !c.Runs(RoleIssue) {
 		return usage("demo", "needs a process with the role issue")
+	}
+	if err := c.EngineConfig.check(); err != nil {
+		return err
 	}
 	return c.RoleConfig.check()
 }

@@ -20,14 +20,17 @@ import (
 type keyring struct {
 	clock clock.Clock
 	items *codebook.Items
-	mu    sync.Mutex // one at a time refreshes
+	mu    sync.Mutex    // one at a time refreshes
+	young time.Duration // keys younger than this are not used yet; guarded by mu
 	set   atomic.Pointer[keyset.Set]
 	live  atomic.Pointer[liveKeys]
 }
 
 type liveKeys struct {
-	links []*codebook.Links // newest first
-	inner map[string]*codebook.Inner
+	links   []*codebook.Links // newest first
+	link    *codebook.Links   // what new links are made with
+	innerID string            // what new batches are made with
+	inner   map[string]*codebook.Inner
 }
 
 var (
@@ -50,6 +53,25 @@ func (k *keyring) renew(set *keyset.Set) {
 	k.refresh()
 }
 
+// settle lets keys be used for new links and batches only once they are so old: until
+// then other processes may not have them. What was made with them verifies at once.
+func (k *keyring) settle(young time.Duration) {
+	k.mu.Lock()
+	k.young = young
+	k.mu.Unlock()
+	k.refresh()
+}
+
+// settled gives the newest key that is old enough, or the oldest of all.
+func (k *keyring) settled(keys []keyset.Key, now time.Time) int {
+	for i, key := range keys {
+		if now.Sub(key.CreatedAt) >= k.young {
+			return i
+		}
+	}
+	return len(keys) - 1
+}
+
 // keyringRefresh is how long a key may go on verifying after its time.
 const keyringRefresh = time.Minute
 
@@ -58,12 +80,14 @@ func (k *keyring) refresh() {
 	defer k.mu.Unlock()
 	now, set := k.clock.Now(), k.present()
 	live := &liveKeys{inner: map[string]*codebook.Inner{}}
-	for _, key := range set.Verifying(keyset.Link, now) {
+	links, inner := set.Verifying(keyset.Link, now), set.Verifying(keyset.Inner, now)
+	for _, key := range links {
 		live.links = append(live.links, codebook.NewLinks(keyset.Subkey(key)))
 	}
-	for _, key := range set.Verifying(keyset.Inner, now) {
+	for _, key := range inner {
 		live.inner[key.ID] = codebook.NewInner(keyset.Subkey(key))
 	}
+	live.link, live.innerID = live.links[k.settled(links, now)], inner[k.settled(inner, now)].ID
 	k.live.Store(live)
 }
 
@@ -83,11 +107,11 @@ func (k *keyring) run(ctx context.Context) {
 
 // Token implements batch.Keys.
 func (k *keyring) Token(s ids.Serial, version uint16, periodSeconds uint32, epoch uint64) (codebook.Token, error) {
-	return k.live.Load().links[0].Token(s, version, periodSeconds, epoch)
+	return k.live.Load().link.Token(s, version, periodSeconds, epoch)
 }
 
 // InnerKeyID implements batch.Keys.
-func (k *keyring) InnerKeyID() string { return k.present().Current(keyset.Inner).ID }
+func (k *keyring) InnerKeyID() string { return k.live.Load().innerID }
 
 // InnerCode implements batch.Keys.
 func (k *keyring) InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, error) {

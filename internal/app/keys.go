@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/obs"
-	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
 
 // Keys is the keyset of a data directory that nobody serves, for the command line.
@@ -32,19 +30,6 @@ func openBare(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
-}
-
-// openSQL makes the data directory, locks it and opens its database.
-func (a *App) openSQL(ctx context.Context) error {
-	if err := a.lock(); err != nil {
-		return err
-	}
-	var err error
-	if a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL)); err != nil {
-		return err
-	}
-	a.closers = append(a.closers, a.db.Close)
-	return Migrate(ctx, a.db)
 }
 
 // WithKeys opens the keyset, lets fn work on it, and closes everything.

@@ -87,19 +87,17 @@ func (t tokenLinks) TokenPath(item *verify.Item) (string, error) {
 	return "/" + t.codes.Code(it.Batch, it.No).String() + "/" + l.Token.String(), nil
 }
 
-// productTexts loads what a consumer reads of a product.
-func productTexts(svc *batch.Service) verify.TextSource {
-	return func(ctx context.Context, id ids.ProductID) (verify.Text, error) {
-		p, err := svc.Product(ctx, id)
-		if err != nil {
-			return verify.Text{}, fmt.Errorf("load product %d: %w", id, err)
-		}
-		b, err := svc.Brand(ctx, p.BrandID)
-		if err != nil {
-			return verify.Text{}, fmt.Errorf("load brand %d: %w", p.BrandID, err)
-		}
-		return verify.Text{Name: p.Name, Brand: b.Name, Help: p.Help, GTIN: p.GTIN}, nil
+// productText loads what a consumer reads of a product.
+func productText(ctx context.Context, svc *batch.Service, id ids.ProductID) (verify.Text, error) {
+	p, err := svc.Product(ctx, id)
+	if err != nil {
+		return verify.Text{}, fmt.Errorf("load product %d: %w", id, err)
 	}
+	b, err := svc.Brand(ctx, p.BrandID)
+	if err != nil {
+		return verify.Text{}, fmt.Errorf("load brand %d: %w", p.BrandID, err)
+	}
+	return verify.Text{Name: p.Name, Brand: b.Name, Help: p.Help, GTIN: p.GTIN, BrandID: b.ID}, nil
 }
 
 // warm loads the texts of the products that were scanned most of late, then those of

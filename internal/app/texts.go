@@ -2,46 +2,53 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
 )
 
-// textsQueue is how many changes of texts may wait to be forgotten; one more and they
-// end by their age, which is minutes.
-const textsQueue = 1024
+const (
+	// textsQueue is how many changes of texts may wait; one more, and what it would have
+	// forgotten ends by its age, which is minutes.
+	textsQueue = 1024
+	textsAtOne = 100 // forgotten before the feed goes on, so that the next answer is right
+	// textsAgain is when a brand is looked at once more: a load may have been under way
+	// that had read the old name.
+	textsAgain = time.Second
+)
 
-// forgetTexts drops texts from memory when the feed says that they are others now,
-// whoever changed them.
-func (a *App) forgetTexts(ctx context.Context, changed <-chan batch.TextsEntry) {
-	for {
-		select {
-		case e := <-changed:
-			if err := a.forget(ctx, e); err != nil && ctx.Err() == nil {
-				a.log.Warn("old product texts may be shown for some minutes", "brand_id", e.BrandID, "error", err)
-			}
-		case <-ctx.Done():
-			return
-		}
+// textsChanged drops texts from memory when the feed says that they are others now,
+// whoever changed them: a few at once, and the rest, which many scans would load anew at
+// the same moment, a little later.
+func (a *App) textsChanged(e batch.TextsEntry) {
+	products := []ids.ProductID{e.ProductID}
+	if e.ProductID == 0 {
+		products = a.texts.Of(e.BrandID)
+	}
+	_ = a.texts.Forget(a.background, products[:min(len(products), textsAtOne)]) // fails only at the end of all
+	if e.ProductID != 0 {
+		return
+	}
+	select {
+	case a.renamed <- e.BrandID:
+	default:
 	}
 }
 
-// forget drops one product's texts, or those of all of a brand's products.
-func (a *App) forget(ctx context.Context, e batch.TextsEntry) error {
-	if e.ProductID != 0 {
-		return a.texts.Forget(ctx, []ids.ProductID{e.ProductID})
-	}
-	var products []ids.ProductID
-	for after := ids.ProductID(0); ; after = products[len(products)-1] {
-		page, err := a.Batches.Products(ctx, e.BrandID, after, warmMax)
-		if err != nil {
-			return err
-		}
-		for i := range page {
-			products = append(products, page[i].ID)
-		}
-		if len(page) < warmMax {
-			return a.texts.Forget(ctx, products)
+// forgetTexts drops what is left of the texts of brands that were renamed.
+func (a *App) forgetTexts(ctx context.Context) {
+	for {
+		select {
+		case brand := <-a.renamed:
+			select {
+			case <-time.After(textsAgain):
+			case <-ctx.Done():
+				return
+			}
+			_ = a.texts.Forget(ctx, a.texts.Of(brand)) // likewise
+		case <-ctx.Done():
+			return
 		}
 	}
 }

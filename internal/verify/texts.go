@@ -97,6 +97,16 @@ const (
 	warmPause  = 100 * time.Millisecond
 )
 
+// Of gives the products of a brand whose texts are in memory.
+func (c *TextCache) Of(brand ids.BrandID) (products []ids.ProductID) {
+	for id, text := range c.cache.All() {
+		if text.BrandID == brand {
+			products = append(products, id)
+		}
+	}
+	return products
+}
+
 // Forget drops texts that changed: the first hundred at once and the others a little
 // later each, so that not all of them are loaded anew at the same moment.
 func (c *TextCache) Forget(ctx context.Context, products []ids.ProductID) error {

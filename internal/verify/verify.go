@@ -166,6 +166,7 @@ type Tried struct {
 type Text struct {
 	Name, Brand, Help string
 	GTIN              gs1.GTIN
+	BrandID           ids.BrandID
 }
 
 // Source tells which door a scan came through, as stored.

@@ -1,5 +1,6 @@
 // Package scripts runs the real binary by scripts: what a user types, and what
-// must come of it. Each file of testdata is one story; besides the usual commands
+// must come of it. The same scripts run in two worlds: embedded, and on servers; the
+// condition [embedded] tells them apart where a story is about files. Each file of testdata is one story; besides the usual commands
 // of testscript (exec, stdout, stderr, cp, …) there are:
 //
 //	serve [flags]              start the server on free ports; $URL is where
@@ -36,6 +37,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/chopmark/chopmark/test/harness"
+	"github.com/chopmark/chopmark/test/servers"
 )
 
 func TestScripts(t *testing.T) {
@@ -43,13 +45,32 @@ func TestScripts(t *testing.T) {
 	if _, err := harness.Build(t.Context(), bin, "github.com/chopmark/chopmark/cmd/chopmark"); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("embedded", func(t *testing.T) { runScripts(t, bin, true, func() []string { return nil }) })
+	t.Run("servers", func(t *testing.T) { runScripts(t, bin, false, func() []string { return serversOf(t) }) })
+}
+
+// serversOf gives a script's own part of the servers, as the program's environment.
+func serversOf(t *testing.T) []string { return []string{"CHOPMARK_SQL=" + servers.MariaDB(t)} }
+
+func runScripts(t *testing.T, bin string, embedded bool, world func() []string) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
 			e.Setenv("KEY", harness.AdminKey)
-			e.Values["script"] = &script{ctx: t.Context(), bin: filepath.Join(bin, "chopmark")}
+			env := world()
+			for _, one := range env {
+				name, value, _ := strings.Cut(one, "=")
+				e.Setenv(name, value)
+			}
+			e.Values["script"] = &script{ctx: t.Context(), bin: filepath.Join(bin, "chopmark"), env: env}
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "embedded" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return embedded, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "stop": stop, "kill9": kill9, "http": withKey, "public": withoutKey, "keep": keep,
@@ -63,6 +84,7 @@ func TestScripts(t *testing.T) {
 type script struct {
 	ctx    context.Context //nolint:containedctx // the test's; testscript hands none on
 	bin    string
+	env    []string // what commands find in their environment
 	server *harness.Server
 	answer any
 }
@@ -77,13 +99,22 @@ func of(ts *testscript.TestScript) *script {
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
-	server, err := harness.Start(of(ts).ctx, s.bin, ts.MkAbs("data"), args...)
+	server, err := harness.Start(of(ts).ctx, s.bin, ts.MkAbs("data"), append(flags(s.env), args...)...)
 	if err != nil || neg {
 		ts.Fatalf("serve: %v", err)
 	}
 	s.server = server
 	ts.Setenv("URL", server.URL)
 	ts.Defer(server.Kill)
+}
+
+// flags gives the environment as a server's flags.
+func flags(env []string) (args []string) {
+	for _, one := range env {
+		name, value, _ := strings.Cut(strings.TrimPrefix(one, "CHOPMARK_"), "=")
+		args = append(args, "--"+strings.ToLower(name)+"="+value)
+	}
+	return args
 }
 
 func stop(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).server.Stop()) }
@@ -218,6 +249,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
 	cmd.Env = append(os.Environ(), "CHOPMARK_ADMIN_KEY="+harness.AdminKey, "PATH="+ts.Getenv("PATH"))
+	cmd.Env = append(cmd.Env, of(ts).env...)
 	_ = cmd.Run() // the exit code says it all
 	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] {
 		ts.Fatalf("%s exited with %s, want %s", strings.Join(args[1:], " "), got, args[0])

@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/batch/batchsql"
+	"github.com/chopmark/chopmark/internal/keyset"
+	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
+	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+)
+
+// EngineConfig names the services that an installation past one machine works with;
+// each is optional, and what is not named is embedded under Data.
+type EngineConfig struct {
+	SQL         string // mysql://user:pass@host:port/db
+	KEKFile     string // wraps the keys that are kept in SQL
+	KEK         string // the same from the environment: the key itself, or its file
+	AllowUnsafe bool   // start on a server that may lose what it has acknowledged
+}
+
+func (c *EngineConfig) check() error {
+	if c.SQL == "" && (c.KEKFile != "" || c.KEK != "") {
+		return usage("kek", "wraps the keys that are kept in SQL: it needs --sql")
+	}
+	return nil
+}
+
+// openSQL makes the data directory, locks it and opens the database: the server's that
+// was named, or a file.
+func (a *App) openSQL(ctx context.Context) error {
+	if err := a.lock(); err != nil {
+		return err
+	}
+	var err error
+	if a.SQL == "" {
+		a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL))
+	} else {
+		a.db, err = sqldb.OpenMySQL(ctx, a.SQL, sqldb.MySQLOptions{AllowUnsafe: a.AllowUnsafe, Log: a.log})
+	}
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.db.Close)
+	return Migrate(ctx, a.db)
+}
+
+// kek is the key that wraps keys; nil when there is none.
+func (a *App) kek() (*keyset.KEK, error) {
+	switch {
+	case a.KEKFile != "":
+		text, err := os.ReadFile(a.KEKFile)
+		if err != nil {
+			return nil, usage("kek", "cannot be read: %v", err)
+		}
+		return keyset.ParseKEK(text)
+	case a.KEK == "":
+		return nil, nil //nolint:nilnil // no key is an answer here
+	}
+	if key, err := keyset.ParseKEK([]byte(a.KEK)); err == nil {
+		return key, nil
+	}
+	text, err := os.ReadFile(a.KEK)
+	if err != nil {
+		return nil, keyset.ErrBadKEK // not err: it quotes what may be a key
+	}
+	return keyset.ParseKEK(text)
+}
+
+// keyOptions is where this installation keeps its keys: beside the records, where
+// every process of it finds the same.
+func (a *App) keyOptions(ctx context.Context) (keyset.Options, error) {
+	has, err := batchsql.New(a.db, a.clock).HasBatches(ctx)
+	o := keyset.Options{Store: keysetsql.New(a.db), Clock: a.clock, HasBatches: has}
+	if err != nil || a.SQL == "" {
+		o.Vault = keysetfile.New(filepath.Join(a.Data, fileKeys))
+		return o, err
+	}
+	kek, err := a.kek()
+	if err != nil {
+		return o, err
+	}
+	if kek == nil {
+		a.log.Warn("keys are kept in SQL as they are: whoever reads the database can make codes; name a key that wraps them with --kek")
+	}
+	o.Vault = keysetsql.NewVault(a.db, kek)
+	return o, nil
+}
+
+// wrapKeys wraps keys that were stored plain before there was a key to wrap them by.
+func wrapKeys(ctx context.Context, o keyset.Options, set *keyset.Set, wrap bool) error {
+	vault, ok := o.Vault.(*keysetsql.Vault)
+	if !ok || !wrap {
+		return nil
+	}
+	if wrapped, err := vault.Wrapped(ctx); err != nil || wrapped {
+		return err
+	}
+	if err := vault.Replace(ctx, set, set); err != nil {
+		return fmt.Errorf("wrap keys: %w", err)
+	}
+	return nil
+}
+
+func (a *App) openKeys(ctx context.Context) error {
+	o, err := a.keyOptions(ctx)
+	if err != nil {
+		return err
+	}
+	set, err := keyset.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := wrapKeys(ctx, o, set, a.KEK != "" || a.KEKFile != ""); err != nil {
+		return err
+	}
+	a.keys = newKeyring(set, a.clock)
+	if a.SQL != "" {
+		a.keys.settle(keysSettle)
+		a.work.Go(func() { a.reloadKeys(a.background, o.Vault) })
+	}
+	return nil
+}
+
+const (
+	keysReload = 10 * time.Second
+	// keysSettle is how old a key is before links and batches are made with it: by then
+	// every process has it, and knows what it made.
+	keysSettle = time.Minute
+)
+
+// reloadKeys takes what another process, or the command line, has rotated.
+func (a *App) reloadKeys(ctx context.Context, vault keyset.Vault) {
+	t := time.NewTicker(keysReload)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		set, err := vault.Load(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			a.log.Warn("the keyset cannot be read; the one in memory goes on", "error", err)
+		case set.Current(keyset.Codebook).ID != a.keys.present().Current(keyset.Codebook).ID:
+			a.log.Error("the database holds the keyset of another installation; the one in memory goes on", "database", a.db.Name())
+		case !set.Equal(a.keys.present()):
+			a.keys.renew(set)
+		}
+	}
+}
+
+// followOthers keeps up with what other processes commit. Alone on its records a process has
+// nobody to follow.
+func (a *App) followOthers() {
+	if a.SQL == "" {
+		return
+	}
+	follower := batch.NewFollower(a.proj, a.clock, a.log)
+	a.work.Go(func() { follower.Run(a.background) })
+}
