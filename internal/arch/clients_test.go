@@ -17,7 +17,7 @@ type client struct {
 var clients = []client{
 	{
 		imports: []string{"database/sql"},
-		homes:   []string{"internal/platform/sqldb", "internal/platform/outbox", "internal/platform/idem", "internal/platform/task"},
+		homes:   []string{"internal/platform/sqldb", "internal/platform/outbox", "internal/platform/idem", "internal/platform/task", "internal/platform/lease"},
 		engines: "sql",
 	},
 	{
@@ -36,7 +36,7 @@ var clients = []client{
 	},
 	{
 		imports: []string{"github.com/twmb/franz-go"},
-		homes:   []string{"internal/platform/stream"},
+		homes:   []string{"internal/platform/kafka"},
 	},
 	{
 		imports: []string{"github.com/quic-go/quic-go"},

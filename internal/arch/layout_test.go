@@ -15,6 +15,7 @@ const (
 	suite         // internal/redeem/redeemtest: the store suite and fakes
 	engine        // internal/redeem/redeemsql
 	edge          // internal/redeem/redeemhttp
+	feed          // internal/redeem/redeemkafka: takes facts to other programs and keeps none
 	leaf          // internal/ids: imported by everybody, knows nobody
 	platform      // internal/platform/sqldb: knows no product noun
 	wiring        // internal/app, cmd, test: may import everything
@@ -41,11 +42,12 @@ var leafPlatform = []string{"fault", "clock"}
 
 // stores are the platform packages that reach a database or a queue. They are for
 // engines and for the platform: an edge that needs one wants a use case instead.
-var stores = []string{"sqldb", "kvdb", "redisdb", "stream"}
+var stores = []string{"sqldb", "kvdb", "redisdb", "stream", "kafka", "search"}
 
 var (
 	engineSuffixes = []string{"sql", "kv", "redis", "file"}
 	edgeSuffixes   = []string{"http", "rpc"}
+	feedSuffixes   = []string{"kafka"}
 )
 
 // place is where a package stands in the layout. domain is empty for leaves,
@@ -98,6 +100,8 @@ func subKind(domain, sub string) kind {
 		return engine
 	case slices.Contains(edgeSuffixes, suffix):
 		return edge
+	case slices.Contains(feedSuffixes, suffix):
+		return feed
 	}
 	return core
 }

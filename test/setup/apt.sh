@@ -11,6 +11,7 @@ needs=(
   unzip:"command -v unzip"
   python3:"command -v python3"
   shellcheck:"command -v shellcheck"
+  kcat:"command -v kcat"
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"
   mariadb-server:"ls /usr/sbin/mariadbd || command -v mariadbd"

@@ -1,41 +1,21 @@
 package batchhttp
 
 import (
-	"encoding/json"
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
-	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 )
 
-// cloudEvent is an event in the JSON format of CloudEvents 1.0; brandid is our
-// extension attribute, the key that order is kept by.
-type cloudEvent struct {
-	SpecVersion     string          `json:"specversion"`
-	ID              string          `json:"id"`
-	Source          string          `json:"source"`
-	Type            string          `json:"type"`
-	Subject         string          `json:"subject"`
-	Time            time.Time       `json:"time"`
-	DataContentType string          `json:"datacontenttype"`
-	BrandID         ids.BrandID     `json:"brandid"`
-	Data            json.RawMessage `json:"data"`
-}
-
-func (a *api) cloudEvent(e outbox.Event) cloudEvent {
-	return cloudEvent{
-		SpecVersion: "1.0", ID: e.ID, Source: a.Service.PublicURL, Type: e.Type, Subject: e.Subject, Time: e.Time,
-		DataContentType: "application/json", BrandID: e.BrandID, Data: e.Data,
-	}
+func (a *api) cloudEvent(e outbox.Event) outbox.CloudEvent {
+	return e.CloudEvent(a.Service.PublicURL)
 }
 
 type eventList struct {
-	Events []cloudEvent `json:"events"`
-	Cursor string       `json:"cursor"` // after the last event; never null, so that one can ask again later
+	Events []outbox.CloudEvent `json:"events"`
+	Cursor string              `json:"cursor"` // after the last event; never null, so that one can ask again later
 }
 
 // getEvents answers GET /api/v1/events: a page, or with Accept: text/event-stream

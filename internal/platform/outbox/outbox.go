@@ -5,6 +5,8 @@
 // counter is taken by Stamp and stays locked until the commit, so a reader that
 // asks for seq > n can never miss a transaction that commits later with a smaller
 // number (TestStampOrderIsCommitOrder).
+//
+// Nothing is ever deleted: GET /api/v1/events hands out the whole of it.
 package outbox
 
 import (
@@ -23,6 +25,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/trace"
 )
 
 //go:embed schema
@@ -52,6 +55,7 @@ type Event struct {
 	Subject string          `json:"subject"` // what it is about: a batch, a task
 	Time    time.Time       `json:"time"`
 	Data    json.RawMessage `json:"data"`
+	Trace   trace.Context   `json:"-"` // of the sampled request that caused it; zero = none
 	Shard   ids.Shard       `json:"-"`
 	Seq     int64           `json:"-"`
 }
@@ -94,9 +98,10 @@ func Heads(ctx context.Context, q sqldb.Querier) (heads [ids.Shards]int64, _ err
 	return heads, nil
 }
 
-// Append writes events under the transaction's stamp.
+// Append writes events under the transaction's stamp. An event without a trace context
+// gets that of ctx.
 func Append(ctx context.Context, tx *sqldb.Tx, s Stamp, events ...Event) error {
-	const insert = `INSERT INTO outbox (shard, seq, n, event_id, type, brand_id, subject, at, data) VALUES (?,?,?,?,?,?,?,?,?)`
+	const insert = `INSERT INTO outbox (shard, seq, n, event_id, type, brand_id, subject, at, data, traceparent) VALUES (?,?,?,?,?,?,?,?,?,?)`
 	if len(events) > eventsPerTxMax {
 		return ErrTooManyEvents
 	}
@@ -104,8 +109,11 @@ func Append(ctx context.Context, tx *sqldb.Tx, s Stamp, events ...Event) error {
 		if e.ID == "" {
 			e.ID = ids.New("evt")
 		}
+		if e.Trace.IsZero() {
+			e.Trace = trace.Current(ctx)
+		}
 		if _, err := tx.ExecContext(ctx, insert, s.Shard, s.Seq, n, e.ID, e.Type, e.BrandID, e.Subject,
-			sqldb.Micros(s.At), []byte(e.Data)); err != nil {
+			sqldb.Micros(s.At), []byte(e.Data), e.Trace.Traceparent()); err != nil {
 			return fmt.Errorf("append event %s: %w", e.Type, err)
 		}
 	}
@@ -161,7 +169,7 @@ func (c Cursor) String() string {
 // All events of one transaction are given together, so a page may be longer than
 // limit by one transaction's events.
 func (o *Outbox) Read(ctx context.Context, after Cursor, limit int) ([]Event, Cursor, error) {
-	const query = `SELECT seq, event_id, type, brand_id, subject, at, data FROM outbox WHERE shard = ? AND seq > ? ORDER BY seq, n LIMIT ?`
+	const query = `SELECT seq, event_id, type, brand_id, subject, at, data, traceparent FROM outbox WHERE shard = ? AND seq > ? ORDER BY seq, n LIMIT ?`
 	var all []Event
 	for shard := range ids.Shard(ids.Shards) {
 		page, err := sqldb.Collect(ctx, o.db.Reader(), scanEvent(shard), query, shard, after[shard], limit+eventsPerTxMax)
@@ -193,8 +201,9 @@ func scanEvent(shard ids.Shard) func(*sql.Rows) (Event, error) {
 	return func(r *sql.Rows) (Event, error) {
 		e := Event{Shard: shard}
 		var at int64
-		err := r.Scan(&e.Seq, &e.ID, &e.Type, &e.BrandID, &e.Subject, &at, (*[]byte)(&e.Data))
-		e.Time = sqldb.Time(at)
+		var parent string
+		err := r.Scan(&e.Seq, &e.ID, &e.Type, &e.BrandID, &e.Subject, &at, (*[]byte)(&e.Data), &parent)
+		e.Time, e.Trace = sqldb.Time(at), trace.Parse(parent)
 		return e, err
 	}
 }

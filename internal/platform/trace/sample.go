@@ -2,6 +2,7 @@ package trace
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"hash/maphash"
 
@@ -18,6 +19,24 @@ type Context struct {
 
 // IsZero reports whether there is no trace.
 func (c Context) IsZero() bool { return c == Context{} }
+
+// Parse reads a traceparent that an event carries. One that is not sampled, or cannot
+// be read, is none.
+func Parse(traceparent string) Context {
+	c, sampled, ok := parse(traceparent)
+	if !ok || !sampled {
+		return Context{}
+	}
+	return c
+}
+
+// Traceparent is the form in which an event carries it; "" for none.
+func (c Context) Traceparent() string {
+	if c.IsZero() {
+		return ""
+	}
+	return "00-" + hex.EncodeToString(c.ID[:]) + "-" + hex.EncodeToString(c.Span[:]) + "-01"
+}
 
 // Form of a traceparent of version 00: 00-<trace id>-<span id>-<flags>.
 const (

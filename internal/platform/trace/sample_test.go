@@ -64,6 +64,18 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestTraceparentIsReadBack(t *testing.T) {
+	t.Parallel()
+	if c := Parse(exampleSampled); c.Traceparent() != exampleSampled {
+		t.Errorf("%q comes back as %q", exampleSampled, c.Traceparent())
+	}
+	for _, none := range []string{"", exampleNot, exampleSampled + "-what"} {
+		if c := Parse(none); !c.IsZero() || c.Traceparent() != "" {
+			t.Errorf("%q gives %v, %q", none, c, c.Traceparent())
+		}
+	}
+}
+
 // FuzzParse holds the parser to OpenTelemetry's for ids.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{exampleSampled, exampleNot, "cc-" + exampleSampled[3:] + "-x", "", strings.ToUpper(exampleSampled), strings.Repeat("-", 55), strings.Repeat("0", 60)} {

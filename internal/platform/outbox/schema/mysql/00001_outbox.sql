@@ -18,5 +18,15 @@ CREATE TABLE IF NOT EXISTS outbox (
     subject  VARBINARY(64) NOT NULL,
     at       BIGINT NOT NULL,
     data     MEDIUMBLOB NOT NULL,
+    -- Of the request that caused it, when that was sampled.
+    traceparent VARBINARY(55) NOT NULL DEFAULT '',
     PRIMARY KEY (shard, seq, n)
+);
+
+CREATE TABLE IF NOT EXISTS outbox_relays (
+    name  VARBINARY(64) NOT NULL,
+    shard INT NOT NULL,
+    seq   BIGINT NOT NULL,
+    token BIGINT NOT NULL,
+    PRIMARY KEY (name, shard)
 );
