@@ -26,6 +26,7 @@ run: build ## run with sample data; prints links, and a QR for a phone on this n
 
 test: ## set up what tests need, lint, then run every test
 	@test/setup/apt.sh
+	@test/setup/servers.sh
 	@$(MAKE) --no-print-directory lint; lint=$$?; test/setup/run.sh $(PKGS) || exit; \
 	if [ $$lint -ne 0 ]; then echo "the tests passed, lint above did not"; exit $$lint; fi
 

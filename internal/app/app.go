@@ -63,7 +63,7 @@ type App struct {
 	codes     *batch.Reader
 	edge      *edge // nil in a process with SQL
 	sightings *verifykv.Log
-	files     *blob.Dir
+	files     blob.Store
 	tasks     *task.Runner
 	outbox    *outbox.Outbox
 	site      *site.Site
@@ -158,7 +158,7 @@ func (a *App) openData(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, a.places.Close)
-	if a.files, err = blob.OpenDir(filepath.Join(a.Data, dirBlobs)); err != nil {
+	if a.files, err = blob.Open(ctx, blob.Config{Local: filepath.Join(a.Data, dirBlobs), Log: a.log}); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.files.Close)

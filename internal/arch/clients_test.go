@@ -50,6 +50,10 @@ var clients = []client{
 		imports: []string{"github.com/oschwald/maxminddb-golang"},
 		homes:   []string{"internal/platform/geoip"},
 	},
+	{
+		imports: []string{"github.com/minio/minio-go"},
+		homes:   []string{"internal/platform/blob"},
+	},
 }
 
 // Rule 4, first half: clients of other programs are confined. Suites and anything

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
@@ -52,26 +53,43 @@ type Config struct {
 type Handler struct {
 	svc     *batch.Service
 	ledger  Ledger
-	files   *blob.Dir
+	files   blob.Store
 	clock   clock.Clock
 	log     *slog.Logger
 	workers int
-	chunk   int64 // rows between two checkpoints
+	chunk   int64         // rows between two checkpoints
+	away    time.Duration // until the second try to reach the place that keeps files
 }
 
 var _ task.Handler = (*Handler)(nil)
 
 // New makes the handler of file tasks.
-func New(cfg Config, svc *batch.Service, ledger Ledger, files *blob.Dir, c clock.Clock, log *slog.Logger) *Handler {
+func New(cfg Config, svc *batch.Service, ledger Ledger, files blob.Store, c clock.Clock, log *slog.Logger) *Handler {
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0) / 2
 	}
-	return &Handler{svc, ledger, files, c, log, min(max(cfg.Workers, 1), workersMax), chunkRows}
+	return &Handler{svc, ledger, files, c, log, min(max(cfg.Workers, 1), workersMax), chunkRows, awayWait}
 }
+
+// How long a file waits between two tries to reach the place that keeps files.
+const (
+	awayWait    = time.Second
+	awayWaitMax = time.Minute
+)
 
 // Run implements task.Handler.
 func (h *Handler) Run(ctx context.Context, p *task.Progress) error {
 	err := h.write(ctx, p)
+	// Whether the file is there is not known while nobody can be asked: no end of the
+	// task would be true. The checkpoint keeps what was made.
+	for wait := h.away; errors.Is(err, blob.ErrUnavailable) && ctx.Err() == nil; wait = min(2*wait, awayWaitMax) {
+		h.log.Warn("a file waits for the place that keeps files", "task_id", p.ID, "file", p.File, "error", err)
+		select {
+		case <-time.After(wait):
+			err = h.write(ctx, p)
+		case <-ctx.Done():
+		}
+	}
 	switch {
 	case err == nil:
 		return nil

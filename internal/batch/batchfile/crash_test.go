@@ -18,13 +18,15 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/task"
+	"github.com/chopmark/chopmark/test/servers"
 )
 
 // A test that needs a process of its own runs itself again: with the directory to
 // work in, and how.
 const (
-	childDir = "BATCHFILE_TEST_DIR"
-	childHow = "BATCHFILE_TEST_HOW"
+	childDir  = "BATCHFILE_TEST_DIR"
+	childHow  = "BATCHFILE_TEST_HOW"
+	childBlob = "BATCHFILE_TEST_BLOB"
 )
 
 func child(t *testing.T, dir, how string) (*exec.Cmd, *bytes.Buffer) {
@@ -41,16 +43,21 @@ func child(t *testing.T, dir, how string) (*exec.Cmd, *bytes.Buffer) {
 // process gets at least one checkpoint further, and dies somewhere behind it.
 func TestKillAndGoOn(t *testing.T) {
 	t.Parallel()
-	crashed := func(dir string) open { return open{dir: dir, chunk: 3 * unitRows, workers: 2} }
+	crashed := func(dir, blob string) open { return open{dir: dir, blob: blob, chunk: 3 * unitRows, workers: 2} }
 	if dir := os.Getenv(childDir); dir != "" {
-		w := openWorld(t, crashed(dir))
+		w := openWorld(t, crashed(dir, os.Getenv(childBlob)))
 		defer w.close()
 		w.start()
 		w.ended(ids.TaskID(os.Getenv(childHow)))
 		return
 	}
-	dir := t.TempDir()
-	before := crashed(dir)
+	t.Run("directory", func(t *testing.T) { killAndGoOn(t, crashed(t.TempDir(), "")) })
+	t.Run("S3", func(t *testing.T) { killAndGoOn(t, crashed(t.TempDir(), servers.S3(t))) })
+}
+
+func killAndGoOn(t *testing.T, before open) {
+	t.Helper()
+	dir := before.dir
 	before.idle = true
 	w := openWorld(t, before)
 	defer w.close()
@@ -60,6 +67,7 @@ func TestKillAndGoOn(t *testing.T) {
 	kills := 0
 	for done := int64(0); kills < 6; kills++ {
 		cmd, said := child(t, dir, string(id))
+		cmd.Env = append(cmd.Env, childBlob+"="+before.blob)
 		must(t, cmd.Start())
 		for deadline := time.Now().Add(time.Minute); w.task(id).Done <= done; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -82,6 +90,7 @@ func TestKillAndGoOn(t *testing.T) {
 	}
 	t.Logf("%d kills, the last at %d of %d", kills, w.task(id).Done, b.Quantity)
 	cmd, said := child(t, dir, string(id))
+	cmd.Env = append(cmd.Env, childBlob+"="+before.blob)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}

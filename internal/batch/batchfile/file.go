@@ -64,15 +64,15 @@ func (h *Handler) writeRows(ctx context.Context, p *task.Progress, job batch.Fil
 	if err = p.Save(ctx, batch.StepGenerate, cp, cp.Rows); err == nil {
 		err = s.fill(ctx, up, p, cp, h.chunk)
 	}
-	return end(up, err)
+	return end(ctx, up, err)
 }
 
 // end commits the upload, or leaves it as it is for the next start.
-func end(up *blob.Upload, err error) error {
+func end(ctx context.Context, up *blob.Upload, err error) error {
 	if err != nil {
 		return errors.Join(err, up.Close())
 	}
-	return up.Commit()
+	return up.Commit(ctx)
 }
 
 // restore makes the stream of the task's checkpoint.
@@ -142,7 +142,7 @@ func (h *Handler) writeLabels(ctx context.Context, p *task.Progress, job batch.F
 		return err
 	}
 	_, err = sheet.WriteTo(up)
-	return end(up, err)
+	return end(ctx, up, err)
 }
 
 func drawLabels(ctx context.Context, linker *batch.Linker, job batch.FileJob, b *batch.Batch, product *batch.Product) (*mark.Sheet, error) {

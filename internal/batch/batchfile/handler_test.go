@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/blob"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
@@ -183,13 +185,49 @@ func TestWholeFileIsKept(t *testing.T) {
 	must(t, err)
 	_, err = up.Write([]byte("whole"))
 	must(t, err)
-	must(t, up.Commit())
+	must(t, up.Commit(t.Context()))
 	w.close()
 	w = openWorld(t, open{dir: dir})
 	defer w.close()
 	w.start()
 	if got := string(w.done(id)); got != "whole" {
 		t.Errorf("the whole file was written again: %q", got)
+	}
+}
+
+// awayStore cannot be reached for some calls.
+type awayStore struct {
+	blob.Store
+	calls atomic.Int64
+	away  int64
+}
+
+func (s *awayStore) Open(ctx context.Context, name string) (*blob.File, error) {
+	if s.calls.Add(1) <= s.away {
+		return nil, blob.ErrUnavailable
+	}
+	return s.Store.Open(ctx, name)
+}
+
+func (s *awayStore) Remove(context.Context, string) error { return blob.ErrUnavailable }
+
+// TestAwayIsWaitedFor: while nobody can say whether the file is there, the task neither
+// ends nor gives its numbers back.
+func TestAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := openWorld(t, open{})
+	defer w.close()
+	away := &awayStore{Store: w.files, away: 3}
+	w.handler.files, w.handler.away = away, time.Millisecond
+	w.start()
+	b := w.batch(batch.BatchSpec{Quantity: 10}, "")
+	id := w.export(&b, batch.FileSpec{})
+	sameText(t, unzip(t, w.done(id)), naive(t, w.svc.Linker(&b, ""), batch.Runs{{From: 1, To: 10}}))
+	if got := away.calls.Load(); got <= away.away {
+		t.Errorf("the task asked %d times", got)
+	}
+	if free := w.free(&b); len(free) != 0 {
+		t.Errorf("given back: %v", free)
 	}
 }
 

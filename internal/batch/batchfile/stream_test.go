@@ -416,7 +416,7 @@ func resumeInto(t *testing.T, dir *blob.Dir, part []byte, cp checkpoint, linker 
 		t.Fatal(err)
 	}
 	goOn(t, up, nowhere{}, cp, linker, runs, format, unitRows)
-	if err := up.Commit(); err != nil {
+	if err := up.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f, err := dir.Open(t.Context(), "f.zip")

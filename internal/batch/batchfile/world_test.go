@@ -75,7 +75,8 @@ type world struct {
 	store   *batchsql.Store
 	svc     *batch.Service
 	keys    *keys
-	files   *blob.Dir
+	files   blob.Store
+	blob    string
 	handler *Handler
 	runner  *task.Runner
 	now     atomic.Int64 // seconds since 1970
@@ -84,6 +85,7 @@ type world struct {
 // open is a way to open a world.
 type open struct {
 	dir, files string // files: "" = below dir
+	blob       string // URL of where files are kept; "" = in files
 	url        string
 	chunk      int64
 	workers    int
@@ -106,7 +108,7 @@ func openWorld(t testing.TB, o open) *world {
 	if o.keys == nil {
 		o.keys = newKeys()
 	}
-	w := &world{t: t, dir: o.dir, keys: o.keys}
+	w := &world{t: t, dir: o.dir, keys: o.keys, blob: o.blob}
 	w.now.Store(max(o.now, 1_800_000_000))
 	ctx := t.Context()
 	var err error
@@ -120,11 +122,11 @@ func openWorld(t testing.TB, o open) *world {
 			t.Fatal(err)
 		}
 	}
-	if w.files, err = blob.OpenDir(o.files); err != nil {
-		t.Fatal(err)
-	}
 	c := clock.Func(func() time.Time { return time.Unix(w.now.Load(), 0) })
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	if w.files, err = blob.Open(ctx, blob.Config{URL: o.blob, Local: o.files, Log: log}); err != nil {
+		t.Fatal(err)
+	}
 	w.store = batchsql.New(w.db, c)
 	proj := batch.NewProjection(w.store, forgetful{}, 0)
 	if err := proj.Start(ctx); err != nil {
@@ -247,7 +249,11 @@ func (w *world) done(id ids.TaskID) []byte {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.wantFiles(t.File)
+	if w.blob == "" {
+		w.wantFiles(t.File)
+	} else {
+		w.wantFiles() // nothing unfinished stays
+	}
 	return data
 }
 

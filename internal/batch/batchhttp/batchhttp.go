@@ -32,7 +32,7 @@ type Deps struct {
 	Service     *batch.Service
 	Claims      batch.Claims // the store's, for the list of a batch's claims
 	Tasks       *task.Runner
-	Files       *blob.Dir
+	Files       blob.Store
 	Outbox      *outbox.Outbox
 	Auth        httpx.Authenticator
 	DownloadKey [32]byte // signs download links

@@ -1,8 +1,3 @@
-// Package blob keeps files: exports, images, backups.
-//
-// Invariant: a name that Open finds holds a whole file. An upload lives under
-// another name until Commit, is durable up to its last Sync, and can be resumed
-// there by another process.
 package blob
 
 import (
@@ -15,18 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
-// What a caller may be told.
-var (
-	ErrUnknown = fault.New(fault.NotFound, "blob.unknown", "no such file")
-	ErrNoSpace = fault.New(fault.Unavailable, "blob.no_space", "no space left on the device that keeps files")
-)
-
-// Dir keeps files in a directory.
+// Dir keeps files in a directory, for one process at a time.
 type Dir struct{ root *os.Root }
+
+var _ Store = (*Dir)(nil)
 
 // OpenDir opens the directory and makes it when it is absent. Names cannot lead
 // out of it.
@@ -44,13 +33,7 @@ func OpenDir(path string) (*Dir, error) {
 // Close ends the use of the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// File is a whole file being read.
-type File struct {
-	io.ReadSeekCloser
-	Size int64
-}
-
-// Open reads a whole file.
+// Open implements Store.
 func (d *Dir) Open(_ context.Context, name string) (*File, error) {
 	if !validName(name) {
 		return nil, ErrUnknown
@@ -69,7 +52,7 @@ func (d *Dir) Open(_ context.Context, name string) (*File, error) {
 	return &File{f, st.Size()}, nil
 }
 
-// Remove deletes a file and an unfinished upload of the name; none is not an error.
+// Remove implements Store.
 func (d *Dir) Remove(_ context.Context, name string) error {
 	if !validName(name) {
 		return nil // no file can have it
@@ -89,15 +72,7 @@ func validName(name string) bool {
 	return name != "." && filepath.IsLocal(name) && !strings.ContainsAny(name, "/\\\x00") && !strings.HasSuffix(name, partSuffix)
 }
 
-// Upload is a file being written, by one goroutine.
-type Upload struct {
-	dir  *Dir
-	name string
-	f    *os.File
-}
-
-// Resume begins an upload, or goes on with one: what lies beyond offset bytes is
-// cut off. The caller knows offset from its own durable checkpoint (0 = anew).
+// Resume implements Store.
 func (d *Dir) Resume(_ context.Context, name string, offset int64) (*Upload, error) {
 	if !validName(name) {
 		return nil, fmt.Errorf("blob: bad name %q", name)
@@ -122,31 +97,15 @@ func (d *Dir) Resume(_ context.Context, name string, offset int64) (*Upload, err
 	if err != nil {
 		return nil, errors.Join(spaceOr("resume upload", err), f.Close())
 	}
-	return &Upload{d, name, f}, nil
+	return &Upload{f, func(context.Context) error { return d.publish(name) }}, nil
 }
 
-// Write implements io.Writer.
-func (u *Upload) Write(p []byte) (int, error) {
-	n, err := u.f.Write(p)
-	return n, spaceOr("write file", err)
-}
-
-// Sync makes durable what was written so far.
-func (u *Upload) Sync() error { return spaceOr("sync file", u.f.Sync()) }
-
-// Commit makes the whole file visible under its name, durably.
-func (u *Upload) Commit() error {
-	if err := errors.Join(u.f.Sync(), u.f.Close()); err != nil {
-		return spaceOr("finish file", err)
-	}
-	if err := u.dir.root.Rename(u.name+partSuffix, u.name); err != nil {
+func (d *Dir) publish(name string) error {
+	if err := d.root.Rename(name+partSuffix, name); err != nil {
 		return fmt.Errorf("finish file: %w", err)
 	}
-	return u.dir.sync()
+	return d.sync()
 }
-
-// Close gives the upload up without removing it, so that it can be resumed.
-func (u *Upload) Close() error { return u.f.Close() }
 
 // sync makes the directory's entries durable.
 func (d *Dir) sync() error {
