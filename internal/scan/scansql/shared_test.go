@@ -14,11 +14,13 @@ import (
 	"github.com/chopmark/chopmark/internal/scan/scantest"
 )
 
+func clockAt(now *time.Time) clock.Clock { return clock.Func(func() time.Time { return *now }) }
+
 // openShared is a process's engine over a database.
 func openShared(tb testing.TB, db *sqldb.DB, codes scan.Codes, now *time.Time, raise func(context.Context, []scansql.Tallied) error) *scansql.Shared {
 	tb.Helper()
 	e, err := scansql.OpenShared(tb.Context(), db, scansql.SharedConfig{Wrap: [32]byte{3}, Raise: raise}, codes,
-		clock.Func(func() time.Time { return *now }), slog.New(slog.DiscardHandler))
+		clockAt(now), slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
