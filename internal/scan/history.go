@@ -15,6 +15,9 @@ type History struct {
 	Code  string
 	Scans []Record        // the newest first
 	Next  verifyevent.Ref // where the next page begins; the zero Ref at the end
+	// Freshness is of the records, when they were found without the log. nil: the log
+	// was read, and every scan is in.
+	Freshness *Freshness
 }
 
 // History gives a code's scans, the newest first: from the one named, or from the
@@ -29,6 +32,9 @@ func (s *Service) History(ctx context.Context, code string, from verifyevent.Ref
 	serial, err := s.Codes.Serial(code)
 	if err != nil {
 		return nil, err
+	}
+	if s.ByCode != nil {
+		return s.indexed(ctx, code, from, limit)
 	}
 	begin := from
 	if begin == (verifyevent.Ref{}) {
@@ -57,6 +63,16 @@ func (s *Service) History(ctx context.Context, code string, from verifyevent.Ref
 		out.Next = rec.Prev
 	}
 	return out, nil
+}
+
+// indexed is the history where the engine has it by its index.
+func (s *Service) indexed(ctx context.Context, code string, from verifyevent.Ref, limit int) (*History, error) {
+	fresh, err := s.freshness(ctx, GroupRecords)
+	if err != nil {
+		return nil, err
+	}
+	records, next, err := s.ByCode.OfCode(ctx, code, from, limit)
+	return &History{Code: code, Scans: records, Next: next, Freshness: &fresh}, err
 }
 
 // walk is one way back.

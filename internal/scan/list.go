@@ -97,7 +97,7 @@ func (s *Service) List(ctx context.Context, brand ids.BrandID, since time.Time, 
 	if _, err := s.Catalog.Brand(ctx, brand); err != nil {
 		return nil, err
 	}
-	fresh, err := s.freshness(ctx)
+	fresh, err := s.freshness(ctx, GroupStatistics)
 	if err != nil {
 		return nil, err
 	}

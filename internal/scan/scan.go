@@ -27,6 +27,7 @@ import (
 const (
 	GroupRecords    = "scan-records"
 	GroupStatistics = "scan-statistics"
+	GroupSummary    = "scan-summary" // where several processes share the counts of items
 )
 
 // Seen is a sighting and its place in the log, which names it for ever.

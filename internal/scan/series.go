@@ -133,7 +133,7 @@ func (s *Service) Series(ctx context.Context, q Question, by Grain, group Dimens
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := s.freshness(ctx)
+	fresh, err := s.freshness(ctx, GroupStatistics)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +258,7 @@ func (s *Service) Top(ctx context.Context, q Question, group Dimension, limit in
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := s.freshness(ctx)
+	fresh, err := s.freshness(ctx, GroupStatistics)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +297,7 @@ func (s *Service) TopCodes(ctx context.Context, brand ids.BrandID, limit int) ([
 	if _, err := s.Catalog.Brand(ctx, brand); err != nil {
 		return nil, Freshness{}, err
 	}
-	fresh, err := s.freshness(ctx)
+	fresh, err := s.freshness(ctx, GroupStatistics)
 	if err != nil {
 		return nil, fresh, err
 	}

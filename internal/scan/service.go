@@ -8,9 +8,11 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 )
 
-// Deps is what the service needs. Lags may be nil.
+// Deps is what the service needs. Lags may be nil, and ByCode is where the engine
+// answers the history of a code without Trail.
 type Deps struct {
 	Records    Records
+	ByCode     ByCode
 	Statistics Statistics
 	Policies   Policies
 	Codes      Codes
@@ -58,11 +60,11 @@ type Freshness struct {
 	Newest time.Time     // the newest scan that was counted; zero = none
 }
 
-func (s *Service) freshness(ctx context.Context) (Freshness, error) {
+func (s *Service) freshness(ctx context.Context, group string) (Freshness, error) {
 	now := s.Clock.Now()
 	if s.Lags == nil {
 		return Freshness{AsOf: now, Newest: s.Statistics.Newest()}, nil
 	}
-	lag, err := s.Lags.Lag(ctx, GroupStatistics)
+	lag, err := s.Lags.Lag(ctx, group)
 	return Freshness{now.Add(-lag.Age), lag.Age, lag.Records, s.Statistics.Newest()}, err
 }

@@ -27,6 +27,16 @@ type Records interface {
 	Days(ctx context.Context) ([]DayInfo, error)
 }
 
+// ByCode finds a code's records by an index. An engine has it when no process has the
+// whole log, so that nobody could walk the Trail.
+type ByCode interface {
+	// OfCode gives a code's records in the order of their time, the newest first: from
+	// the one named on, or from the newest when from is the zero Ref. next is the one
+	// behind them; the zero Ref at the end. It must answer ErrBadCursor when from is a
+	// record of another code, and nothing when it is not here any more.
+	OfCode(ctx context.Context, code string, from verifyevent.Ref, limit int) (_ []Record, next verifyevent.Ref, _ error)
+}
+
 // DayInfo is a day of records.
 type DayInfo struct {
 	Day    Day

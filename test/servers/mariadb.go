@@ -90,6 +90,14 @@ func (s *MariaDBServer) Database(t testing.TB) string {
 	return "mysql://" + mariadbUser + ":" + MariaDBPassword + "@127.0.0.1:" + s.port + "/" + name
 }
 
+// Crash kills the server with -9 and waits until it answers again, at the same place.
+func (s *MariaDBServer) Crash(t testing.TB) {
+	t.Helper()
+	if err := errors.Join(s.proc.crash(), s.answers()); err != nil {
+		t.Fatal(err, s.proc.log())
+	}
+}
+
 func (s *MariaDBServer) dsn() string {
 	return mariadbUser + ":" + MariaDBPassword + "@tcp(127.0.0.1:" + s.port + ")/"
 }

@@ -15,15 +15,23 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
 
-// keeper runs "$@" until it ends, or its own input does, and then removes $0.
+// keeper runs "$@" until it ends, or its own input does, and then removes $0. It starts
+// it again when there is $0/again.
 const keeper = `exec 3<&0
-"$@" </dev/null & server=$!
-{ cat <&3 >/dev/null; kill -9 $server; } 2>/dev/null &
-wait $server; rm -rf "$0"`
+{ cat <&3 >/dev/null; touch "$0/over"; while [ -d "$0" ]; do kill -9 $(cat "$0/pid"); sleep 0.05; done; } >/dev/null 2>&1 &
+while :; do
+	"$@" </dev/null &
+	echo $! >"$0/pid"
+	wait $!
+	[ -e "$0/again" ] && [ ! -e "$0/over" ] || break
+	rm "$0/again"
+done
+rm -rf "$0"`
 
 // process is a running server.
 type process struct {
@@ -62,6 +70,22 @@ func start(dir, program string, args ...string) (*process, error) {
 func (p *process) stop() {
 	_ = p.input.Close() // it may have ended on its own
 	<-p.ended
+}
+
+// crash kills the server and lets it start again on what it left.
+func (p *process) crash() error {
+	raw, err := os.ReadFile(filepath.Join(p.dir, "pid"))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "again"), nil, 0o600); err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
 }
 
 // log is what the server has printed, for the message of a failed start.

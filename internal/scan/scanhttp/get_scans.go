@@ -38,6 +38,8 @@ type scanList struct {
 	Code   string     `json:"code"`
 	Scans  []scanView `json:"scans"`
 	Cursor *string    `json:"cursor"`
+
+	*freshness // absent where the log was read: every scan is in
 }
 
 func viewScan(r *scan.Record, zone *time.Location) scanView {
@@ -99,6 +101,10 @@ func (a *api) getScans(w http.ResponseWriter, r *http.Request) error {
 	}
 	if h.Next != (verifyevent.Ref{}) {
 		out.Cursor = position{List: "scans " + code, At: h.Next.At, N: uint64(h.Next.N)}.cursor()
+	}
+	if h.Freshness != nil {
+		fresh := viewFreshness(*h.Freshness, zone)
+		out.freshness = &fresh
 	}
 	return httpx.OK(w, out)
 }

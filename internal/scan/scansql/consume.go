@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
@@ -68,28 +67,34 @@ func unfit(m *stream.Message) error {
 }
 
 // outOfReach marks a failure that no sighting is to blame for. Sightings that reach
-// the tables were judged fit, so that what fails there is the disk, the engine or a
-// fault of ours: to bury scans for it would lose them.
+// the tables were judged fit, so that what fails there is the disk, the engine, the way to
+// it or a fault of ours: to bury scans for it would lose them.
 func outOfReach(err error) error {
-	if err == nil || fault.KindOf(err) != fault.Internal {
-		return err
-	}
 	return stream.Unavailable(err)
+}
+
+// seenOfAll gives the sightings of a batch of which each is fit.
+func seenOfAll(batch []stream.Message) ([]*scan.Seen, error) {
+	seen := make([]*scan.Seen, len(batch))
+	for i := range batch {
+		if err := unfit(&batch[i]); err != nil {
+			return nil, err
+		}
+		s, err := seenOf(&batch[i])
+		if err != nil {
+			return nil, err
+		}
+		seen[i] = s
+	}
+	return seen, nil
 }
 
 // Handle implements stream.Handler: it keeps a record of each sighting. The rows'
 // key is the sighting's name, so no inbox is needed.
 func (r *Records) Handle(ctx context.Context, _ int, batch []stream.Message) error {
-	seen := make([]*scan.Seen, len(batch))
-	for i := range batch {
-		if err := unfit(&batch[i]); err != nil {
-			return err
-		}
-		s, err := seenOf(&batch[i])
-		if err != nil {
-			return err
-		}
-		seen[i] = s
+	seen, err := seenOfAll(batch)
+	if err != nil {
+		return err
 	}
 	return outOfReach(r.Add(ctx, seen))
 }

@@ -146,7 +146,7 @@ func TestCrashes(t *testing.T) {
 }
 
 // checkRecords wants a record of each sighting and no other.
-func checkRecords(t *testing.T, r *scansql.Records, seen []scan.Seen) {
+func checkRecords(t *testing.T, r scan.Records, seen []scan.Seen) {
 	t.Helper()
 	want := map[verifyevent.Ref]bool{}
 	for _, s := range seen {

@@ -7,8 +7,8 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
 
-// What is SQLite's own is in this file. MySQL says INSERT IGNORE for the first kind
-// and ON DUPLICATE KEY UPDATE for the second.
+// What the dialects say differently is in this file, but for what only one of the
+// engines says: shared*.go and summary.go are in MySQL's words.
 const (
 	upsertPolicy = `INSERT INTO scan_policies (brand_id, ip_days, changed_at) VALUES (?,?,?)
 		ON CONFLICT (brand_id) DO UPDATE SET ip_days = excluded.ip_days, changed_at = excluded.changed_at`
@@ -25,6 +25,14 @@ const (
 	upsertTop = `INSERT INTO scan_top_codes (brand_id, serial, scans, last_at) VALUES (?,?,?,?)
 		ON CONFLICT (brand_id, serial) DO UPDATE SET scans = MAX(scans, excluded.scans), last_at = MAX(last_at, excluded.last_at)`
 	upsertNewest = `INSERT INTO scan_newest (one, at) VALUES (1,?) ON CONFLICT (one) DO UPDATE SET at = MAX(at, excluded.at)`
+)
+
+// The same in MySQL's words, for what both engines do. An update to what is there
+// already changes nothing, and unlike INSERT IGNORE hides no other failure.
+const (
+	upsertPolicyMySQL = `INSERT INTO scan_policies (brand_id, ip_days, changed_at) VALUES (?,?,?)
+		ON DUPLICATE KEY UPDATE ip_days = VALUES(ip_days), changed_at = VALUES(changed_at)`
+	insertKeyMySQL = `INSERT INTO scan_keys (brand_id, day, wrapped) VALUES (?,?,?) ON DUPLICATE KEY UPDATE day = VALUES(day)`
 )
 
 // secureDelete makes the writer overwrite what it deletes. It is the connection's

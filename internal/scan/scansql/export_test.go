@@ -1,8 +1,10 @@
 package scansql
 
 import (
+	"context"
 	"database/sql"
 	"testing"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/scan"
@@ -37,4 +39,9 @@ func (e *Engine) Cells(t *testing.T) map[scan.Cell]*scan.Counts {
 		t.Fatal(err)
 	}
 	return cells
+}
+
+// Turn is turn.
+func (e *Shared) Turn(ctx context.Context, name string, every time.Duration) (bool, error) {
+	return e.turn(ctx, name, every)
 }

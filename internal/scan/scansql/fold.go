@@ -91,13 +91,18 @@ const (
 	itemShape  = 32
 )
 
-func foldItems(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
-	var values []any
+// itemValues are the rows of what was scanned for the first time.
+func itemValues(t *scan.Tally) (values []any) {
 	for _, brand := range slices.Sorted(maps.Keys(t.Items)) {
 		for _, i := range t.Items[brand] {
 			values = append(values, int64(brand), sqldb.Micros(i.At), int64(i.Serial))
 		}
 	}
+	return values
+}
+
+func foldItems(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
+	values := itemValues(t)
 	rest, err := insertMany(ctx, tx, values, 3*itemShape, insertItem+strings.Repeat(`,(?,?,?)`, itemShape-1)+ignoreDuplicates)
 	if err == nil {
 		err = insertSingly(ctx, tx, rest, 3, insertItem+ignoreDuplicates)
@@ -115,7 +120,9 @@ const (
 	countsShape  = 16
 )
 
-func foldCounts(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
+// countValues are the rows of a tally's sums in the order of their key, and the brands
+// that it has something of.
+func countValues(t *scan.Tally) (values, brands []any) {
 	type sum struct {
 		scan.Cell
 		*scan.Counts
@@ -132,17 +139,21 @@ func foldCounts(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
 		return cmp.Or(cmp.Compare(a.Grain, b.Grain), cmp.Compare(a.Brand, b.Brand), cmp.Compare(a.Start, b.Start),
 			cmp.Compare(a.Product, b.Product), cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Province, b.Province), cmp.Compare(a.Verdict, b.Verdict))
 	})
-	values := make([]any, 0, len(sums)*countsWidth)
-	var brands []any
-	last := ids.BrandID(0)
+	values = make([]any, 0, len(sums)*countsWidth)
+	seen := map[ids.BrandID]bool{}
 	for _, u := range sums {
 		values = append(values, int64(u.Grain), int64(u.Brand), u.Start, int64(u.Product), int64(u.Batch), u.Province, int64(u.Verdict),
 			u.Scans, u.Sessions, u.Firsts, u.FirstsOfDay)
-		if u.Brand != last {
-			last = u.Brand
+		if !seen[u.Brand] {
+			seen[u.Brand] = true
 			brands = append(brands, int64(u.Brand))
 		}
 	}
+	return values, brands
+}
+
+func foldCounts(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
+	values, brands := countValues(t)
 	rest, err := insertMany(ctx, tx, values, countsWidth*countsShape, insertCounts+countsRow+strings.Repeat(`,`+countsRow, countsShape-1)+addCounts)
 	if err != nil {
 		return err
@@ -163,7 +174,8 @@ type sketchID struct {
 	first   int64
 }
 
-func foldSketches(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
+// sketchesOf are a tally's sketches, of batches and of whole brands.
+func sketchesOf(t *scan.Tally) map[sketchID]*scan.Sketch {
 	all := map[sketchID]*scan.Sketch{}
 	for id, k := range t.Codes {
 		k = k.Copy() // readers may be at it: to unite sorts
@@ -174,6 +186,11 @@ func foldSketches(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
 		}
 		all[whole].Unite(k)
 	}
+	return all
+}
+
+func foldSketches(ctx context.Context, tx *sqldb.Tx, t *scan.Tally) error {
+	all := sketchesOf(t)
 	if len(all) == 0 {
 		return nil
 	}

@@ -1,9 +1,15 @@
-// Package scansql keeps the scan domain in SQL: a file of records for each day, the
-// statistics, and the keys of sealed addresses.
+// Package scansql keeps the scan domain in SQL, in one of two engines.
 //
-// One engine: the day files are SQLite by design, since dropping a day is deleting a
-// file; the statistics and the keys are constant statements that a MySQL dialect of
-// this package can take over, and what is SQLite's own in them is in dialect.go.
+// Engine is one process's: a file of records for each day, since dropping a day is
+// deleting a file, and statistics that are added up in memory.
+//
+// Shared is for several processes over one database of the MySQL protocol: a partition
+// for each day, sums that go into tables at once, and the summary of each item. It
+// stands in this package because the vault, the reading of sightings and most questions
+// are the same statements. What the dialects say differently is in dialect.go.
+//
+// One engine: in the words of the layout the two are one package, and the suite runs
+// on both.
 package scansql
 
 import (
@@ -22,6 +28,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/inbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/scan"
 )
 
@@ -98,6 +105,20 @@ func Open(ctx context.Context, cfg Config, codes scan.Codes, c clock.Clock, log 
 	e.Statistics, err = NewStatistics(ctx, e.stat, cmp.Or(cfg.Lanes, LanesUsual), c)
 	return e, err
 }
+
+// Wire fills in what the service needs of this engine.
+func (e *Engine) Wire(d *scan.Deps) {
+	d.Records, d.Statistics, d.Policies = e.Records, e.Statistics, e.Vault
+}
+
+// Consumers are the groups that read the log, and their effects.
+func (e *Engine) Consumers() map[string]stream.Handler {
+	return map[string]stream.Handler{scan.GroupRecords: e.Records, scan.GroupStatistics: e.Statistics}
+}
+
+// OpenFrom is where the log must begin for the history of codes; ok is false when it
+// need not have anything.
+func (e *Engine) OpenFrom() (at stream.Position, ok bool) { return e.Records.OpenFrom() }
 
 // Pools names the databases that are open all the time, for metrics.
 func (e *Engine) Pools() []*sqldb.DB { return []*sqldb.DB{e.meta, e.stat} }

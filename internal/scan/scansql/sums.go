@@ -25,7 +25,7 @@ type bucket struct {
 func (s *Statistics) Sum(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	stored, err := s.stored(ctx, ask)
+	stored, err := storedSums(ctx, s.db.Reader(), ask)
 	if err != nil {
 		return nil, fmt.Errorf("sum scans: %w", err)
 	}
@@ -82,9 +82,9 @@ func bucketOf(ask scan.SumAsk, cell scan.Cell) bucket {
 	return b
 }
 
-// stored sums the table. The statement is put together from constants: what is not
+// storedSums sums the table. The statement is put together from constants: what is not
 // filtered costs nothing.
-func (s *Statistics) stored(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, error) {
+func storedSums(ctx context.Context, q sqldb.Querier, ask scan.SumAsk) ([]scan.Sum, error) {
 	var args []any
 	query := `SELECT c.start`
 	if ask.Whole {
@@ -123,7 +123,7 @@ func (s *Statistics) stored(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, e
 	}
 	query += ` GROUP BY 1, 2 LIMIT ?`
 	args = append(args, ask.RowsMax+1)
-	return sqldb.Collect(ctx, s.db.Reader(), scanSum(ask.By), query, args...)
+	return sqldb.Collect(ctx, q, scanSum(ask.By), query, args...)
 }
 
 func scanSum(by scan.Dimension) func(r *sql.Rows) (scan.Sum, error) {
@@ -147,8 +147,13 @@ var errSketches = errors.New("scansql: too many sketches")
 func (s *Statistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.Day) (_ *scan.Sketch, ok bool, _ error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return distinct(ctx, s.db.Reader(), f, from, to, s.pending)
+}
+
+// distinct unites the stored sketches with those that are pending.
+func distinct(ctx context.Context, q sqldb.Querier, f scan.Filter, from, to scan.Day, pending *scan.Tally) (_ *scan.Sketch, ok bool, _ error) {
 	total, n := &scan.Sketch{}, 0
-	err := s.sketches(ctx, f, from, to, func(r *sql.Rows) (struct{}, error) {
+	err := sketches(ctx, q, f, from, to, func(r *sql.Rows) (struct{}, error) {
 		var raw []byte
 		if n++; n > sketchesMax {
 			return struct{}{}, errSketches
@@ -168,7 +173,7 @@ func (s *Statistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.
 	if err != nil {
 		return nil, false, fmt.Errorf("count distinct codes: %w", err)
 	}
-	for id, k := range s.pending.Codes {
+	for id, k := range pending.Codes {
 		if from <= id.Day && id.Day < to && f.Matches(id.Brand, id.Product, id.Batch) {
 			total.Unite(k.Copy())
 		}
@@ -177,7 +182,7 @@ func (s *Statistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.
 }
 
 // sketches reads the stored sketches of batches, or of whole brands when that will do.
-func (s *Statistics) sketches(ctx context.Context, f scan.Filter, from, to scan.Day, each func(*sql.Rows) (struct{}, error)) error {
+func sketches(ctx context.Context, q sqldb.Querier, f scan.Filter, from, to scan.Day, each func(*sql.Rows) (struct{}, error)) error {
 	var args []any
 	query := `SELECT k.sketch FROM scan_sketches k WHERE k.brand_id = ?`
 	if f.Brand == 0 {
@@ -199,7 +204,7 @@ func (s *Statistics) sketches(ctx context.Context, f scan.Filter, from, to scan.
 		query += ` AND k.batch_first = ?`
 		args = append(args, int64(f.Batch))
 	}
-	_, err := sqldb.Collect(ctx, s.db.Reader(), each, query, args...)
+	_, err := sqldb.Collect(ctx, q, each, query, args...)
 	return err
 }
 
@@ -207,16 +212,9 @@ func (s *Statistics) sketches(ctx context.Context, f scan.Filter, from, to scan.
 func (s *Statistics) Items(ctx context.Context, brand ids.BrandID, since, before time.Time, beforeSerial ids.Serial, limit int) ([]scan.Item, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	at := sqldb.Micros(before)
-	items, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (i scan.Item, err error) {
-		var first int64
-		err = r.Scan(&i.Serial, &first)
-		i.At = sqldb.Time(first)
-		return i, err
-	}, `SELECT serial, first_at FROM scanned_items WHERE brand_id = ? AND first_at >= ? AND first_at <= ? AND (first_at < ? OR serial < ?)
-		ORDER BY first_at DESC, serial DESC LIMIT ?`, brand, sqldb.Micros(since), at, at, int64(beforeSerial), limit)
+	items, err := storedItems(ctx, s.db.Reader(), brand, since, before, beforeSerial, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list scanned codes of brand %d: %w", brand, err)
+		return nil, err
 	}
 	stored := len(items)
 	for _, i := range s.pending.Items[brand] {
@@ -228,6 +226,21 @@ func (s *Statistics) Items(ctx context.Context, brand ids.BrandID, since, before
 		slices.SortFunc(items, func(a, b scan.Item) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Serial, a.Serial)) })
 	}
 	return items[:min(limit, len(items))], nil
+}
+
+func storedItems(ctx context.Context, q sqldb.Querier, brand ids.BrandID, since, before time.Time, beforeSerial ids.Serial, limit int) ([]scan.Item, error) {
+	at := sqldb.Micros(before)
+	items, err := sqldb.Collect(ctx, q, func(r *sql.Rows) (i scan.Item, err error) {
+		var first int64
+		err = r.Scan(&i.Serial, &first)
+		i.At = sqldb.Time(first)
+		return i, err
+	}, `SELECT serial, first_at FROM scanned_items WHERE brand_id = ? AND first_at >= ? AND first_at <= ? AND (first_at < ? OR serial < ?)
+		ORDER BY first_at DESC, serial DESC LIMIT ?`, brand, sqldb.Micros(since), at, at, int64(beforeSerial), limit)
+	if err != nil {
+		return nil, fmt.Errorf("list scanned codes of brand %d: %w", brand, err)
+	}
+	return items, nil
 }
 
 // Newest implements scan.Statistics.

@@ -49,10 +49,11 @@ const (
 
 var _ scan.Policies = (*Vault)(nil)
 
-// NewVault makes the vault of a migrated database, which should be its own: deleting
-// keys for good empties the database's log.
+// NewVault makes the vault of a migrated database. A file of SQLite should be its own:
+// deleting keys for good empties the database's log. A server keeps what was deleted in
+// its undo and binary logs for as long as its operator lets it.
 func NewVault(ctx context.Context, db *sqldb.DB, wrap [32]byte, c clock.Clock, log *slog.Logger) (*Vault, error) {
-	v := &Vault{db: db, wrap: wrap, clock: c, log: log, kept: map[brandDay]kept{}, unclean: true}
+	v := &Vault{db: db, wrap: wrap, clock: c, log: log, kept: map[brandDay]kept{}, unclean: db.Dialect() == sqldb.SQLite}
 	err := v.clean(ctx)
 	return v, err
 }
@@ -73,7 +74,11 @@ func (v *Vault) Policy(ctx context.Context, brand ids.BrandID) (scan.Policy, err
 func (v *Vault) SetPolicy(ctx context.Context, r ids.Request, p scan.Policy) (scan.Policy, bool, error) {
 	now := v.clock.Now()
 	effect, replayed, err := idem.Once(ctx, v.db, v.clock, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		_, err := tx.ExecContext(ctx, upsertPolicy, p.Brand, p.IPDays, sqldb.Micros(now))
+		query := upsertPolicy
+		if v.db.Dialect() == sqldb.MySQL {
+			query = upsertPolicyMySQL
+		}
+		_, err := tx.ExecContext(ctx, query, p.Brand, p.IPDays, sqldb.Micros(now))
 		return strconv.Itoa(p.IPDays), err
 	})
 	if err != nil {
@@ -99,8 +104,10 @@ func (v *Vault) MayShow(ctx context.Context, brand ids.BrandID, day scan.Day) (b
 func (v *Vault) Forget(ctx context.Context) (keys int64, _ error) {
 	today := scan.DayAt(v.clock.Now())
 	err := v.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if err := secureDelete(ctx, tx); err != nil {
-			return err
+		if v.db.Dialect() == sqldb.SQLite {
+			if err := secureDelete(ctx, tx); err != nil {
+				return err
+			}
 		}
 		res, err := tx.ExecContext(ctx, `DELETE FROM scan_keys WHERE day < ? - COALESCE((SELECT ip_days FROM scan_policies WHERE scan_policies.brand_id = scan_keys.brand_id), ?)
 			OR brand_id IN (SELECT brand_id FROM scan_policies WHERE ip_days = 0)`, today, scan.IPDaysUsual)
@@ -115,7 +122,7 @@ func (v *Vault) Forget(ctx context.Context) (keys int64, _ error) {
 	}
 	v.mu.Lock()
 	clear(v.kept) // whoever seals asks again, and gets none for what was forgotten
-	v.unclean = v.unclean || keys > 0
+	v.unclean = v.unclean || keys > 0 && v.db.Dialect() == sqldb.SQLite
 	v.mu.Unlock()
 	if keys > 0 {
 		v.log.InfoContext(ctx, "addresses of scans forgotten", "brand_days", keys)
@@ -185,7 +192,11 @@ func (v *Vault) key(ctx context.Context, id brandDay, create bool) (*scan.Sealer
 	if err == nil && wrapped == nil && create {
 		err = v.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 			fresh := scan.Wrap(v.wrap, id.brand, id.day, scan.NewSealKey())
-			if _, err := tx.ExecContext(ctx, insertKey, id.brand, id.day, fresh); err != nil {
+			query := insertKey
+			if v.db.Dialect() == sqldb.MySQL {
+				query = insertKeyMySQL
+			}
+			if _, err := tx.ExecContext(ctx, query, id.brand, id.day, fresh); err != nil {
 				return err
 			}
 			wrapped, err = readKey(ctx, tx, id) // another process may have been first

@@ -1,0 +1,97 @@
+package scansql
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/idem"
+	"github.com/chopmark/chopmark/internal/platform/inbox"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/scan"
+)
+
+// SharedSchema is the tables of a Shared engine.
+func SharedSchema() fs.FS { return sub("shared") }
+
+// SharedConfig is what an operator may set, and who is told of summaries.
+type SharedConfig struct {
+	Wrap       [32]byte // as Config's
+	RecordDays int      // whole days that records are kept; 0 = RecordDaysUsual
+	Lanes      int      // stream.Config.Workers of the groups, the same in all processes; 0 = LanesUsual
+	// Raise is told what is known of the items of a batch once that is committed. When it
+	// fails the batch is given again, and it is told again. May be nil.
+	Raise func(ctx context.Context, items []Tallied) error
+}
+
+// Shared is all that the domain keeps in a database that several processes share. It
+// keeps nothing in memory that another process would miss.
+type Shared struct {
+	Vault      *Vault
+	Records    *SharedRecords
+	Statistics *SharedStatistics
+	Summary    *Summary
+	db         *sqldb.DB
+	clock      clock.Clock
+}
+
+// OpenShared brings the tables to their newest form. The database stays the caller's.
+func OpenShared(ctx context.Context, db *sqldb.DB, cfg SharedConfig, codes scan.Codes, c clock.Clock, log *slog.Logger) (*Shared, error) {
+	err := errors.Join(db.Migrate(ctx, "idem", idem.Schema()), db.Migrate(ctx, "inbox", inbox.Schema()), db.Migrate(ctx, "scan", SharedSchema()))
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range []string{scan.GroupStatistics, scan.GroupSummary} {
+		err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			return inbox.Lanes(ctx, tx, group, cmp.Or(cfg.Lanes, LanesUsual))
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	vault, err := NewVault(ctx, db, cfg.Wrap, c, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &Shared{
+		Vault: vault, Statistics: newSharedStatistics(db, c), Summary: &Summary{db, cfg.Raise}, db: db, clock: c,
+		Records: &SharedRecords{db: db, vault: vault, codes: codes, keep: cmp.Or(cfg.RecordDays, RecordDaysUsual), clock: c, log: log},
+	}
+	return s, s.Records.MakeDays(ctx)
+}
+
+// Wire fills in what the service needs of this engine.
+func (e *Shared) Wire(d *scan.Deps) {
+	d.Records, d.ByCode, d.Statistics, d.Policies = e.Records, e.Records, e.Statistics, e.Vault
+}
+
+// Consumers are the groups that read the log, and their effects.
+func (e *Shared) Consumers() map[string]stream.Handler {
+	return map[string]stream.Handler{
+		scan.GroupRecords: e.Records, scan.GroupStatistics: e.Statistics, scan.GroupSummary: e.Summary,
+	}
+}
+
+// Highest is the last position of any log that something here knows of.
+func (e *Shared) Highest(ctx context.Context) (at stream.Position, _ error) {
+	for _, group := range []string{scan.GroupStatistics, scan.GroupSummary} {
+		high, err := inbox.Highest(ctx, e.db.Reader(), group)
+		if err != nil {
+			return 0, err
+		}
+		at = max(at, high)
+	}
+	high, err := e.Records.highest(ctx)
+	return max(at, high), err
+}
+
+// OpenFrom tells that no log must keep anything for questions: they are answered by
+// indexes.
+func (*Shared) OpenFrom() (stream.Position, bool) { return 0, false }
+
+// Close ends nothing: the database is the caller's.
+func (*Shared) Close() error { return nil }
