@@ -87,7 +87,7 @@ func New(db *redisdb.DB, summary Summary, o Options) *Counts {
 	_, _ = rand.Read(id) // never fails; it ends the program instead
 	return &Counts{
 		db: db, summary: summary, life: strconv.FormatInt(o.Life.Milliseconds(), 10),
-		count: rueidis.NewLuaScript(sumScript + countScript), raise: rueidis.NewLuaScript(sumScript + raiseScript),
+		count: rueidis.NewLuaScript(sumScript + countScript), raise: rueidis.NewLuaScriptNoSha(sumScript + raiseScript),
 		process: base64.RawURLEncoding.EncodeToString(id),
 	}
 }
