@@ -103,7 +103,7 @@ func (g *Group) next(ctx context.Context, consumer string, most int) ([]stream.R
 		return nil, err
 	}
 	defer g.s.fetching.Done()
-	producers, err := g.s.list(ctx)
+	producers, err := g.s.recent(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (g *Group) Claim(ctx context.Context, consumer string, idle time.Duration, 
 		return nil, err
 	}
 	defer g.s.fetching.Done()
-	producers, err := g.s.list(ctx)
+	producers, err := g.s.recent(ctx)
 	if err != nil {
 		return nil, err
 	}

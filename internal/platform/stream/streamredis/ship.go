@@ -41,7 +41,7 @@ type shipper struct {
 	shipped stream.Position   // the last that was in Redis
 	claimed map[uint32]bool   // generations that Redis knows as this producer's
 	checked time.Time
-	full    bool // the stream has as much as it may
+	bytes   int64 // that the stream has, as far as is known
 	noted   struct {
 		floor stream.Position
 		at    time.Time
@@ -102,7 +102,7 @@ func (sh *shipper) step(ctx context.Context) error {
 	if len(sh.waiting) == 0 {
 		wait, cancel := context.WithTimeout(ctx, time.Until(sh.checked.Add(sh.s.o.CheckEvery)))
 		defer cancel()
-		if sh.full {
+		if sh.bytes > sh.s.o.CapBytes {
 			<-wait.Done()
 			return nil
 		}
@@ -143,6 +143,7 @@ func (sh *shipper) ship(ctx context.Context) error {
 		}
 		sh.shipped, sh.waiting = r.At, sh.waiting[1:]
 		sh.window = append(sh.window, r.At)
+		sh.bytes += int64(len(r.Value))
 	}
 	return nil
 }
@@ -262,7 +263,7 @@ func (sh *shipper) check(ctx context.Context) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	if sh.full = bytes > sh.s.o.CapBytes; sh.full && time.Since(sh.warned) > warnAgain {
+	if sh.bytes = bytes; bytes > sh.s.o.CapBytes && time.Since(sh.warned) > warnAgain {
 		sh.warned = time.Now()
 		sh.out.Warn("a group is far behind: new records wait in the log of this process", "bytes_in_redis", bytes, "cap_bytes", sh.s.o.CapBytes)
 	}

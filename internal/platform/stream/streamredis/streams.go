@@ -225,14 +225,19 @@ func (s *Streams) do(ctx context.Context, cmd rueidis.Completed) rueidis.RedisRe
 	return s.db.Do(ctx, cmd)
 }
 
-// list gives the producers, as they were a moment ago.
-func (s *Streams) list(ctx context.Context) ([]string, error) {
+// recent gives the producers as they were a moment ago: who asks comes again.
+func (s *Streams) recent(ctx context.Context) ([]string, error) {
 	s.mu.Lock()
 	names, age := s.producers, time.Since(s.listed)
 	s.mu.Unlock()
 	if age < producersEvery {
 		return names, nil
 	}
+	return s.list(ctx)
+}
+
+// list gives the producers.
+func (s *Streams) list(ctx context.Context) ([]string, error) {
 	names, err := s.do(ctx, s.db.B().Smembers().Key(s.producersKey()).Build()).AsStrSlice()
 	if err != nil {
 		return nil, fmt.Errorf("list producers of %s: %w", s.o.Name, err)

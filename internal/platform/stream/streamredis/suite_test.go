@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,14 +234,4 @@ func (p *producer) Reopen() error {
 		return err
 	}
 	return p.open()
-}
-
-// crash ends the process without telling anybody, and loses what was not synced.
-func (p *producer) values(from, to int) error {
-	for i := from; i <= to; i++ {
-		if _, err := p.append(strconv.Itoa(i)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
