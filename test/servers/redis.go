@@ -52,7 +52,8 @@ func StartRedis(dir string, args ...string) (*RedisServer, error) {
 		"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--appendonly", "yes", "--save", "", "--daemonize", "no",
 		"--logfile", filepath.Join(dir, "redis.log"), "--maxmemory-policy", "noeviction", "--enable-debug-command", "local",
 	}, args...)
-	return s, s.Restart()
+	err = s.Restart()
+	return s, err
 }
 
 // Restart starts the server again after Kill, with what its files hold.
@@ -105,17 +106,18 @@ func (s *RedisServer) Command(args ...string) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(redisReply)); err != nil {
 		return "", err
 	}
-	ask := fmt.Sprintf("*%d\r\n", len(args))
+	ask := fmt.Appendf(nil, "*%d\r\n", len(args))
 	for _, a := range args {
-		ask += fmt.Sprintf("$%d\r\n%s\r\n", len(a), a)
+		ask = fmt.Appendf(ask, "$%d\r\n%s\r\n", len(a), a)
 	}
-	if _, err := io.WriteString(conn, ask); err != nil {
+	if _, err := conn.Write(ask); err != nil {
 		return "", err
 	}
 	r := bufio.NewReader(conn)
 	line, err := r.ReadString('\n')
 	line = strings.TrimSpace(line)
-	if n, size := 0, strings.TrimPrefix(line, "$"); err == nil && size != line {
+	if size := strings.TrimPrefix(line, "$"); err == nil && size != line {
+		var n int
 		if n, err = strconv.Atoi(size); err == nil && n >= 0 {
 			text := make([]byte, n)
 			_, err = io.ReadFull(r, text)
@@ -270,6 +272,13 @@ func RedisCluster(t testing.TB, replicas int) (url string, nodes []*RedisServer)
 		err := redisWait("the Cluster at "+n.Addr, func() error {
 			text, err := n.Command("CLUSTER", "INFO")
 			if err == nil && !strings.Contains(text, "cluster_state:ok") {
+				err = errors.New(text)
+			}
+			if err != nil {
+				return err
+			}
+			text, err = n.Command("INFO", "replication") // a replica that has nothing yet is never promoted
+			if err == nil && !strings.Contains(text, fmt.Sprintf("role:master\r\nconnected_slaves:%d\r\n", replicas)) && !strings.Contains(text, "master_link_status:up") {
 				err = errors.New(text)
 			}
 			return err

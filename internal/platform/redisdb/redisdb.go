@@ -126,7 +126,7 @@ func (d *DB) Answering() bool { return d.breaker.IsClosed() }
 
 // down tells an error that says something about Redis from one about a command.
 func down(err error) bool {
-	var own *notRedis
+	var own *elseError
 	if err == nil || rueidis.IsRedisNil(err) || errors.As(err, &own) {
 		return false
 	}
@@ -138,17 +138,17 @@ func down(err error) bool {
 		"READONLY", "MASTERDOWN", "MISCONF", "OOM", "BUSY ", "NOREPLICAS")
 }
 
-// notRedis is an error of something else that was asked beside Redis.
-type notRedis struct{ error }
+// elseError is an error of something else that was asked beside Redis.
+type elseError struct{ error }
 
-func (n *notRedis) Unwrap() error { return n.error }
+func (n *elseError) Unwrap() error { return n.error }
 
 // Else marks an error that says nothing about Redis, for Guard.
 func Else(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &notRedis{err}
+	return &elseError{err}
 }
 
 // Connections gives how many connections are open, by server.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -67,10 +68,7 @@ func TestChecks(t *testing.T) {
 		{"aof_enabled", "0", "no append-only file", ""},
 		{"aof_enabled", "", "", "append-only file"},
 	} {
-		info := map[string]string{}
-		for k, v := range safe {
-			info[k] = v
-		}
+		info := maps.Clone(safe)
 		info[c.field] = c.value
 		unsafe, unknown := judge(info)
 		if (c.unsafe == "") != (len(unsafe) == 0) || !strings.Contains(strings.Join(unsafe, ";"), c.unsafe) ||

@@ -2,6 +2,7 @@ package verifyredis
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -164,6 +165,38 @@ func TestFailover(t *testing.T) {
 	c.after(t, &c.whole, 300)
 	if err := s.Failover(); err != nil {
 		t.Fatal(err)
+	}
+	c.after(t, &c.whole, 300)
+	c.judge(t, sums)
+}
+
+// TestClusterFailover kills a master of a Cluster of three with a replica each.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	url, nodes := servers.RedisCluster(t, 1)
+	sums := &summary{}
+	c := newCrowd(t, url, sums)
+	c.after(t, &c.whole, 300)
+	for _, n := range nodes {
+		if text, err := n.Command("INFO", "replication"); err == nil && strings.Contains(text, "role:master") {
+			n.Kill()
+			break
+		}
+	}
+	whole := func() bool {
+		for _, p := range c.two {
+			for i := range ids.Serial(faultItems) {
+				if seen, err := p.Seen(i); err != nil || seen.Partial {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	for until := time.Now().Add(60 * time.Second); !whole(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the slots of the dead master do not come back")
+		}
 	}
 	c.after(t, &c.whole, 300)
 	c.judge(t, sums)

@@ -26,7 +26,7 @@ type Group struct {
 	turn      int                      // guarded by mu: which producer is asked first
 }
 
-// pendingPage is how many held records Claim looks at at once.
+// pendingPage is how many held records Claim looks at in one go.
 const pendingPage = 100
 
 // Group gives the group of that name, and makes it where it is new: there it begins at

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -21,6 +22,8 @@ import (
 func (s *Streams) letterKeys(producer, group string) []string {
 	return []string{s.key(producer, "letters:"+group), s.key(producer, "letter:"+group)}
 }
+
+const memberBytes = 24
 
 // member sorts as letters do.
 func member(at stream.Position, n int) string {
@@ -40,7 +43,7 @@ func (s *Streams) Bury(ctx context.Context, letters ...stream.Letter) error {
 			m.BuriedAt = s.o.Clock.Now()
 		}
 		m.ID = stream.LetterID(m.Group, m.At, m.N)
-		text, err := json.Marshal(m)
+		text, err := json.Marshal(stored{m.Key, place(m.Since), place(m.Until), m.Value, m.Reason, m.Tries, m.BuriedAt.UnixMicro()})
 		if err != nil {
 			return fmt.Errorf("bury letter %s: %w", m.ID, err)
 		}
@@ -102,14 +105,48 @@ func (s *Streams) lettersOf(ctx context.Context, producer, group, from string, m
 		if rueidis.IsRedisNil(err) {
 			continue // discarded meanwhile
 		}
-		var m stream.Letter
 		_, text, _ = strings.Cut(text, " ")
-		if err := errors.Join(err, json.Unmarshal([]byte(text), &m)); err != nil {
+		m, bad := parseLetter(group, members[i], text)
+		if err := errors.Join(err, bad); err != nil {
 			return nil, fmt.Errorf("letter %s of %s: %w", members[i], producer, err)
 		}
 		all = append(all, m)
 	}
 	return all, nil
+}
+
+// stored is what is kept of a letter beside its member, which has the rest.
+type stored struct {
+	Key    uint64 `json:"key"`
+	Since  place  `json:"since"`
+	Until  place  `json:"until"`
+	Value  []byte `json:"value"`
+	Reason string `json:"reason"`
+	Tries  int    `json:"tries"`
+	Buried int64  `json:"buried_micros"`
+}
+
+type place struct {
+	At stream.Position `json:"at"`
+	N  int             `json:"n"`
+}
+
+func parseLetter(group, member, text string) (m stream.Letter, _ error) {
+	if len(member) != memberBytes {
+		return m, errors.New("its name is damaged")
+	}
+	at, err1 := strconv.ParseUint(member[:16], 16, 64)
+	n, err2 := strconv.ParseUint(member[16:], 16, 32)
+	var s stored
+	if err := errors.Join(err1, err2, json.Unmarshal([]byte(text), &s)); err != nil {
+		return m, err
+	}
+	m = stream.Letter{
+		Group: group, At: stream.Position(at), N: int(n) + stream.Unreadable, Key: s.Key, Since: stream.Place(s.Since), Until: stream.Place(s.Until),
+		Value: s.Value, Reason: s.Reason, Tries: s.Tries, BuriedAt: time.UnixMicro(s.Buried).UTC(),
+	}
+	m.ID = stream.LetterID(m.Group, m.At, m.N)
+	return m, nil
 }
 
 // Discard implements stream.Letters.

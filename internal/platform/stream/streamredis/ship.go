@@ -109,7 +109,7 @@ func (sh *shipper) step(ctx context.Context) error {
 		records, err := sh.group.Fetch(wait, GroupShip, shipRecords)
 		if err != nil {
 			if wait.Err() != nil {
-				return nil //nolint:nilerr // nothing came: time to look again
+				return nil // nothing came: time to look again
 			}
 			return err
 		}
