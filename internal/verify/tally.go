@@ -48,7 +48,7 @@ func (t *Tally) Add(at int64, device uint64, in uint32, place, last *Place) (wha
 	if t.Count == 0 {
 		t.FirstAt, t.FirstIn = at, in
 		what = verifyevent.First
-	} else if far(last, place, time.Duration(abs(at-t.LastAt))*time.Microsecond) {
+	} else if Far(last, place, time.Duration(abs(at-t.LastAt))*time.Microsecond) {
 		what = verifyevent.Far
 	}
 	if t.Count == 0 || at/microsOfDay > t.LastAt/microsOfDay {
@@ -67,6 +67,11 @@ func (t *Tally) Again(s *verifyevent.Sighting, in uint32) {
 		t.FirstAt, t.FirstIn = s.At, in
 	}
 	t.visit(s.Device, uint32(s.At/1e6))
+	if s.What.Has(verifyevent.Shared) { // as Counted took it over, but for what the log does not keep
+		t.LastAt, t.LastIn = max(t.LastAt, s.At), in
+		t.Count = max(t.Count, s.Count)
+		return
+	}
 	t.count(s.At, in, s.What)
 }
 
@@ -109,8 +114,9 @@ func (t *Tally) Restore(v [visitsKept]Visit) { t.recent = v }
 
 func abs(n int64) int64 { return max(n, -n) }
 
-// far reports whether nobody could have carried the item from one place to the other.
-func far(from, to *Place, between time.Duration) bool {
+// Far reports whether nobody could have carried the item from one place to the other,
+// of which either may be unknown.
+func Far(from, to *Place, between time.Duration) bool {
 	if from == nil || to == nil {
 		return false
 	}

@@ -77,7 +77,7 @@ func TestFar(t *testing.T) {
 		{beijing, tianjin, 0, false}, {beijing, beijing, 0, false}, {beijing, nil, 0, false}, {nil, beijing, 0, false},
 		{beijing, nowhere, 0, false}, {beijing, france, time.Minute, true}, {beijing, france, 2 * time.Hour, false}, {france, france, 0, false},
 	} {
-		if got := far(c.from, c.to, c.between); got != c.want {
+		if got := Far(c.from, c.to, c.between); got != c.want {
 			t.Errorf("%v to %v in %v: %v", c.from, c.to, c.between, got)
 		}
 	}

@@ -202,6 +202,7 @@ type Seen struct {
 	FirstIn  string // place, in words; "" = not known
 	LastIn   string
 	What     verifyevent.What // of the scan that was just counted
+	Partial  bool             // scans of other processes may be missing
 }
 
 // Places tells where an address is; nil = not known.

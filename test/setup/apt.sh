@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # The programs that tests call as independent judges of our zip files, a checker of
 # shell scripts, a C compiler for the race detector, and the servers that stores are
-# tested on. As root on Debian they are
-# installed; elsewhere the missing ones are named, and CI fails on them,
+# tested on. As root on Debian they are installed; elsewhere the missing ones are named, and CI fails on them,
 # because a test that cannot run must not look like one that passed.
 set -euo pipefail
 
@@ -15,6 +14,8 @@ needs=(
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"
   mariadb-server:"ls /usr/sbin/mariadbd || command -v mariadbd"
+  redis-server:"command -v redis-server"
+  redis-tools:"command -v redis-cli"
 )
 
 missing() {

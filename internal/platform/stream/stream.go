@@ -55,7 +55,9 @@ func (p Position) String() string {
 type Record struct {
 	At Position
 	// Prev is the record that was appended before it; 0 = it is the first. It tells
-	// a consumer that is given both that nothing lies between them.
+	// a consumer that is given both that nothing lies between them. Where logs share
+	// a group, generations of others lie between those of one: the first record of a
+	// generation then names number 0 of it, which no record has.
 	Prev  Position
 	Value []byte
 }

@@ -32,6 +32,7 @@ const (
 	NewSession                  // by a device that had not scanned the item within the window
 	Far                         // too far from the scan before for the time between
 	Traced                      // carries a trace context
+	Shared                      // counted beside those of other processes: Count and the facts are of all
 )
 
 // Has reports whether all of the facts hold.

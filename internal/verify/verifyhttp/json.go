@@ -69,8 +69,11 @@ func appendAnswer(b []byte, status int, code codebook.Code, a *verify.Answer, pr
 	}
 	b = append(b, `,"counted":`...)
 	b = strconv.AppendBool(b, a.Counted)
-	if a.Partial {
-		b = append(b, `,"partial":true,`...)
+	if a.Partial || a.Seen.Partial {
+		b = append(b, `,"partial":true`...)
+	}
+	if a.Partial { // of changes; which scans are missing nobody can date
+		b = append(b, ',')
 		b = appendTime(b, `"as_of"`, a.AsOf, zone)
 	}
 	return append(b, "}}\n"...)

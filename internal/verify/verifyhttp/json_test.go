@@ -42,12 +42,12 @@ type verdict struct {
 	Superseded      *string     `json:"superseded_since,omitempty"`
 	SupersededLocal *string     `json:"superseded_since_local,omitempty"`
 	Counted         bool        `json:"counted"`
+	Partial         bool        `json:"partial,omitempty"`
 	*Partly
 }
 
-// Partly is there only for an answer that does not know everything.
+// Partly is there only for an answer that may not know all changes.
 type Partly struct {
-	Partial   bool    `json:"partial"`
 	AsOf      *string `json:"as_of"`
 	AsOfLocal *string `json:"as_of_local,omitempty"`
 }
@@ -141,7 +141,7 @@ func expected(status int, c codebook.Code, a *verify.Answer, zone *time.Location
 	}
 	d.FirstScan.Place = "unknown"
 	d.FirstScan.At, d.FirstScan.AtLocal = times(a.Seen.FirstAt, zone)
-	d.ScanCount, d.Counted = a.Seen.Count, a.Counted
+	d.ScanCount, d.Counted, d.Partial = a.Seen.Count, a.Counted, a.Partial || a.Seen.Partial
 	d.ExpiresAt, d.ExpiresAtLocal = times(a.Item.ExpiresAt, zone)
 	if a.Verdict == verify.Sold || !a.SoldAt.IsZero() || a.SoldIn != "" {
 		d.Sold = &moment{Place: soldIn}
@@ -156,7 +156,7 @@ func expected(status int, c codebook.Code, a *verify.Answer, zone *time.Location
 	}
 	d.Superseded, d.SupersededLocal = times(a.Since, zone)
 	if a.Partial {
-		d.Partly = &Partly{Partial: true}
+		d.Partly = &Partly{}
 		d.AsOf, d.AsOfLocal = times(a.AsOf, zone)
 	}
 	return v
@@ -213,7 +213,7 @@ func randomAnswer(rng *rand.Rand) *verify.Answer {
 		Verdict: verify.Verdicts()[rng.IntN(len(verify.Verdicts()))], Version: uint16(rng.Uint32()),
 		Item: verify.Item{BatchNo: nasty(rng), ProductionDate: nasty(rng), ExpiresAt: randomTime(rng), State: gs1.Active},
 		Text: verify.Text{Name: nasty(rng), Brand: nasty(rng)},
-		Seen: verify.Seen{Count: rng.Int64(), FirstAt: randomTime(rng)}, Counted: rng.IntN(2) == 0,
+		Seen: verify.Seen{Count: rng.Int64(), FirstAt: randomTime(rng), Partial: rng.IntN(2) == 0}, Counted: rng.IntN(2) == 0,
 		SoldAt: randomTime(rng), SoldIn: nasty(rng), Since: randomTime(rng),
 		Partial: rng.IntN(2) == 0, AsOf: randomTime(rng),
 	}

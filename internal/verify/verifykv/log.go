@@ -73,15 +73,20 @@ type Options struct {
 	Key      []byte          // seals the log at rest, see streamkv
 	CapBytes int64           // of the log, see streamkv
 	After    stream.Position // see streamkv
-	FS       vfs.FS          // nil = the disk
-	Clock    clock.Clock
-	Log      *slog.Logger
+	// Generation chooses the generation of this opening, see streamkv; may be nil.
+	Generation func(after uint32) (uint32, error)
+	// Shared counts beside other processes; nil = this one has all scans.
+	Shared verify.Shared
+	FS     vfs.FS // nil = the disk
+	Clock  clock.Clock
+	Log    *slog.Logger
 }
 
 // Log implements verify.Sightings.
 type Log struct {
 	stream  *streamkv.Log // the sightings themselves; synced
 	tallies *pebble.DB    // counts and watermark, without a write-ahead log
+	shared  verify.Shared
 	path    string
 	async   bool
 	log     *slog.Logger
@@ -128,7 +133,7 @@ func Open(path string, o Options) (*Log, error) { return open(path, o, usual) }
 
 func open(path string, o Options, t tuning) (*Log, error) {
 	records, err := streamkv.Open(filepath.Join(path, dirStream), streamkv.Options{
-		MemTableBytes: t.memTableBytes, CapBytes: o.CapBytes, After: o.After, Key: o.Key, FS: o.FS, Clock: o.Clock, Log: o.Log})
+		MemTableBytes: t.memTableBytes, CapBytes: o.CapBytes, After: o.After, Generation: o.Generation, Key: o.Key, FS: o.FS, Clock: o.Clock, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +143,7 @@ func open(path string, o Options, t tuning) (*Log, error) {
 		return nil, errors.Join(err, records.Close())
 	}
 	l := &Log{
-		stream: records, tallies: tallies, behind: make(chan snapshot, 1), path: path, async: o.Async, log: o.Log, tuning: t,
+		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, path: path, async: o.Async, log: o.Log, tuning: t,
 		open: newGroup(), latest: newGroup(), at: stream.At(records.Generation(), 1),
 		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{},
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), stop: make(chan struct{}),
@@ -158,24 +163,17 @@ func (l *Log) Stream() *streamkv.Log { return l.stream }
 
 // Record implements verify.Sightings.
 func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
+	all, err := l.ask(s)
+	if err != nil {
+		return verify.Seen{}, err
+	}
 	l.mu.Lock()
 	t, err := l.roomLocked(s.Item.Serial)
 	if err != nil {
 		l.mu.Unlock()
 		return verify.Seen{}, err
 	}
-	at := s.At.UnixMicro()
-	in := l.places.number(s.Place)
-	what := t.Add(at, s.Device, in, s.Place, l.places.of(t.LastIn))
-	g := l.open
-	g.record = l.appendLocked(g.record, s, &t, at, what)
-	t.last = verifyevent.Ref{At: uint64(l.at), N: uint16(g.n)}
-	g.n++
-	l.counts.put(s.Item.Serial, t)
-	l.dirty[s.Item.Serial] = t
-	seen := l.seenLocked(&t)
-	seen.What = what
-	l.latest = g
+	seen, g := l.countLocked(s, &t, all)
 	first, enough := g.n == 1, g.n == l.want
 	l.mu.Unlock()
 	if first {
@@ -194,6 +192,31 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 	return seen, g.err
 }
 
+// countLocked counts a scan and puts it into the open group.
+func (l *Log) countLocked(s *verify.Sighting, t *tally, all shared) (verify.Seen, *group) {
+	at, in := s.At.UnixMicro(), l.places.number(s.Place)
+	what, count := all.what, all.sum.Count
+	if all.told {
+		t.Counted(&all.sum, at, s.Device, l.places.number(&all.sum.FirstIn), in)
+	} else {
+		what = t.Add(at, s.Device, in, s.Place, l.places.of(t.LastIn))
+		count = t.Count
+	}
+	g := l.open
+	g.record = l.appendLocked(g.record, s, t.last, at, count, what)
+	t.last = verifyevent.Ref{At: uint64(l.at), N: uint16(g.n)}
+	g.n++
+	l.latest = g
+	l.counts.put(s.Item.Serial, *t)
+	l.dirty[s.Item.Serial] = *t
+	if all.told {
+		return all.sum.Seen(what), g
+	}
+	seen := l.seenLocked(t)
+	seen.What, seen.Partial = what, l.shared != nil
+	return seen, g
+}
+
 // roomLocked finds an item's tally when the open group can take one more.
 func (l *Log) roomLocked(s ids.Serial) (tally, error) {
 	for {
@@ -208,10 +231,10 @@ func (l *Log) roomLocked(s ids.Serial) (tally, error) {
 	}
 }
 
-func (l *Log) appendLocked(record []byte, s *verify.Sighting, t *tally, at int64, what verifyevent.What) []byte {
+func (l *Log) appendLocked(record []byte, s *verify.Sighting, last verifyevent.Ref, at, count int64, what verifyevent.What) []byte {
 	e := verifyevent.Sighting{
-		Serial: s.Item.Serial, At: at, Prev: t.last, Count: t.Count, Brand: s.Item.BrandID, Product: s.Item.ProductID, No: s.Item.No,
-		Verdict: uint8(s.Verdict.Counted(t.Count)), Source: uint8(s.Source), What: what, Device: s.Device,
+		Serial: s.Item.Serial, At: at, Prev: last, Count: count, Brand: s.Item.BrandID, Product: s.Item.ProductID, No: s.Item.No,
+		Verdict: uint8(s.Verdict.Counted(count)), Source: uint8(s.Source), What: what, Device: s.Device,
 	}
 	if s.Place != nil {
 		e.Place = s.Place.Place
@@ -277,8 +300,16 @@ func (l *Log) seenLocked(t *tally) verify.Seen {
 // Seen implements verify.Sightings. Like Record it waits until what it tells would
 // outlive a crash.
 func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
-	_, seen, err := l.look(s)
-	return seen, err
+	t, seen, err := l.look(s)
+	if err != nil || l.shared == nil {
+		return seen, err
+	}
+	sum, err := l.shared.Look(s, l.sum(&t))
+	if err != nil {
+		seen.Partial = true
+		return seen, nil //nolint:nilerr // what this process knows is the answer then
+	}
+	return sum.Seen(0), nil
 }
 
 // Last is the log's place of the item's newest sighting; the zero Ref when there is

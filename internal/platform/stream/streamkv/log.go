@@ -59,6 +59,9 @@ type Options struct {
 	// After is a position that consumers know already: new ones come after it, also when
 	// the log that gave it is lost or an older copy came back.
 	After stream.Position
+	// Generation chooses the generation of this opening, greater than the one given, for
+	// logs whose positions must differ from each other's. nil = the next one.
+	Generation func(after uint32) (uint32, error)
 	// TrimEvery is how often retention looks (0 = 10 s, negative = only Trim does);
 	// SaveEvery how long acknowledgements are gathered before they are written
 	// (0 = 50 ms); Gather how long a reader that has caught up lets records come

@@ -39,6 +39,14 @@ func (l *Log) recover() error {
 		return errors.New("all generations are used up")
 	}
 	l.gen = before + 1
+	if l.o.Generation != nil {
+		if l.gen, err = l.o.Generation(before); err != nil {
+			return fmt.Errorf("choose a generation: %w", err)
+		}
+		if l.gen <= before || l.gen > stream.GenerationMax {
+			return fmt.Errorf("the chosen generation %d does not follow %d", l.gen, before)
+		}
+	}
 	l.last = l.end
 	l.durable.Store(uint64(l.end.at))
 	return l.begin()

@@ -1,0 +1,52 @@
+package verifykv
+
+import (
+	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
+)
+
+// shared is what was told of a scan that is counted beside those of other processes.
+type shared struct {
+	told bool // false: nobody was asked, or nobody answered
+	sum  verify.Sum
+	what verifyevent.What
+}
+
+// ask counts a scan beside those of other processes. It holds no lock while it waits.
+// Nobody answers: the scan is counted here alone, and its answer says so.
+func (l *Log) ask(s *verify.Sighting) (shared, error) {
+	if l.shared == nil {
+		return shared{}, nil
+	}
+	l.mu.Lock()
+	t, err := l.tallyLocked(s.Item.Serial)
+	if err != nil {
+		l.mu.Unlock()
+		return shared{}, err
+	}
+	own := l.sumLocked(&t)
+	l.mu.Unlock()
+	sum, what, err := l.shared.Count(s, own)
+	if err != nil {
+		return shared{}, nil //nolint:nilerr // Partial tells; the breaker in front of the others has logged it
+	}
+	return shared{true, sum, what | verifyevent.Shared}, nil
+}
+
+// sum is a tally with its places as they are.
+func (l *Log) sum(t *tally) verify.Sum {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sumLocked(t)
+}
+
+func (l *Log) sumLocked(t *tally) verify.Sum {
+	s := verify.Sum{Count: t.Count, Sessions: t.Sessions, FirstAt: t.FirstAt, LastAt: t.LastAt}
+	if p := l.places.of(t.FirstIn); p != nil {
+		s.FirstIn = *p
+	}
+	if p := l.places.of(t.LastIn); p != nil {
+		s.LastIn = *p
+	}
+	return s
+}
