@@ -42,6 +42,10 @@ type dataFlags struct {
 	LogLevel    string          `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	SQL         string          `name:"sql" placeholder:"URL" help:"Records on a server: mysql://user:pass@host:port/db. Default: embedded."`
 	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
+	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas."`
+	Kafka       string          `placeholder:"LIST" help:"Tell of events there: host:port, by commas."`
+	Search      string          `placeholder:"URL" help:"Index scans in OpenSearch or Elasticsearch there; from Kafka."`
+	Blob        string          `placeholder:"URL" help:"Files: s3://key:secret@host:port/bucket?tls=0 or file:///dir. Default: under --data."`
 	AllowUnsafe bool            `help:"Start on servers that may lose what they have acknowledged."`
 	Config      kong.ConfigFlag `placeholder:"FILE" help:"YAML with these flags; unknown keys are refused."`
 }
@@ -49,7 +53,9 @@ type dataFlags struct {
 func (f *dataFlags) config() app.Config {
 	return app.Config{
 		Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version,
-		EngineConfig: app.EngineConfig{SQL: f.SQL, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe},
+		EngineConfig: app.EngineConfig{SQL: f.SQL, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe,
+			Redis: f.Redis, Kafka: f.Kafka, Search: f.Search, Blob: f.Blob,
+		},
 	}
 }
 

@@ -27,13 +27,15 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/idem"
+	"github.com/chopmark/chopmark/internal/platform/kafka"
+	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/platform/obs"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
+	"github.com/chopmark/chopmark/internal/platform/search"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/task"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/scan"
-	"github.com/chopmark/chopmark/internal/scan/scansql"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
@@ -76,7 +78,10 @@ type App struct {
 	places     *places
 	proxies    httpx.Proxies
 	gate       *httpx.Gate
-	scans      *scansql.Engine
+	scans      scanEngine
+	shared     *shared       // nil = no other process counts
+	kafka      *kafka.Client // nil = events are read here only
+	search     *search.Client
 	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
 }
@@ -158,11 +163,14 @@ func (a *App) openData(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, a.places.Close)
-	if a.files, err = blob.Open(ctx, blob.Config{Local: filepath.Join(a.Data, dirBlobs), Log: a.log}); err != nil {
+	if a.files, err = blob.Open(ctx, blob.Config{URL: a.Blob, Local: filepath.Join(a.Data, dirBlobs), Log: a.log}); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.files.Close)
 	if err := a.openScans(ctx); err != nil {
+		return err
+	}
+	if err := a.stayAlone(ctx); err != nil {
 		return err
 	}
 	known, err := a.scans.Highest(ctx)
@@ -170,7 +178,8 @@ func (a *App) openData(ctx context.Context) error {
 		return err
 	}
 	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{
-		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, After: known, Clock: a.clock, Log: a.log})
+		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, After: known, Clock: a.clock, Log: a.log,
+		Generation: a.shared.generation(ctx), Shared: a.counts()})
 	if err != nil {
 		return err
 	}
@@ -184,6 +193,7 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 		db.Migrate(ctx, "outbox", outbox.Schema()),
 		db.Migrate(ctx, "idem", idem.Schema()),
 		db.Migrate(ctx, "task", task.Schema()),
+		db.Migrate(ctx, "lease", lease.Schema()),
 		db.Migrate(ctx, "keyset", keysetsql.Schema()),
 		db.Migrate(ctx, "batch", batchsql.Schema()),
 		db.Migrate(ctx, "identity", identitysql.Schema()),
@@ -270,7 +280,10 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.Verify = verify.NewService(rules, a.keys.items, itemView{a.proj}, a.keys, innerTries{a.Batches}, a.texts, a.sightings, a.clock)
 	a.followOthers()
 
-	if err := a.openConsumers(); err != nil {
+	if err := a.openKafka(ctx); err != nil {
+		return err
+	}
+	if err := a.openConsumers(ctx); err != nil {
 		return err
 	}
 	a.identity, err = identity.NewService(ctx, identitysql.New(a.db), a.clock)

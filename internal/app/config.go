@@ -94,6 +94,9 @@ func (c *Config) check() error {
 	if c.Demo && !c.Runs(RoleIssue) {
 		return usage("demo", "needs a process with the role issue")
 	}
+	if c.Redis != "" && c.SQL == "" && c.hasSQL() {
+		return usage("redis", "holds counts that are loaded from SQL: it needs --sql")
+	}
 	if err := c.EngineConfig.check(); err != nil {
 		return err
 	}

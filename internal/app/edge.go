@@ -370,7 +370,6 @@ func (a *App) beginAnew(why error) {
 
 // runEdge starts what keeps an edge going. Close waits for it.
 func (a *App) runEdge() {
-	a.sightings.Stream().Start()
 	a.work.Go(func() { a.follow(a.background) })
 	a.work.Go(func() { a.renewKeysEvery(a.background) })
 	a.work.Go(func() { a.keepApplied(a.background) })

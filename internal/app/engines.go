@@ -21,12 +21,19 @@ type EngineConfig struct {
 	SQL         string // mysql://user:pass@host:port/db
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
+	Redis       string // redis://… , redis+sentinel://…, redis+cluster://…
+	Kafka       string // host:port, by commas
+	Search      string // of OpenSearch or Elasticsearch
+	Blob        string // s3://… or file:///dir
 	AllowUnsafe bool   // start on a server that may lose what it has acknowledged
 }
 
 func (c *EngineConfig) check() error {
 	if c.SQL == "" && (c.KEKFile != "" || c.KEK != "") {
 		return usage("kek", "wraps the keys that are kept in SQL: it needs --sql")
+	}
+	if c.Search != "" && c.Kafka == "" {
+		return usage("search", "is fed from Kafka: it needs --kafka")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/scan"
+	"github.com/chopmark/chopmark/internal/scan/scankafka"
 	"github.com/chopmark/chopmark/internal/scan/scansql"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
@@ -25,35 +27,82 @@ import (
 
 // consumer is a group that reads the log of scans, and its effect.
 type consumer struct {
-	group   *streamkv.Group
+	group   stream.Group
 	handler stream.Handler
 	config  stream.Config
 }
 
-// openScans opens what is kept of scans.
-func (a *App) openScans(ctx context.Context) (err error) {
-	a.scans, err = scansql.Open(ctx, scansql.Config{
-		Dir: filepath.Join(a.Data, dirScans), Wrap: a.keys.scansKey(), RecordDays: a.ScanDays,
+// scanEngine keeps what became of scans: in files of this process, or in a database
+// that several share.
+type scanEngine interface {
+	// Consumers are the groups that read the log, with their effects.
+	Consumers() map[string]stream.Handler
+	// Highest is the last position that something here knows of.
+	Highest(ctx context.Context) (stream.Position, error)
+	// Keep looks after the records until ctx ends.
+	Keep(ctx context.Context, floor func(context.Context) (time.Time, error), log *slog.Logger)
+	// OpenFrom is from where on the log answers questions; ok is false when it need not.
+	OpenFrom() (at stream.Position, ok bool)
+	Wire(d *scan.Deps)
+	Close() error
+}
+
+// openScans opens what is kept of scans, and what processes share of them.
+func (a *App) openScans(ctx context.Context) error {
+	if a.SQL == "" {
+		engine, err := scansql.Open(ctx, scansql.Config{
+			Dir: filepath.Join(a.Data, dirScans), Wrap: a.keys.scansKey(), RecordDays: a.ScanDays,
+		}, scanCodes{a}, a.clock, a.log)
+		if err != nil {
+			return err
+		}
+		a.scans, a.closers = engine, append(a.closers, engine.Close)
+		return nil
+	}
+	engine, err := scansql.OpenShared(ctx, a.db, scansql.SharedConfig{
+		Wrap: a.keys.scansKey(), RecordDays: a.ScanDays, Raise: a.raise,
 	}, scanCodes{a}, a.clock, a.log)
 	if err != nil {
 		return err
 	}
-	a.closers = append(a.closers, a.scans.Close)
-	return nil
+	a.scans = engine
+	if a.Redis == "" {
+		return nil
+	}
+	return a.openShared(ctx, sqlSummary{engine.Summary})
+}
+
+// group gives a group of consumers: of the logs of all processes, or of this one's.
+func (a *App) group(ctx context.Context, name string) (stream.Group, error) {
+	if a.shared != nil {
+		return a.shared.streams.Group(ctx, name)
+	}
+	return a.sightings.Stream().Group(name)
+}
+
+// letters is where dead letters of the groups are kept.
+func (a *App) letters() stream.Letters {
+	if a.shared != nil {
+		return a.shared.streams
+	}
+	return a.sightings.Stream()
 }
 
 // openConsumers registers the groups that read the log, and wires what is told of
 // their effects. Serve lets them work.
-func (a *App) openConsumers() error {
-	log := a.sightings.Stream()
+func (a *App) openConsumers(ctx context.Context) error {
 	pace := &pacer{gate: a.gate.Entered, clock: a.clock}
 	consumed := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "chopmark_scans_consumed_total", Help: "Scans that a group of consumers has dealt with.",
 	}, []string{"group"})
 	a.metrics.Registry.MustRegister(consumed)
 	a.watchLog()
-	for name, h := range map[string]stream.Handler{scan.GroupRecords: a.scans.Records, scan.GroupStatistics: a.scans.Statistics} {
-		g, err := log.Group(name)
+	handlers := a.scans.Consumers()
+	if a.kafka != nil {
+		handlers[scankafka.GroupKafka] = a.publisher()
+	}
+	for name, h := range handlers {
+		g, err := a.group(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -62,14 +111,16 @@ func (a *App) openConsumers() error {
 			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
 		})
 	}
-	statistics, err := scan.NewCached(a.scans.Statistics, a.clock)
-	if err != nil {
+	deps := scan.Deps{
+		Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches}, Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings},
+		Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
+	}
+	a.scans.Wire(&deps)
+	var err error
+	if deps.Statistics, err = scan.NewCached(deps.Statistics, a.clock); err != nil {
 		return err
 	}
-	a.Scans = scan.NewService(scan.Deps{
-		Records: a.scans.Records, Statistics: statistics, Policies: a.scans.Vault, Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches},
-		Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
-	})
+	a.Scans = scan.NewService(deps)
 	return nil
 }
 
@@ -85,10 +136,10 @@ func (a *App) watchLog() {
 func (a *App) consume() {
 	log := a.sightings.Stream()
 	a.pinOpenDays(log)
-	log.Start()
+	a.relay()
 	for _, c := range a.consumers {
 		a.work.Go(func() {
-			if err := stream.Run(a.background, c.config, c.group, log, scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {
+			if err := stream.Run(a.background, c.config, c.group, a.letters(), scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {
 				a.log.Error("a consumer of scans has ended", "group", c.group.Name(), "error", err)
 			}
 		})
@@ -141,7 +192,7 @@ func (a *App) observed(group string, h stream.Handler, count prometheus.Counter)
 // pinOpenDays keeps in the log what is read through it.
 func (a *App) pinOpenDays(log *streamkv.Log) {
 	const pin = "open-days"
-	if at, ok := a.scans.Records.OpenFrom(); ok {
+	if at, ok := a.scans.OpenFrom(); ok {
 		log.Pin(pin, at, streamkv.PinMay)
 	} else {
 		log.Unpin(pin)
@@ -165,7 +216,7 @@ func (a *App) lags() scanLags {
 	return l
 }
 
-type scanLags map[string]*streamkv.Group
+type scanLags map[string]stream.Group
 
 var _ scan.Lags = scanLags{}
 

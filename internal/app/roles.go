@@ -60,9 +60,11 @@ func (a *App) run() {
 	if a.edge != nil {
 		a.runEdge()
 	}
+	a.ship()
 	if a.Runs(RoleWorker) {
 		a.consume()
 	}
+	a.sightings.Stream().Start()
 }
 
 // ended holds why the process cannot go on; nil where nothing but a listener can end it.

@@ -44,7 +44,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 		Generated: a.product.Generated, Traced: a.product.Traced,
 	})
 	scanhttp.Mount(rt, a.Scans)
-	streamhttp.Mount(rt, a.sightings.Stream(), a.letterGroups())
+	streamhttp.Mount(rt, a.letters(), a.letterGroups())
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {

@@ -46,11 +46,19 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("embedded", func(t *testing.T) { runScripts(t, bin, true, func() []string { return nil }) })
-	t.Run("servers", func(t *testing.T) { runScripts(t, bin, false, func() []string { return serversOf(t) }) })
+	t.Run("servers", func(t *testing.T) {
+		kafka, files, kek := servers.Kafka(t, 1), servers.S3(t), filepath.Join(t.TempDir(), "kek")
+		if err := os.WriteFile(kek, []byte(strings.Repeat("0f", 32)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		runScripts(t, bin, false, func() []string {
+			return []string{
+				"CHOPMARK_SQL=" + servers.MariaDB(t), "CHOPMARK_REDIS=" + servers.Redis(t).URL(),
+				"CHOPMARK_KAFKA=" + kafka.Addr, "CHOPMARK_BLOB=" + files, "CHOPMARK_KEK=" + kek,
+			}
+		})
+	})
 }
-
-// serversOf gives a script's own part of the servers, as the program's environment.
-func serversOf(t *testing.T) []string { return []string{"CHOPMARK_SQL=" + servers.MariaDB(t)} }
 
 func runScripts(t *testing.T, bin string, embedded bool, world func() []string) {
 	testscript.Run(t, testscript.Params{

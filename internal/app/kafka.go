@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+
+	"github.com/chopmark/chopmark/internal/batch/batchevent"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/kafka"
+	"github.com/chopmark/chopmark/internal/platform/lease"
+	"github.com/chopmark/chopmark/internal/platform/search"
+	"github.com/chopmark/chopmark/internal/scan/scankafka"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
+)
+
+// openKafka opens the way of events to others; workers use it.
+func (a *App) openKafka(ctx context.Context) error {
+	if a.Kafka == "" || !a.Runs(RoleWorker) {
+		return nil
+	}
+	brokers, err := kafka.ParseBrokers(a.Kafka)
+	if err != nil {
+		return usage("kafka", "%v", err)
+	}
+	a.kafka, err = kafka.Open(ctx, kafka.Config{
+		Brokers: brokers, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified},
+		Tracer: a.tracer, Clock: a.clock, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, func() error { a.kafka.Close(); return nil })
+	a.metrics.Registry.MustRegister(a.kafka)
+	if a.Search == "" {
+		return nil
+	}
+	a.search, err = search.Open(a.Search)
+	return err
+}
+
+// publisher is the group of scans that feeds Kafka.
+func (a *App) publisher() *scankafka.Publisher {
+	p := &scankafka.Publisher{Client: a.kafka, Codes: scanCodes{a}, Batches: scanCatalog{a.Batches}, Source: a.URL}
+	if a.shared == nil && a.SQL != "" {
+		p.Log = a.db.Name()
+	}
+	return p
+}
+
+// relay tells Kafka of facts, and a search server of what Kafka has of scans.
+func (a *App) relay() {
+	if a.kafka == nil {
+		return
+	}
+	relay := kafka.NewRelay(a.kafka, a.outbox, lease.New(a.db, ids.New("proc"), a.clock), "kafka", a.URL)
+	a.work.Go(func() { relay.Run(a.background) })
+	if a.search == nil {
+		return
+	}
+	analytics := scankafka.AnalyticsConsumer(a.kafka, a.search)
+	a.work.Go(func() {
+		if err := analytics.Run(a.background); err != nil && a.background.Err() == nil {
+			a.log.Error("scans no longer reach the search server", "error", err)
+		}
+	})
+}
