@@ -105,7 +105,10 @@ func (c *client) backup(ctx context.Context, w io.Writer, pass string, files boo
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		var envelope struct{ Message, Error string }
+		var envelope struct {
+			Message string `json:"message"`
+			Error   string `json:"error"`
+		}
 		if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
 			return fmt.Errorf("the server answered %d and no JSON: %w", resp.StatusCode, err)
 		}

@@ -175,6 +175,10 @@ func (b *Backup) addFiles(ctx context.Context, out *archive.Writer) error {
 		return err
 	}
 	for _, name := range names {
+		if !backupName.MatchString(dirBlobs + "/" + name) {
+			b.app.log.WarnContext(ctx, "a file that no task made stays out of the backup", "file", name)
+			continue
+		}
 		f, err := files.Open(ctx, name)
 		if errors.Is(err, blob.ErrUnknown) {
 			continue // it was removed meanwhile

@@ -59,9 +59,8 @@ func (r *backupReader) read(ctx context.Context, file string) (members []archive
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	members, err = archive.Read(ctx, f, archive.Consumer{Manifest: r.readManifest, Knows: backupName.MatchString, Member: r.member})
-	if err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	for _, want := range r.manifest.Members {

@@ -86,7 +86,8 @@ func Create(ctx context.Context, w io.Writer, manifest any) (*Writer, error) {
 		return nil, fmt.Errorf("begin archive: %w", err)
 	}
 	a := &Writer{ctx: ctx, out: w, sum: sum, packed: packed, tar: tar.NewWriter(packed)}
-	return a, a.addJSON(ManifestName, manifest)
+	err = a.addJSON(ManifestName, manifest)
+	return a, err
 }
 
 func (a *Writer) addJSON(name string, v any) error {
@@ -122,12 +123,11 @@ func (a *Writer) AddFile(name, path string) error {
 	if err != nil {
 		return fmt.Errorf("archive %s: %w", name, err)
 	}
-	defer f.Close()
 	st, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("archive %s: %w", name, err)
+	if err == nil {
+		err = a.Add(name, st.Size(), f)
 	}
-	return a.Add(name, st.Size(), f)
+	return errors.Join(err, f.Close())
 }
 
 // Close writes what makes the archive whole.
