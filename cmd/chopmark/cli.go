@@ -27,6 +27,8 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Look at a code as a scan would, without counting."`
 	State   stateCmd   `cmd:"" help:"Move items to a state."`
 	Keys    keysCmd    `cmd:"" help:"List, rotate, export and import keys."`
+	Backup  backupCmd  `cmd:"" help:"Write everything into one file, also while the server runs, or check such a file."`
+	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup."`
 	SignIn  signInCmd  `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
 	Migrate migrateCmd `cmd:"" help:"Bring the tables to this version's form."`
 	Doctor  doctorCmd  `cmd:"" help:"Check data directory, keys and files."`

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -158,7 +159,7 @@ func (c *client) wait(ctx context.Context, id string, show *progress) (taskView,
 
 // download fetches a task's file. It appears under its name only when it is whole.
 // The link names the public address, which need not lead here: its path does.
-func (c *client) download(ctx context.Context, link, out string) (err error) {
+func (c *client) download(ctx context.Context, link, out string) error {
 	u, err := url.Parse(link)
 	if err != nil {
 		return err
@@ -175,16 +176,35 @@ func (c *client) download(ctx context.Context, link, out string) (err error) {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("download answered %d", resp.StatusCode)
 	}
+	return writeWhole(out, func(w io.Writer) error {
+		_, err := io.Copy(w, resp.Body)
+		return err
+	}, nil)
+}
+
+// writeWhole gives a file its name when it is whole and on disk. check, if any, looks
+// at it before that.
+func writeWhole(out string, fill func(io.Writer) error, check func(part string) error) error {
 	part := out + ".part"
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = io.Copy(f, resp.Body); err == nil {
+	if err = fill(f); err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err == nil && check != nil {
+		err = check(part)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", out, err), os.Remove(part))
 	}
-	return os.Rename(part, out)
+	if err := os.Rename(part, out); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(out))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

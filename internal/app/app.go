@@ -33,6 +33,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/search"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/platform/task"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/scan"
@@ -84,6 +85,7 @@ type App struct {
 	search     *search.Client
 	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
+	backingUp  atomic.Bool   // one backup at a time
 }
 
 // The names under the data directory.
@@ -96,6 +98,7 @@ const (
 	dirScans       = "scans"
 	dirBlobs       = "files"
 	dirTLS         = "tls"
+	dirCopies      = "backup.tmp" // of a backup that is being made
 	taskSlots      = 2
 	checkpointTime = 5 * time.Second
 )
@@ -103,9 +106,24 @@ const (
 // ErrServed says that another process has the data directory.
 var ErrServed = fault.New(fault.Conflict, "data.served", "this data directory is in use by a running chopmark")
 
-// Open opens the data directory and wires the domains. What it opened is closed by
-// Close, also when it fails halfway.
-func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) {
+// Open opens the data directory, wires the domains and takes up open tasks. What it
+// opened is closed by Close, also when it fails halfway.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
+	a, err := openIdle(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if a.tasks != nil { // an edge has none
+		err = a.tasks.Start(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// openIdle is Open without the tasks.
+func openIdle(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -144,10 +162,7 @@ func (a *App) openWithSQL(ctx context.Context) error {
 	if err := a.openData(ctx); err != nil {
 		return err
 	}
-	if err := a.openDomains(ctx); err != nil {
-		return err
-	}
-	return a.tasks.Start(ctx)
+	return a.openDomains(ctx)
 }
 
 // openData opens the engines under the data directory.
@@ -184,7 +199,10 @@ func (a *App) openData(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, a.sightings.Close)
-	return nil
+	if a.shared != nil {
+		_, err = a.sightings.Stream().Group(streamredis.GroupShip)
+	}
+	return err
 }
 
 // Migrate brings all tables to their newest form.

@@ -39,12 +39,15 @@ func (c *EngineConfig) check() error {
 }
 
 // openSQL makes the data directory, locks it and opens the database: the server's that
-// was named, or a file.
+// was named, or a file. What a backup left behind that was cut off is of no use to anyone.
 func (a *App) openSQL(ctx context.Context) error {
 	if err := a.lock(); err != nil {
 		return err
 	}
-	var err error
+	err := os.RemoveAll(filepath.Join(a.Data, dirCopies))
+	if err != nil {
+		return fmt.Errorf("remove an unfinished backup: %w", err)
+	}
 	if a.SQL == "" {
 		a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL))
 	} else {

@@ -95,14 +95,18 @@ func Doctor(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) er
 		say("BAD   the data directory cannot be opened: %v", err)
 		return err
 	}
+	return errors.Join(a.examine(ctx, say), a.Close())
+}
+
+// examine tells what is in an open data directory.
+func (a *App) examine(ctx context.Context, say func(string, ...any)) error {
 	say("ok    data directory %s, database sound, tables in this version's form", a.Data)
 	set := a.keys.present()
 	say("ok    keyset: codebook key %s with check value %s, known to the database", set.Current(keyset.Codebook).ID,
 		keyset.Check(set.Current(keyset.Codebook)))
 	serials, batches := a.proj.Issued()
 	say("ok    %d serials in %d batches; a random guess hits with %.1e", serials, batches, float64(serials)/1e18)
-	problems := a.crossCheck(ctx, say)
-	return errors.Join(problems, a.Close())
+	return a.crossCheck(ctx, say)
 }
 
 // crossCheck samples that codes lead to their batches and back, and that the

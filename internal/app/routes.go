@@ -45,6 +45,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	})
 	scanhttp.Mount(rt, a.Scans)
 	streamhttp.Mount(rt, a.letters(), a.letterGroups())
+	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {

@@ -35,6 +35,12 @@ func scanRun(r *sql.Rows) (run batch.Run, err error) {
 	return run, err
 }
 
+// scanFree reads a free block as the claim that it would be.
+func scanFree(r *sql.Rows) (c batch.Claim, err error) {
+	err = r.Scan(&c.BatchID, &c.From, &c.To)
+	return c, err
+}
+
 // Claim implements batch.Claims.
 func (s *Store) Claim(ctx context.Context, r ids.Request, ask batch.ClaimAsk, task *batch.NewTask) ([]batch.Claim, string, bool, error) {
 	var claims []batch.Claim

@@ -116,6 +116,14 @@ func (s *Store) AddSignIn(ctx context.Context, signIn identity.SignIn) error {
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return insertSignIn(ctx, tx, &signIn) })
 }
 
+// EndSignIns ends every link that was not used: in an older copy, one may have been.
+func (s *Store) EndSignIns(ctx context.Context, now time.Time) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE identity_sign_ins SET expires_at = ? WHERE used_at = 0 AND expires_at > ?`, sqldb.Micros(now), sqldb.Micros(now))
+		return err
+	})
+}
+
 // SignIn implements identity.Store.
 func (s *Store) SignIn(ctx context.Context, token identity.Hash) (identity.SignIn, error) {
 	return findSignIn(ctx, s.db.Reader(), token)

@@ -2,6 +2,7 @@ package identitysql
 
 import (
 	"testing"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identitytest"
@@ -24,4 +25,23 @@ func TestStore(t *testing.T) {
 			return another(), another
 		})
 	})
+}
+
+// TestEndSignIns: a link that may have been used since the copy was made is no link.
+func TestEndSignIns(t *testing.T) {
+	t.Parallel()
+	s, now := New(open(t, filepath.Join(t.TempDir(), "chopmark.db"))), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	link := identity.SignIn{Hash: identity.Hash{1}, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
+	if err := s.AddSignIn(t.Context(), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndSignIns(t.Context(), now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.UseSignIn(t.Context(), link.Hash, identity.Key{ID: "key_1", CreatedAt: now.Add(time.Hour)}); err == nil {
+		t.Error("it was used")
+	}
+	if empty, err := s.New(t.Context(), now.Add(time.Hour)); err != nil || !empty {
+		t.Errorf("an installation without any credential: %v, %v", empty, err)
+	}
 }

@@ -52,6 +52,21 @@ func (d *Dir) Open(_ context.Context, name string) (*File, error) {
 	return &File{f, st.Size()}, nil
 }
 
+// Names lists the whole files.
+func (d *Dir) Names() ([]string, error) {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("list files: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && validName(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
 // Remove implements Store.
 func (d *Dir) Remove(_ context.Context, name string) error {
 	if !validName(name) {

@@ -115,3 +115,21 @@ func TestFullDiskIsSaid(t *testing.T) {
 		t.Errorf("a write to a full device: %v", err)
 	}
 }
+
+func TestNamesListsWholeFiles(t *testing.T) {
+	t.Parallel()
+	d, path := openDir(t)
+	for _, name := range []string{"b.zip", "a.pdf"} {
+		u := resume(t, d, name, 0)
+		write(t, u, name)
+		must(t, u.Commit())
+	}
+	must(t, resume(t, d, "unfinished.zip", 0).Close())
+	must(t, os.Mkdir(filepath.Join(path, "folder"), 0o700))
+	must(t, os.Symlink("/etc/passwd", filepath.Join(path, "link")))
+	names, err := d.Names()
+	must(t, err)
+	if got := strings.Join(names, " "); got != "a.pdf b.zip" {
+		t.Errorf("names %q", got)
+	}
+}

@@ -266,7 +266,9 @@ func (rt *Router) wrap(endpoint string, h Handler) http.Handler {
 			rt.observer.Request(r.Method, endpoint, rec.code(), start.Add(took), took)
 			rt.logRequest(&rec, r, endpoint, rec.code(), took)
 			if p != nil && begun {
-				rt.logPanic(&rec, endpoint, p)
+				if p != http.ErrAbortHandler { //nolint:errorlint // the very value that a handler cuts its answer off with
+					rt.logPanic(&rec, endpoint, p)
+				}
 				panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 			}
 		}()

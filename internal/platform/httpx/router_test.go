@@ -67,6 +67,11 @@ func newBench() *bench {
 		_ = http.NewResponseController(w).Flush()
 		panic("an answer")
 	})
+	b.rt.Public("GET /cut", func(w http.ResponseWriter, _ *http.Request) error {
+		_, _ = io.WriteString(w, "half of")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
 	b.rt.Hot("GET /hot/panic", "/hot/panic", func(http.ResponseWriter, *http.Request) int { panic("the roof is on fire") })
 	b.rt.Hot("/", "/{code}", func(w http.ResponseWriter, r *http.Request) int {
 		if strings.Contains(r.URL.Path, "bad") {
@@ -234,6 +239,26 @@ func TestPanicInTheMiddle(t *testing.T) {
 	}
 	srv.Close() // waits for the handler, which writes the log
 	if !strings.Contains(b.log.String(), "an answer") {
+		t.Errorf("logged %s", &b.log)
+	}
+}
+
+// A handler that cuts its answer off has said why itself.
+func TestAnswerThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	b := newBench()
+	srv := httptest.NewServer(b.rt)
+	defer srv.Close()
+	resp, err := srv.Client().Get(srv.URL + "/cut")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err == nil || string(body) != "half of" {
+		t.Errorf("read %q to its end: %v", body, err)
+	}
+	srv.Close() // waits for the handler, which writes the log
+	if strings.Contains(b.log.String(), "panic") {
 		t.Errorf("logged %s", &b.log)
 	}
 }

@@ -120,6 +120,17 @@ func Append(ctx context.Context, tx *sqldb.Tx, s Stamp, events ...Event) error {
 	return nil
 }
 
+// Skip leaves out so many numbers in each shard. A copy that is older than what was
+// told would otherwise tell its news under numbers that readers have passed.
+func Skip(ctx context.Context, db *sqldb.DB, numbers int64) error {
+	return db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE feed SET seq = seq + ?`, numbers); err != nil {
+			return fmt.Errorf("skip numbers of the feed: %w", err)
+		}
+		return nil
+	})
+}
+
 // Outbox reads what was told.
 type Outbox struct{ db *sqldb.DB }
 

@@ -368,3 +368,21 @@ func FuzzParseCursor(f *testing.F) {
 		}
 	})
 }
+
+// TestSkip: who has read further than an older copy gets that copy's news all the same.
+func TestSkip(t *testing.T) {
+	t.Parallel()
+	db := openNew(t)
+	mustTell(t, db, 3, start(), "both know")
+	ahead := Cursor{3: 1 + 40} // 40 transactions after the backup
+	if err := Skip(t.Context(), db, 1000); err != nil {
+		t.Fatal(err)
+	}
+	mustTell(t, db, 3, start(), "news")
+	if diff := cmp.Diff([]string{"news"}, readAll(t, New(db), ahead, 10)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"both know", "news"}, readAll(t, New(db), Cursor{}, 10)); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -402,4 +403,40 @@ func TestCollectGivesTheScansError(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestCopyTo copies while others write: the copy is a state that was committed.
+func TestCopyTo(t *testing.T) {
+	t.Parallel()
+	db := openThings(t)
+	two := func(i int) error { // always in pairs
+		return db.Write(t.Context(), func(ctx context.Context, tx *Tx) error {
+			return errors.Join(add(ctx, tx, 2*i, fmt.Sprint("a", i)), add(ctx, tx, 2*i+1, fmt.Sprint("b", i)))
+		})
+	}
+	const before = 20
+	for i := range before {
+		if err := two(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := before; i < 10*before; i++ {
+			if err := two(i); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	path := filepath.Join(t.TempDir(), "copy ?.db") // a name that is no address
+	if err := db.CopyTo(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	writer.Wait()
+	if n := count(t, open(t, path).Reader()); n < 2*before || n%2 != 0 {
+		t.Errorf("the copy has %d things", n)
+	}
+	if err := db.CopyTo(t.Context(), path); err == nil {
+		t.Error("a copy took the place of another")
+	}
 }

@@ -77,3 +77,13 @@ func (d *DB) check(ctx context.Context, size int64) error {
 	}
 	return nil
 }
+
+// CopyTo writes the last committed state into a new file, while others read and
+// write. What was deleted is not in it, nor any log. Only a file can be copied so: a
+// server has its own means.
+func (d *DB) CopyTo(ctx context.Context, path string) error {
+	if _, err := d.read.ExecContext(ctx, `VACUUM INTO ?`, path); err != nil {
+		return fmt.Errorf("copy %s: %w", d.name, err)
+	}
+	return nil
+}

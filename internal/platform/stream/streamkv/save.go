@@ -104,6 +104,11 @@ func (g *Group) saved() []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.changed = false
+	return g.encodedLocked()
+}
+
+// encodedLocked is the group's state as it would be stored now.
+func (g *Group) encodedLocked() []byte {
 	s := state{floor: g.floor, lost: g.lost}
 	for _, list := range [][]*entry{g.window, g.ahead} {
 		for _, e := range list {
