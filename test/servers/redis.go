@@ -1,6 +1,3 @@
-// Package servers starts the servers that Chopmark works with, for tests: on free ports
-// of loopback, with what they keep in a temporary directory, and never longer than the
-// process that started them.
 package servers
 
 import (
@@ -43,7 +40,7 @@ type RedisServer struct {
 
 // StartRedis starts a server that keeps its files in dir. args are added to its own.
 func StartRedis(dir string, args ...string) (*RedisServer, error) {
-	port, err := redisPort()
+	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +57,7 @@ func StartRedis(dir string, args ...string) (*RedisServer, error) {
 func (s *RedisServer) Restart() error { return s.start(s.args) }
 
 func (s *RedisServer) start(args []string) error {
-	s.cmd = exec.CommandContext(context.Background(), "redis-server", args...)
+	s.cmd = exec.CommandContext(context.Background(), pathOf("redis-server"), args...) // not held by a keeper: it is paused, killed and started again
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -130,7 +127,7 @@ func (s *RedisServer) Command(args ...string) (string, error) {
 // Redis starts a server of the test's own.
 func Redis(t testing.TB) *RedisServer {
 	t.Helper()
-	redisNeeds(t, "redis-server")
+	needs(t, "redis-server", "redis-server")
 	return redisOf(t)
 }
 
@@ -157,7 +154,7 @@ type RedisSentinels struct {
 // RedisSentinel starts a master, two replicas and three Sentinels.
 func RedisSentinel(t testing.TB) *RedisSentinels {
 	t.Helper()
-	redisNeeds(t, "redis-server")
+	needs(t, "redis-server", "redis-server")
 	s := &RedisSentinels{nodes: []*RedisServer{redisOf(t)}}
 	host, port, _ := net.SplitHostPort(s.nodes[0].Addr)
 	for range redisQuorum {
@@ -188,7 +185,7 @@ func RedisSentinel(t testing.TB) *RedisSentinels {
 func redisWatcher(t testing.TB, host, masterPort string) *RedisServer {
 	t.Helper()
 	dir := t.TempDir()
-	port, err := redisPort()
+	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,10 +247,10 @@ func (s *RedisSentinels) Failover() error {
 // its URL and servers.
 func RedisCluster(t testing.TB, replicas int) (url string, nodes []*RedisServer) {
 	t.Helper()
-	redisNeeds(t, "redis-server", "redis-cli")
+	needs(t, "redis-tools", "redis-server", "redis-cli")
 	var addrs []string
 	for range redisMasters * (1 + replicas) {
-		bus, err := redisPort()
+		bus, err := freePort()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,29 +285,6 @@ func RedisCluster(t testing.TB, replicas int) (url string, nodes []*RedisServer)
 		}
 	}
 	return "redis+cluster://" + strings.Join(addrs, ","), nodes
-}
-
-// redisNeeds ends the test when a program is missing: a failure in CI, since a test that
-// could not run must not look like one that passed.
-func redisNeeds(t testing.TB, programs ...string) {
-	t.Helper()
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("%s is missing: test/setup/apt.sh installs it", p)
-			}
-			t.Skipf("needs %s: test/setup/apt.sh installs it", p)
-		}
-	}
-}
-
-func redisPort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
 }
 
 // redisWait looks until ok says nothing more.

@@ -45,7 +45,7 @@ func newShop(t *testing.T, url string, o Options) *shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	tables := fstest.MapFS{"00001_effect.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effect (id BIGINT NOT NULL);\n")}}
+	tables := fstest.MapFS{"sqlite/00001_effect.sql": {Data: []byte("-- +goose Up\nCREATE TABLE effect (id BIGINT NOT NULL);\n")}}
 	err = errors.Join(
 		db.Migrate(t.Context(), "inbox", inbox.Schema()), db.Migrate(t.Context(), "effect", tables),
 		db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return inbox.Lanes(ctx, tx, effects, effectLanes) }),
