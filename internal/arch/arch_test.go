@@ -15,7 +15,7 @@ var rules = []func(*tree) []violation{
 // clauses are all that a rule can report; TestPlantedViolations breaks each.
 var clauses = []string{
 	"unknown-package", "core-imports", "event-imports", "suite-imports", "engine-imports",
-	"edge-imports", "feed-imports", "leaf-imports", "platform-imports", "wiring-imports",
+	"edge-imports", "outlet-imports", "leaf-imports", "platform-imports", "wiring-imports",
 	"engine-suite", "one-engine",
 	"client-import", "sql-foreign", "sql-unknown", "sql-built", "sql-tidb",
 	"file-lines", "func-lines", "interface-methods", "package-name",

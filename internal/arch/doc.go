@@ -5,7 +5,7 @@
 // file, the line and the rule, before a reviewer has to see it. The rules are
 //
 //  1. A core imports no other core, no engine, no net/http and no database/sql.
-//  2. Edges, engines and feeds (what takes a domain's facts to Kafka) import their own
+//  2. Edges, engines and outlets (what takes a domain's facts to Kafka) import their own
 //     core; only internal/app wires domains.
 //  3. Every engine runs its domain's suite; a domain with one engine says why.
 //  4. SQL is constant text over its own domain's tables; clients of other

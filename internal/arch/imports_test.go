@@ -41,8 +41,8 @@ func clauseOfImport(k kind) string {
 		return "engine-imports"
 	case edge:
 		return "edge-imports"
-	case feed:
-		return "feed-imports"
+	case outlet:
+		return "outlet-imports"
 	case leaf:
 		return "leaf-imports"
 	case platform:
@@ -103,7 +103,7 @@ func refusePlatform(from place, target string) string {
 		if slices.Contains(stores, name) {
 			return "an edge reaches no store: ask the core for a use case"
 		}
-	case engine, feed:
+	case engine, outlet:
 		if name == "httpx" || name == "grpcx" || name == "edge" {
 			return "it does not know how it is served"
 		}
@@ -127,7 +127,7 @@ func refuseDomain(from, to place, dir, target string) string {
 	case own && to.kind == engine && dir == path.Dir(target):
 		return "a core does not know its engines: state the need in store.go"
 	case own:
-		return "edges, feeds, engines and suites meet in internal/app and in tests, not in each other"
+		return "edges, outlets, engines and suites meet in internal/app and in tests, not in each other"
 	}
 	return "another domain: say what you need as an interface and let internal/app wire it, or use its event package"
 }

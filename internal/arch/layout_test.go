@@ -15,7 +15,7 @@ const (
 	suite         // internal/redeem/redeemtest: the store suite and fakes
 	engine        // internal/redeem/redeemsql
 	edge          // internal/redeem/redeemhttp
-	feed          // internal/redeem/redeemkafka: takes facts to other programs and keeps none
+	outlet        // internal/redeem/redeemkafka: takes facts to other programs and keeps none
 	leaf          // internal/ids: imported by everybody, knows nobody
 	platform      // internal/platform/sqldb: knows no product noun
 	wiring        // internal/app, cmd, test: may import everything
@@ -47,7 +47,7 @@ var stores = []string{"sqldb", "kvdb", "redisdb", "stream", "kafka", "search"}
 var (
 	engineSuffixes = []string{"sql", "kv", "redis", "file"}
 	edgeSuffixes   = []string{"http", "rpc"}
-	feedSuffixes   = []string{"kafka"}
+	outletSuffixes = []string{"kafka"}
 )
 
 // place is where a package stands in the layout. domain is empty for leaves,
@@ -100,8 +100,8 @@ func subKind(domain, sub string) kind {
 		return engine
 	case slices.Contains(edgeSuffixes, suffix):
 		return edge
-	case slices.Contains(feedSuffixes, suffix):
-		return feed
+	case slices.Contains(outletSuffixes, suffix):
+		return outlet
 	}
 	return core
 }
