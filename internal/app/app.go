@@ -33,7 +33,6 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/task"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/scan"
-	"github.com/chopmark/chopmark/internal/scan/scansql"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
@@ -76,7 +75,7 @@ type App struct {
 	places     *places
 	proxies    httpx.Proxies
 	gate       *httpx.Gate
-	scans      *scansql.Engine
+	scans      scanEngine
 	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -30,14 +31,36 @@ type consumer struct {
 	config  stream.Config
 }
 
+// scanEngine keeps what became of scans: scansql.Engine does for one process, and
+// scansql.Shared for several over one database.
+type scanEngine interface {
+	// Wire fills in what the service needs of the engine.
+	Wire(d *scan.Deps)
+	// Consumers are the groups that read the log, and their effects.
+	Consumers() map[string]stream.Handler
+	// Highest is the last position of a log that the engine knows of.
+	Highest(ctx context.Context) (stream.Position, error)
+	// OpenFrom is where the log must begin for questions that are answered from it.
+	OpenFrom() (at stream.Position, ok bool)
+	// Keep looks after what is kept until ctx ends.
+	Keep(ctx context.Context, floor func(context.Context) (time.Time, error), log *slog.Logger)
+	Close() error
+}
+
+var (
+	_ scanEngine = (*scansql.Engine)(nil)
+	_ scanEngine = (*scansql.Shared)(nil)
+)
+
 // openScans opens what is kept of scans.
-func (a *App) openScans(ctx context.Context) (err error) {
-	a.scans, err = scansql.Open(ctx, scansql.Config{
+func (a *App) openScans(ctx context.Context) error {
+	embedded, err := scansql.Open(ctx, scansql.Config{
 		Dir: filepath.Join(a.Data, dirScans), Wrap: a.keys.scansKey(), RecordDays: a.ScanDays,
 	}, scanCodes{a}, a.clock, a.log)
 	if err != nil {
 		return err
 	}
+	a.scans = embedded
 	a.closers = append(a.closers, a.scans.Close)
 	return nil
 }
@@ -52,7 +75,7 @@ func (a *App) openConsumers() error {
 	}, []string{"group"})
 	a.metrics.Registry.MustRegister(consumed)
 	a.watchLog()
-	for name, h := range map[string]stream.Handler{scan.GroupRecords: a.scans.Records, scan.GroupStatistics: a.scans.Statistics} {
+	for name, h := range a.scans.Consumers() {
 		g, err := log.Group(name)
 		if err != nil {
 			return err
@@ -62,14 +85,17 @@ func (a *App) openConsumers() error {
 			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
 		})
 	}
-	statistics, err := scan.NewCached(a.scans.Statistics, a.clock)
+	deps := scan.Deps{
+		Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches}, Singles: singleChanges{a.Batches},
+		Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
+	}
+	a.scans.Wire(&deps)
+	statistics, err := scan.NewCached(deps.Statistics, a.clock)
 	if err != nil {
 		return err
 	}
-	a.Scans = scan.NewService(scan.Deps{
-		Records: a.scans.Records, Statistics: statistics, Policies: a.scans.Vault, Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches},
-		Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings}, Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
-	})
+	deps.Statistics = statistics
+	a.Scans = scan.NewService(deps)
 	return nil
 }
 
@@ -141,7 +167,7 @@ func (a *App) observed(group string, h stream.Handler, count prometheus.Counter)
 // pinOpenDays keeps in the log what is read through it.
 func (a *App) pinOpenDays(log *streamkv.Log) {
 	const pin = "open-days"
-	if at, ok := a.scans.Records.OpenFrom(); ok {
+	if at, ok := a.scans.OpenFrom(); ok {
 		log.Pin(pin, at, streamkv.PinMay)
 	} else {
 		log.Unpin(pin)
