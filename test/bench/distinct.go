@@ -107,8 +107,14 @@ func (b *bench) fillCounts(ctx context.Context, dir string, items int64) error {
 }
 
 func goTest(ctx context.Context, args ...string) error {
-	if out, err := exec.CommandContext(ctx, "go", append([]string{"test", "-timeout", "30m"}, args...)...).CombinedOutput(); err != nil {
-		return fmt.Errorf("go test %s: %w\n%s", strings.Join(args, " "), err, out)
+	_, err := goTestOutput(ctx, args...)
+	return err
+}
+
+func goTestOutput(ctx context.Context, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", append([]string{"test", "-timeout", "30m"}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go test %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return nil
+	return string(out), nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/chopmark/chopmark/internal/batch/batchtest"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
 
 // issue makes a batch of the brand, and gives its run of serials.
@@ -31,7 +33,7 @@ func (s *shop) issue(brand ids.BrandID, no string, quantity, limit int64) (batch
 func TestSkipIssued(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		s := newShop(t)
+		s := newShop(t, sqldbtest.SQLite)
 		limit := rapid.Int64Range(2_000, 10_000).Draw(r, "limit")
 		issue := func(to *shop, what string, most int64) (runs [][2]ids.Serial) {
 			for i := range rapid.IntRange(0, 6).Draw(r, what) {
@@ -48,7 +50,10 @@ func TestSkipIssued(t *testing.T) {
 		issue(s, "before", 200)
 		file := t.TempDir() + fmt.Sprintf("/%s.db", ids.New("copy"))
 		s.must(s.db.CopyTo(t.Context(), file))
-		older := &shop{t: t, db: openDB(t, file)}
+		copied, err := sqldb.OpenSQLite(t.Context(), file)
+		s.must(err)
+		defer copied.Close() //nolint:errcheck // it is of this round alone
+		older := &shop{t: t, db: copied}
 		older.Store = batchsql.New(older.db, clock.Func(batchtest.Start))
 		w, err := older.SkipIssued(t.Context(), skip, limit, "restore")
 		s.must(err)
@@ -70,11 +75,11 @@ func TestSkipIssued(t *testing.T) {
 // gets them, but who knows that they are not can have them back.
 func TestSkipWithdrawsWhatWasFree(t *testing.T) {
 	t.Parallel()
-	s := newShop(t)
+	s := newShop(t, sqldbtest.SQLite)
 	ctx := t.Context()
 	claims, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line 1", Quantity: 40, CreatedAt: batchtest.Start()}, nil)
 	s.must(err)
-	_, _, err = s.ReturnClaim(ctx, ids.Request{}, claims[0], 31)
+	_, _, err = s.ReturnClaim(ctx, ids.Request{}, claims[0], 31, 1<<40)
 	s.must(err)
 	for i := range 1200 { // more than a page
 		_, err := s.issue(1002, fmt.Sprint("b", i), 3, ids.ShardCapacity)
@@ -93,7 +98,7 @@ func TestSkipWithdrawsWhatWasFree(t *testing.T) {
 	if len(all) != 2 || all[1].Claimant != "restore" || all[1].From != 31 || all[1].To != 100 {
 		t.Fatalf("claims %+v", all)
 	}
-	_, _, err = s.ReturnClaim(ctx, ids.Request{}, all[1], 31)
+	_, _, err = s.ReturnClaim(ctx, ids.Request{}, all[1], 31, 1<<40)
 	s.must(err)
 	if _, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line 2", Quantity: 70, CreatedAt: batchtest.Start()}, nil); err != nil {
 		t.Error(err)

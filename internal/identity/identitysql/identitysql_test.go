@@ -30,7 +30,11 @@ func TestStore(t *testing.T) {
 // TestEndSignIns: a link that may have been used since the copy was made is no link.
 func TestEndSignIns(t *testing.T) {
 	t.Parallel()
-	s, now := New(open(t, filepath.Join(t.TempDir(), "chopmark.db"))), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	db := sqldbtest.SQLite(t)()
+	if err := db.Migrate(t.Context(), "identity", Schema()); err != nil {
+		t.Fatal(err)
+	}
+	s, now := New(db), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	link := identity.SignIn{Hash: identity.Hash{1}, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
 	if err := s.AddSignIn(t.Context(), link); err != nil {
 		t.Fatal(err)

@@ -121,8 +121,9 @@ func TestNamesListsWholeFiles(t *testing.T) {
 	d, path := openDir(t)
 	for _, name := range []string{"b.zip", "a.pdf"} {
 		u := resume(t, d, name, 0)
-		write(t, u, name)
-		must(t, u.Commit())
+		_, err := u.Write([]byte(name))
+		must(t, err)
+		must(t, u.Commit(t.Context()))
 	}
 	must(t, resume(t, d, "unfinished.zip", 0).Close())
 	must(t, os.Mkdir(filepath.Join(path, "folder"), 0o700))

@@ -372,7 +372,7 @@ func FuzzParseCursor(f *testing.F) {
 // TestSkip: who has read further than an older copy gets that copy's news all the same.
 func TestSkip(t *testing.T) {
 	t.Parallel()
-	db := openNew(t)
+	db := migrated(t, sqldbtest.SQLite(t))
 	mustTell(t, db, 3, start(), "both know")
 	ahead := Cursor{3: 1 + 40} // 40 transactions after the backup
 	if err := Skip(t.Context(), db, 1000); err != nil {

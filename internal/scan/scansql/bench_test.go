@@ -12,10 +12,12 @@ import (
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/scan/scansql"
 	"github.com/chopmark/chopmark/internal/scan/scantest"
+	"github.com/chopmark/chopmark/test/servers"
 )
 
 // realCodes are real codes: their cost belongs to a record's.
@@ -65,8 +67,13 @@ func openEngine(tb testing.TB, dir string) *scansql.Engine {
 // workers, a queue of 1,000.
 func drain(b *testing.B, name string, h stream.Handler, records []stream.Record) {
 	b.Helper()
+	drainAs(b, stream.Config{}, name, h, records)
+}
+
+func drainAs(b *testing.B, c stream.Config, name string, h stream.Handler, records []stream.Record) {
+	b.Helper()
 	letters := &scantest.Letters{}
-	err := stream.Run(b.Context(), stream.Config{}, scantest.NewGroup(name, records), letters, scansql.Split, h)
+	err := stream.Run(b.Context(), c, scantest.NewGroup(name, records), letters, scansql.Split, h)
 	if !errors.Is(err, stream.ErrClosed) || len(letters.Buried) > 0 {
 		b.Fatal(err, letters.Buried)
 	}
@@ -108,6 +115,33 @@ func BenchmarkStatistics(b *testing.B) {
 		b.Fatal(err)
 	}
 	report(b, before)
+}
+
+// BenchmarkShared drains into a server of the benchmark's own, as the runner usually
+// does and with larger batches.
+func BenchmarkShared(b *testing.B) {
+	for _, group := range []string{scan.GroupRecords, scan.GroupStatistics, scan.GroupSummary} {
+		for name, c := range map[string]stream.Config{"usual": {}, "large": {Batch: 500, Queue: 10_000}} {
+			b.Run(group+"/"+name, func(b *testing.B) {
+				records := traffic(b, b.N)
+				server := servers.StartMariaDB(b, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M")
+				db, err := sqldb.OpenMySQL(b.Context(), server.Database(b), sqldb.MySQLOptions{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer db.Close()
+				now := scantest.Start().Add(time.Hour)
+				e := openShared(b, db, realCodes{codebook.NewItems([32]byte{7})}, &now, nil)
+				b.ResetTimer()
+				before := cpu()
+				drainAs(b, c, group, e.Consumers()[group], records)
+				if err := e.Statistics.Fold(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+				report(b, before)
+			})
+		}
+	}
 }
 
 // BenchmarkBacklog drains 1,000,000 sightings through both groups side by side, as

@@ -45,3 +45,6 @@ func (e *Engine) Cells(t *testing.T) map[scan.Cell]*scan.Counts {
 func (e *Shared) Turn(ctx context.Context, name string, every time.Duration) (bool, error) {
 	return e.turn(ctx, name, every)
 }
+
+// Ends is ends.
+func (r *SharedRecords) Ends(ctx context.Context) ([]scan.Day, error) { return r.ends(ctx) }

@@ -194,7 +194,7 @@ func TestSharedDaysComeAndGo(t *testing.T) {
 		}
 	}
 	log.Flush()
-	later := make([]time.Time, 2)
+	later := []time.Time{now, now}
 	var all sync.WaitGroup
 	all.Go(func() { consumeAll(t, writer, log.Records) })
 	for i := range later {
@@ -228,6 +228,32 @@ func TestSharedDaysComeAndGo(t *testing.T) {
 	all.Wait()
 	kept := slices.DeleteFunc(slices.Concat(log.Sightings, again.Sightings), func(s scan.Seen) bool { return scan.DayOf(s.At) < gone })
 	checkRecords(t, writer.Records, kept)
+	if ends, err := writer.Records.Ends(t.Context()); err != nil || ends[0] != gone {
+		t.Errorf("partitions %v, %v, want %v to be the first", ends, err, gone)
+	}
+}
+
+// TestSharedWrongClock: a process whose clock was years ahead has made days there, and
+// those of today still get their own.
+func TestSharedWrongClock(t *testing.T) {
+	t.Parallel()
+	open, now := sqldbtest.MariaDB(t), scantest.Start().AddDate(9, 0, 0)
+	ahead := openShared(t, open(), scantest.Codes{}, &now, nil)
+	log := crashLog()
+	consumeAll(t, ahead, log.Records)
+	now = scantest.Start()
+	right := openShared(t, open(), scantest.Codes{}, &now, nil)
+	ends, err := right.Records.Ends(t.Context())
+	ok(t, err)
+	today := scan.DayAt(now)
+	if want := []scan.Day{today, today + 1, today + 2, today + 3}; len(ends) != 8 || !slices.Equal(ends[:4], want) {
+		t.Errorf("partitions %v, want those of %v and three days on", ends, today)
+	}
+	checkRecords(t, right.Records, log.Sightings)
+	now = now.AddDate(0, 0, scansql.RecordDaysUsual+1)
+	ok(t, right.Records.CloseDays(t.Context(), now))
+	ok(t, right.Records.DropDays(t.Context()))
+	checkRecords(t, right.Records, slices.DeleteFunc(log.Sightings, func(s scan.Seen) bool { return scan.DayOf(s.At) <= today }))
 }
 
 // TestSharedHistory compares the history of codes with that of the embedded engine,

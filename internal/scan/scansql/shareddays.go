@@ -41,31 +41,43 @@ func (r *SharedRecords) ends(ctx context.Context) ([]scan.Day, error) {
 }
 
 // MakeDays makes the partitions of today and the days ahead. It may run in several
-// processes at once.
+// processes at once, and with a clock that was years ahead before.
 func (r *SharedRecords) MakeDays(ctx context.Context) error {
 	today := scan.DayAt(r.clock.Now())
-	have, err := r.ends(ctx)
-	if err != nil {
-		return err
-	}
-	next := today
-	if len(have) > 0 {
-		next = max(have[len(have)-1]+1, r.oldest())
-	}
-	for day := next; day <= today+daysAhead; day++ {
-		// The name of a partition cannot be bound. It is put together by the server, of numbers.
-		err := r.alter(ctx, `SET @chopmark_ddl = CONCAT('ALTER TABLE scan_records REORGANIZE PARTITION p_future INTO (PARTITION p', CAST(? AS SIGNED),
-			' VALUES LESS THAN (', CAST(? AS SIGNED), '), PARTITION p_future VALUES LESS THAN MAXVALUE)')`, day, day+1)
+	for day := today; day <= today+daysAhead; day++ {
+		have, err := r.ends(ctx)
+		if err != nil {
+			return err
+		}
+		i, found := slices.BinarySearch(have, day)
+		if found {
+			continue
+		}
+		if i < len(have) {
+			err = r.alter(ctx, splitDay, have[i], day, day+1, have[i], have[i]+1)
+		} else {
+			err = r.alter(ctx, splitFuture, day, day+1)
+		}
 		if err == nil {
 			continue
 		}
-		if have, err2 := r.ends(ctx); err2 == nil && len(have) > 0 && have[len(have)-1] >= day {
+		if have, err2 := r.ends(ctx); err2 == nil && slices.Contains(have, day) {
 			continue // another process was first
 		}
 		return fmt.Errorf("make the partition of %s: %w", day, err)
 	}
 	return nil
 }
+
+// The name of a partition cannot be bound: these put a statement together of numbers,
+// in the server.
+const (
+	splitFuture = `SET @chopmark_ddl = CONCAT('ALTER TABLE scan_records REORGANIZE PARTITION p_future INTO (PARTITION p', CAST(? AS SIGNED),
+		' VALUES LESS THAN (', CAST(? AS SIGNED), '), PARTITION p_future VALUES LESS THAN MAXVALUE)')`
+	splitDay = `SET @chopmark_ddl = CONCAT('ALTER TABLE scan_records REORGANIZE PARTITION p', CAST(? AS SIGNED), ' INTO (PARTITION p', CAST(? AS SIGNED),
+		' VALUES LESS THAN (', CAST(? AS SIGNED), '), PARTITION p', CAST(? AS SIGNED), ' VALUES LESS THAN (', CAST(? AS SIGNED), '))')`
+	dropDay = `SET @chopmark_ddl = CONCAT('ALTER TABLE scan_records DROP PARTITION p', CAST(? AS SIGNED))`
+)
 
 // alter changes the table by a statement that the server puts together.
 func (r *SharedRecords) alter(ctx context.Context, query string, days ...any) error {
@@ -142,7 +154,7 @@ func (r *SharedRecords) DropDays(ctx context.Context) error {
 		if day >= before {
 			break
 		}
-		err := r.alter(ctx, `SET @chopmark_ddl = CONCAT('ALTER TABLE scan_records DROP PARTITION p', CAST(? AS SIGNED))`, day)
+		err := r.alter(ctx, dropDay, day)
 		if err != nil {
 			if have, err2 := r.ends(ctx); err2 != nil || slices.Contains(have, day) {
 				return fmt.Errorf("delete scan records of %s: %w", day, err)

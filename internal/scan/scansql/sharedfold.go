@@ -59,13 +59,7 @@ func (s *SharedStatistics) Fold(ctx context.Context) error {
 			if err := uniteSketches(ctx, tx, sketchesOf(pending)); err != nil {
 				return err
 			}
-			known := make([]any, n)
-			for i, d := range deltas {
-				known[i] = d.id
-			}
-			query := `DELETE FROM scan_deltas WHERE id IN (?` + strings.Repeat(`,?`, n-1) + `)`
-			_, err = tx.ExecContext(ctx, query, known...)
-			return err
+			return dropDeltas(ctx, tx, deltas)
 		})
 		if err != nil {
 			return fmt.Errorf("fold sketches: %w", err)
@@ -74,6 +68,17 @@ func (s *SharedStatistics) Fold(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// dropDeltas deletes those that were read, and none that came meanwhile.
+func dropDeltas(ctx context.Context, tx *sqldb.Tx, deltas []delta) error {
+	known := make([]any, len(deltas))
+	for i, d := range deltas {
+		known[i] = d.id
+	}
+	query := `DELETE FROM scan_deltas WHERE id IN (?` + strings.Repeat(`,?`, len(known)-1) + `)`
+	_, err := tx.ExecContext(ctx, query, known...)
+	return err
 }
 
 // uniteSketches writes sketches united with those that are there. Each row is taken

@@ -76,13 +76,7 @@ func (r *SharedRecords) Add(ctx context.Context, seen []*scan.Seen) error {
 				return err
 			}
 		}
-		for chunk := range slices.Chunk(values, rowsMax*sharedParams) {
-			query := sharedInsert + strings.Repeat(`,`+sharedRow, len(chunk)/sharedParams-1) + ` ON DUPLICATE KEY UPDATE user_id = user_id`
-			if _, err := tx.ExecContext(ctx, query, chunk...); err != nil {
-				return err
-			}
-		}
-		return nil
+		return addRows(ctx, tx, values)
 	})
 	if err != nil {
 		return fmt.Errorf("add %d scan records: %w", len(seen), err)
@@ -90,6 +84,16 @@ func (r *SharedRecords) Add(ctx context.Context, seen []*scan.Seen) error {
 	for day := range fresh {
 		if day >= r.oldest() { // an older one may be deleted by whoever sweeps
 			r.noted.Store(day, true)
+		}
+	}
+	return nil
+}
+
+func addRows(ctx context.Context, tx *sqldb.Tx, values []any) error {
+	for chunk := range slices.Chunk(values, rowsMax*sharedParams) {
+		query := sharedInsert + strings.Repeat(`,`+sharedRow, len(chunk)/sharedParams-1) + ` ON DUPLICATE KEY UPDATE user_id = user_id`
+		if _, err := tx.ExecContext(ctx, query, chunk...); err != nil {
+			return err
 		}
 	}
 	return nil

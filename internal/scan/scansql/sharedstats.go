@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -71,9 +72,7 @@ func (s *SharedStatistics) Handle(ctx context.Context, lane int, batch []stream.
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for brand, t := range tops { // only what is committed may keep others out
-		s.tops[brand] = t
-	}
+	maps.Copy(s.tops, tops) // only what is committed may keep others out
 	return nil
 }
 
@@ -106,22 +105,13 @@ func (s *SharedStatistics) count(ctx context.Context, tx *sqldb.Tx, lane int, se
 			return err
 		}
 	}
-	for _, brand := range sortedBrands(most) {
+	for _, brand := range slices.Sorted(maps.Keys(most)) {
 		if err := s.addTop(ctx, tx, brand, most[brand], tops); err != nil {
 			return fmt.Errorf("keep top codes of brand %d: %w", brand, err)
 		}
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO scan_newest (lane, at) VALUES (?,?) ON DUPLICATE KEY UPDATE at = GREATEST(at, VALUES(at))`, lane, tally.Newest)
 	return err
-}
-
-func sortedBrands[T any](of map[ids.BrandID]T) []ids.BrandID {
-	brands := make([]ids.BrandID, 0, len(of))
-	for b := range of {
-		brands = append(brands, b)
-	}
-	slices.Sort(brands)
-	return brands
 }
 
 // addSums adds a tally's sums, and lists its brands and the codes that it saw first.

@@ -1,7 +1,6 @@
 package scansql
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -109,12 +108,14 @@ func addTallied(ctx context.Context, tx *sqldb.Tx, seen []*scan.Seen) error {
 
 // tell reads the summaries of sightings' items, and tells them.
 func (s *Summary) tell(ctx context.Context, seen []*scan.Seen) error {
-	serials := make([]any, 0, len(seen))
+	known := map[ids.Serial]bool{}
+	var serials []any
 	for _, v := range seen {
-		serials = append(serials, int64(v.Serial))
+		if !known[v.Serial] {
+			known[v.Serial] = true
+			serials = append(serials, int64(v.Serial))
+		}
 	}
-	slices.SortFunc(serials, func(a, b any) int { return cmp.Compare(a.(int64), b.(int64)) })
-	serials = slices.Compact(serials)
 	for chunk := range slices.Chunk(serials, rowsMax) {
 		query := selectTallied + ` WHERE serial IN (?` + strings.Repeat(`,?`, len(chunk)-1) + `)`
 		items, err := sqldb.Collect(ctx, s.db.Reader(), scanTallied, query, chunk...)
