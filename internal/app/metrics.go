@@ -39,7 +39,7 @@ func newProductMetrics(r *prometheus.Registry) *productMetrics {
 	m := &productMetrics{
 		registry: r,
 		generation: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "qrcode_generation_total", Help: "Codes issued (success), and requests for codes that failed (error).",
+			Name: "qrcode_generation_total", Help: "Requests that issue codes, by what became of them.",
 		}, []string{"brand_id", "status"}),
 		verified: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "qrcode_verification_total", Help: "Scans answered, by verdict.",
@@ -91,7 +91,8 @@ func (m *productMetrics) Verified(b ids.BrandID, v verify.Verdict) {
 	}
 }
 
-// Generated counts issued codes, or a request for some that failed.
+// Generated counts a request for codes, and the codes that it issued. Were successes
+// counted in codes, no share of failures could be told.
 func (m *productMetrics) Generated(b ids.BrandID, codes int64, err error) {
 	m.mu.Lock()
 	label := m.label(b)
@@ -100,7 +101,7 @@ func (m *productMetrics) Generated(b ids.BrandID, codes int64, err error) {
 		m.generation.WithLabelValues(label, "error").Inc()
 		return
 	}
-	m.generation.WithLabelValues(label, "success").Add(float64(codes))
+	m.generation.WithLabelValues(label, "success").Inc()
 	m.generated.Add(float64(codes))
 }
 

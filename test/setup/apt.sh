@@ -11,6 +11,8 @@ needs=(
   python3:"command -v python3"
   shellcheck:"command -v shellcheck"
   kcat:"command -v kcat"
+  prometheus:"command -v promtool"
+  nginx-light:"ls /usr/sbin/nginx"
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"
   mariadb-server:"ls /usr/sbin/mariadbd || command -v mariadbd"

@@ -21,6 +21,9 @@ go test "${race[@]}" -vet=off -timeout 12m "${@:-./...}"
 # seen the same code above, on fewer.
 go test -vet=off -timeout 12m ./internal/verify/verifykv -run 'TestCrash$' -count=1 -rounds=10000
 
+# What is in deploy/ for Kubernetes and Compose, by their own schemas: a module of its own.
+(cd test/deploy && go vet ./... && go test -vet=off ./...)
+
 shopt -s nullglob
 for script in test/scripts/*.sh; do
   echo "script $script"

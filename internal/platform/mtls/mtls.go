@@ -19,6 +19,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
@@ -74,7 +75,11 @@ func (f Files) pair() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read role key: %w", err)
 	}
-	if st.Mode().Perm()&0o077 != 0 {
+	owner := uint32(os.Geteuid())
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		owner = sys.Uid
+	}
+	if exposed(st.Mode().Perm(), owner, uint32(os.Geteuid())) {
 		return nil, fault.New(fault.Unavailable, "role.exposed", "others than its owner have access to the role key %s (mode %04o): run `chmod 600 %s`",
 			f.Key, st.Mode().Perm(), f.Key)
 	}
@@ -83,6 +88,16 @@ func (f Files) pair() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("read role certificate: %w", err)
 	}
 	return &pair, nil
+}
+
+// exposed reports whether others than the process may have a key of this mode. What
+// root mounts for a process's group is its own: Kubernetes gives secrets to a process
+// without root in no other way.
+func exposed(mode os.FileMode, owner, self uint32) bool {
+	if owner == 0 && self != 0 {
+		return mode&0o037 != 0
+	}
+	return mode&0o077 != 0
 }
 
 func (f Files) authority() (*x509.CertPool, error) {

@@ -262,3 +262,19 @@ func TestSecret(t *testing.T) {
 		}
 	}
 }
+
+func TestExposed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		mode        os.FileMode
+		owner, self uint32
+		want        bool
+	}{
+		{0o600, 7, 7, false}, {0o400, 0, 0, false}, {0o640, 7, 7, true}, {0o604, 7, 7, true}, {0o640, 0, 0, true},
+		{0o440, 0, 7, false}, {0o640, 0, 7, false}, {0o460, 0, 7, true}, {0o444, 0, 7, true}, {0o440, 8, 7, true},
+	} {
+		if got := exposed(c.mode, c.owner, c.self); got != c.want {
+			t.Errorf("mode %04o of %d for %d: %v", c.mode, c.owner, c.self, got)
+		}
+	}
+}
