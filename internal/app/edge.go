@@ -21,6 +21,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/mtls"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
@@ -37,7 +38,6 @@ const (
 	fileSealedKeys = "edge-keys.sealed"
 	fileRebuild    = "projection.rebuild" // the projection must begin anew
 	dirSnapshots   = "snapshots"
-	groupShip      = "ship" // reads the log of sightings to send them on
 	joinWait       = 30 * time.Second
 	joinPause      = 250 * time.Millisecond
 	keysEvery      = 10 * time.Second
@@ -68,7 +68,7 @@ func (a *App) openEdge(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, a.places.Close)
-	if err := a.edgeSightings(); err != nil {
+	if err := a.edgeSightings(ctx); err != nil {
 		return err
 	}
 	a.codes = batch.NewReader(a.URL, a.keys.items, a.proj, a.keys, a.clock)
@@ -239,15 +239,21 @@ func (a *App) bring(ctx context.Context, path, owner string) error {
 
 // edgeSightings opens the log of sightings. Until they have been sent on they stay
 // here, as far as --scan-log-max allows.
-func (a *App) edgeSightings() error {
+func (a *App) edgeSightings(ctx context.Context) error {
 	var err error
+	if a.Redis != "" {
+		if err = a.openShared(ctx, joinSummary{a.edge.join}); err != nil {
+			return err
+		}
+	}
 	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{
-		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, Clock: a.clock, Log: a.log})
+		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, Clock: a.clock, Log: a.log,
+		Generation: a.shared.generation(ctx), Shared: a.counts()})
 	if err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.sightings.Close)
-	if _, err := a.sightings.Stream().Group(groupShip); err != nil {
+	if _, err := a.sightings.Stream().Group(streamredis.GroupShip); err != nil {
 		return err
 	}
 	a.watchLog()

@@ -39,11 +39,8 @@ func (a *App) openKafka(ctx context.Context) error {
 
 // publisher is the group of scans that feeds Kafka.
 func (a *App) publisher() *scankafka.Publisher {
-	p := &scankafka.Publisher{Client: a.kafka, Codes: scanCodes{a}, Batches: scanCatalog{a.Batches}, Source: a.URL}
-	if a.shared == nil && a.SQL != "" {
-		p.Log = a.db.Name()
-	}
-	return p
+	// Positions are unique over the logs of all processes, so the log needs no name.
+	return &scankafka.Publisher{Client: a.kafka, Codes: scanCodes{a}, Batches: scanCatalog{a.Batches}, Source: a.URL}
 }
 
 // relay tells Kafka of facts, and a search server of what Kafka has of scans.

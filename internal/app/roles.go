@@ -178,6 +178,7 @@ func (a *App) listenRoles() (server, string, error) {
 		},
 	}, nil, a.metrics, a.log, a.clock)
 	service, err := feed.New(feed.Deps{
+		Tally:  a.tally(),
 		Source: a.store, Catalog: a.store, Proj: a.proj, Snapshot: a.local.Snapshot, Dir: filepath.Join(a.Data, dirSnapshots),
 		Keys: func() ([]byte, error) { return keyset.Encode(a.keys.present().Shared(keyset.Link, keyset.Inner)) },
 		TryInner: func(ctx context.Context, r ids.Request, s ids.Serial, right bool) (batch.InnerRecord, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chopmark/chopmark/internal/batch/batchrpc/feed"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/lease"
@@ -19,6 +20,7 @@ import (
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/scan/scansql"
 	"github.com/chopmark/chopmark/internal/verify"
+	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 	"github.com/chopmark/chopmark/internal/verify/verifyredis"
 )
 
@@ -133,6 +135,38 @@ var _ verifyredis.Summary = sqlSummary{}
 func (s sqlSummary) Tally(ctx context.Context, serial ids.Serial) (verify.Sum, bool, error) {
 	t, ok, err := s.summary.Tally(ctx, serial)
 	return sumOf(&t), ok, err
+}
+
+// tally tells edges what is known for good; nil where no counts are shared.
+func (a *App) tally() func(context.Context, ids.Serial) (feed.Tally, bool, error) {
+	engine, ok := a.scans.(*scansql.Shared)
+	if !ok || a.shared == nil {
+		return nil
+	}
+	return func(ctx context.Context, s ids.Serial) (feed.Tally, bool, error) {
+		t, known, err := engine.Summary.Tally(ctx, s)
+		return feed.Tally{
+			Count: t.Count, Sessions: t.Sessions, FirstAt: t.FirstAt, LastAt: t.LastAt,
+			FirstIn: [3]string{t.FirstIn.Country, t.FirstIn.Province, t.FirstIn.City},
+			LastIn:  [3]string{t.LastIn.Country, t.LastIn.Province, t.LastIn.City},
+		}, known, err
+	}
+}
+
+// joinSummary loads counts from the process that an edge joins.
+type joinSummary struct{ join *feed.Client }
+
+var _ verifyredis.Summary = joinSummary{}
+
+// Tally implements verifyredis.Summary.
+func (j joinSummary) Tally(ctx context.Context, s ids.Serial) (verify.Sum, bool, error) {
+	t, known, err := j.join.Tally(ctx, s)
+	place := func(p [3]string) verify.Place {
+		return verify.Place{Place: verifyevent.Place{Country: p[0], Province: p[1], City: p[2]}}
+	}
+	return verify.Sum{
+		Count: t.Count, Sessions: t.Sessions, FirstAt: t.FirstAt, LastAt: t.LastAt, FirstIn: place(t.FirstIn), LastIn: place(t.LastIn),
+	}, known, err
 }
 
 const (

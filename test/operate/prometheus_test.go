@@ -59,7 +59,7 @@ func expressions(t *testing.T) (all []expression) {
 			all = append(all, expression{g.Name + " " + r.Alert + r.Record, r.Expr})
 		}
 	}
-	boards, err := filepath.Glob(filepath.Join(deploy, "grafana/dashboards/*.json"))
+	boards, err := filepath.Glob(filepath.Join(deploy, "grafana", "dashboards", "*.json"))
 	if err != nil || len(boards) == 0 {
 		t.Fatalf("no dashboards: %v", err)
 	}
@@ -136,7 +136,7 @@ func TestAlertsAreTested(t *testing.T) {
 			if !fired[r.Alert] || !silent[r.Alert] {
 				t.Errorf("%s: fires in a test: %v, is silent in one: %v", r.Alert, fired[r.Alert], silent[r.Alert])
 			}
-			if _, err := os.Stat(filepath.Join("../..", r.Annotations["runbook"])); err != nil || r.Annotations["runbook"] == "" {
+			if _, err := os.Stat(filepath.Join("..", "..", r.Annotations["runbook"])); err != nil || r.Annotations["runbook"] == "" {
 				t.Errorf("%s: runbook %q: %v", r.Alert, r.Annotations["runbook"], err)
 			}
 		}
@@ -219,7 +219,7 @@ func shownMetrics(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := harness.Start(t.Context(), bin, t.TempDir(), "--config", filepath.Join(deploy, "systemd/chopmark.yaml"))
+	s, err := harness.Start(t.Context(), bin, t.TempDir(), "--config", filepath.Join(deploy, "systemd", "chopmark.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,18 +29,21 @@ type roles struct {
 	issue      *harness.Server
 	join       string
 	staleAfter time.Duration
+	sql, redis []string // what the processes with SQL, and all, are started with
 }
 
-func newRoles(t *testing.T) *roles {
+func newRoles(t *testing.T) *roles { return newRolesOn(t, nil, nil) }
+
+func newRolesOn(t *testing.T, sql, redis []string) *roles {
 	t.Helper()
 	bin, err := harness.Build(t.Context(), t.TempDir(), "github.com/chopmark/chopmark/cmd/chopmark")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &roles{t: t, bin: bin, dir: t.TempDir(), staleAfter: 2 * time.Second}
+	r := &roles{t: t, bin: bin, dir: t.TempDir(), staleAfter: 2 * time.Second, sql: sql, redis: redis}
 	r.certs = filepath.Join(r.dir, "certs")
 	r.run("keys", "ca", "--out", filepath.Join(r.dir, "ca"))
-	for _, name := range []string{"all-1", "edge-1", "edge-2"} {
+	for _, name := range []string{"all-1", "worker-1", "edge-1", "edge-2"} {
 		r.run("keys", "role-cert", "--ca", filepath.Join(r.dir, "ca"), "--name", name, "--out", r.certs)
 	}
 	r.startIssue("127.0.0.1:0")
@@ -61,7 +64,7 @@ func (r *roles) start(name string, args ...string) *harness.Server {
 	at := filepath.Join(r.certs, name)
 	s, err := harness.Start(r.t.Context(), r.bin, filepath.Join(r.dir, name), append([]string{
 		"--role-cert", at + ".pem", "--role-key", at + "-key.pem", "--role-ca", filepath.Join(r.certs, "ca.pem"),
-	}, args...)...)
+	}, append(args, r.redis...)...)...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -69,7 +72,13 @@ func (r *roles) start(name string, args ...string) *harness.Server {
 	return s
 }
 
-func (r *roles) startIssue(addr string) { r.issue = r.start("all-1", "--role-listen", addr) }
+func (r *roles) startIssue(addr string) {
+	args := []string{"--role-listen", addr}
+	if r.redis != nil {
+		args = append(args, "--target", "issue")
+	}
+	r.issue = r.start("all-1", append(args, r.sql...)...)
+}
 
 func (r *roles) startEdge(name string) *harness.Server {
 	r.t.Helper()

@@ -63,7 +63,7 @@ func S3(t testing.TB) string {
 }
 
 func s3Program() (string, error) {
-	_, here, _, _ := runtime.Caller(0)
+	_, here, _, _ := runtime.Caller(0) //nolint:dogsled // the path is all that is wanted
 	found, err := filepath.Glob(filepath.Join(filepath.Dir(here), "..", "..", "bin", "tools", "versitygw-*"))
 	if err != nil || len(found) == 0 {
 		return "", errors.New("no S3 server: run test/setup/servers.sh, which builds it into bin/tools")

@@ -52,7 +52,7 @@ func TestSkipIssued(t *testing.T) {
 		s.must(s.db.CopyTo(t.Context(), file))
 		copied, err := sqldb.OpenSQLite(t.Context(), file)
 		s.must(err)
-		defer copied.Close() //nolint:errcheck // it is of this round alone
+		defer copied.Close()
 		older := &shop{t: t, db: copied}
 		older.Store = batchsql.New(older.db, clock.Func(batchtest.Start))
 		w, err := older.SkipIssued(t.Context(), skip, limit, "restore")

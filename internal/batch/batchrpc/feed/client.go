@@ -97,6 +97,20 @@ func (c *Client) tryInner(ctx context.Context, q *feedpb.TryInnerRequest) (*feed
 	return r, grpcx.FromStatus(err)
 }
 
+// Tally asks what is known for good of an item's scans. Who asks waits for it while a
+// consumer waits for an answer, so ctx should be short.
+func (c *Client) Tally(ctx context.Context, s ids.Serial) (t Tally, known bool, _ error) {
+	r, err := c.rpc.Tally(ctx, &feedpb.TallyRequest{Serial: uint64(s)})
+	if err != nil {
+		return t, false, grpcx.FromStatus(err)
+	}
+	place := func(p *feedpb.ScanPlace) [3]string { return [3]string{p.GetCountry(), p.GetProvince(), p.GetCity()} }
+	return Tally{
+		Count: r.GetCount(), Sessions: r.GetSessions(), FirstAt: r.GetFirstMicros(), LastAt: r.GetLastMicros(),
+		FirstIn: place(r.GetFirstIn()), LastIn: place(r.GetLastIn()),
+	}, r.GetKnown(), nil
+}
+
 // Sink takes a snapshot: first every file, then labels.
 type Sink interface {
 	File(name string) (io.WriteCloser, error)

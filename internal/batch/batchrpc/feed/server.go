@@ -37,6 +37,16 @@ type Deps struct {
 	Keys     func() ([]byte, error) // what verifies, encoded
 	// TryInner counts a try once for each request.
 	TryInner func(ctx context.Context, r ids.Request, s ids.Serial, right bool) (batch.InnerRecord, error)
+	// Tally tells what is known for good of an item's scans; nil = this process shares
+	// no counts.
+	Tally func(ctx context.Context, s ids.Serial) (t Tally, known bool, _ error)
+}
+
+// Tally is what an item's scans add up to.
+type Tally struct {
+	Count, Sessions int64
+	FirstAt, LastAt int64     // microseconds
+	FirstIn, LastIn [3]string // country, province, city
 }
 
 // Server implements FeedService.
@@ -105,6 +115,26 @@ func (s *Server) TryInner(ctx context.Context, q *feedpb.TryInnerRequest) (*feed
 	}
 	return &feedpb.TryInnerResponse{Tries: int32(rec.Tries), FirstMicros: micros(rec.FirstAt), Locked: rec.Locked}, nil
 }
+
+// Tally implements FeedService.
+func (s *Server) Tally(ctx context.Context, q *feedpb.TallyRequest) (*feedpb.TallyResponse, error) {
+	if s.Deps.Tally == nil {
+		return nil, errNoTally
+	}
+	t, known, err := s.Deps.Tally(ctx, ids.Serial(q.GetSerial()))
+	if err != nil {
+		return nil, err
+	}
+	place := func(p [3]string) *feedpb.ScanPlace {
+		return &feedpb.ScanPlace{Country: p[0], Province: p[1], City: p[2]}
+	}
+	return &feedpb.TallyResponse{
+		Known: known, Count: t.Count, Sessions: t.Sessions, FirstMicros: t.FirstAt, LastMicros: t.LastAt,
+		FirstIn: place(t.FirstIn), LastIn: place(t.LastIn),
+	}, nil
+}
+
+var errNoTally = fault.New(fault.Unavailable, "feed.no_tally", "the process that was joined shares no counts: give it --redis too")
 
 // Follow implements FeedService.
 func (s *Server) Follow(stream feedpb.FeedService_FollowServer) error {

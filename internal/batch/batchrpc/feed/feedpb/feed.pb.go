@@ -1036,6 +1036,202 @@ func (x *TryInnerResponse) GetLocked() bool {
 	return false
 }
 
+type TallyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        uint64                 `protobuf:"varint,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TallyRequest) Reset() {
+	*x = TallyRequest{}
+	mi := &file_feed_feed_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TallyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TallyRequest) ProtoMessage() {}
+
+func (x *TallyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_feed_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TallyRequest.ProtoReflect.Descriptor instead.
+func (*TallyRequest) Descriptor() ([]byte, []int) {
+	return file_feed_feed_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TallyRequest) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+type TallyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Known         bool                   `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Sessions      int64                  `protobuf:"varint,3,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	FirstMicros   int64                  `protobuf:"varint,4,opt,name=first_micros,json=firstMicros,proto3" json:"first_micros,omitempty"`
+	LastMicros    int64                  `protobuf:"varint,5,opt,name=last_micros,json=lastMicros,proto3" json:"last_micros,omitempty"`
+	FirstIn       *ScanPlace             `protobuf:"bytes,6,opt,name=first_in,json=firstIn,proto3" json:"first_in,omitempty"`
+	LastIn        *ScanPlace             `protobuf:"bytes,7,opt,name=last_in,json=lastIn,proto3" json:"last_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TallyResponse) Reset() {
+	*x = TallyResponse{}
+	mi := &file_feed_feed_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TallyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TallyResponse) ProtoMessage() {}
+
+func (x *TallyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_feed_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TallyResponse.ProtoReflect.Descriptor instead.
+func (*TallyResponse) Descriptor() ([]byte, []int) {
+	return file_feed_feed_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TallyResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *TallyResponse) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *TallyResponse) GetSessions() int64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *TallyResponse) GetFirstMicros() int64 {
+	if x != nil {
+		return x.FirstMicros
+	}
+	return 0
+}
+
+func (x *TallyResponse) GetLastMicros() int64 {
+	if x != nil {
+		return x.LastMicros
+	}
+	return 0
+}
+
+func (x *TallyResponse) GetFirstIn() *ScanPlace {
+	if x != nil {
+		return x.FirstIn
+	}
+	return nil
+}
+
+func (x *TallyResponse) GetLastIn() *ScanPlace {
+	if x != nil {
+		return x.LastIn
+	}
+	return nil
+}
+
+type ScanPlace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Country       string                 `protobuf:"bytes,1,opt,name=country,proto3" json:"country,omitempty"`
+	Province      string                 `protobuf:"bytes,2,opt,name=province,proto3" json:"province,omitempty"`
+	City          string                 `protobuf:"bytes,3,opt,name=city,proto3" json:"city,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanPlace) Reset() {
+	*x = ScanPlace{}
+	mi := &file_feed_feed_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanPlace) ProtoMessage() {}
+
+func (x *ScanPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_feed_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanPlace.ProtoReflect.Descriptor instead.
+func (*ScanPlace) Descriptor() ([]byte, []int) {
+	return file_feed_feed_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ScanPlace) GetCountry() string {
+	if x != nil {
+		return x.Country
+	}
+	return ""
+}
+
+func (x *ScanPlace) GetProvince() string {
+	if x != nil {
+		return x.Province
+	}
+	return ""
+}
+
+func (x *ScanPlace) GetCity() string {
+	if x != nil {
+		return x.City
+	}
+	return ""
+}
+
 var File_feed_feed_proto protoreflect.FileDescriptor
 
 const file_feed_feed_proto_rawDesc = "" +
@@ -1119,12 +1315,28 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x10TryInnerResponse\x12\x14\n" +
 	"\x05tries\x18\x01 \x01(\x05R\x05tries\x12!\n" +
 	"\ffirst_micros\x18\x02 \x01(\x03R\vfirstMicros\x12\x16\n" +
-	"\x06locked\x18\x03 \x01(\bR\x06locked2\xed\x01\n" +
+	"\x06locked\x18\x03 \x01(\bR\x06locked\"&\n" +
+	"\fTallyRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\x04R\x06serial\"\xf1\x01\n" +
+	"\rTallyResponse\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x1a\n" +
+	"\bsessions\x18\x03 \x01(\x03R\bsessions\x12!\n" +
+	"\ffirst_micros\x18\x04 \x01(\x03R\vfirstMicros\x12\x1f\n" +
+	"\vlast_micros\x18\x05 \x01(\x03R\n" +
+	"lastMicros\x12*\n" +
+	"\bfirst_in\x18\x06 \x01(\v2\x0f.feed.ScanPlaceR\afirstIn\x12(\n" +
+	"\alast_in\x18\a \x01(\v2\x0f.feed.ScanPlaceR\x06lastIn\"U\n" +
+	"\tScanPlace\x12\x18\n" +
+	"\acountry\x18\x01 \x01(\tR\acountry\x12\x1a\n" +
+	"\bprovince\x18\x02 \x01(\tR\bprovince\x12\x12\n" +
+	"\x04city\x18\x03 \x01(\tR\x04city2\x9f\x02\n" +
 	"\vFeedService\x127\n" +
 	"\x06Follow\x12\x13.feed.FollowRequest\x1a\x14.feed.FollowResponse(\x010\x01\x12;\n" +
 	"\bSnapshot\x12\x15.feed.SnapshotRequest\x1a\x16.feed.SnapshotResponse0\x01\x12-\n" +
 	"\x04Keys\x12\x11.feed.KeysRequest\x1a\x12.feed.KeysResponse\x129\n" +
-	"\bTryInner\x12\x15.feed.TryInnerRequest\x1a\x16.feed.TryInnerResponseBBZ@github.com/chopmark/chopmark/internal/batch/batchrpc/feed/feedpbb\x06proto3"
+	"\bTryInner\x12\x15.feed.TryInnerRequest\x1a\x16.feed.TryInnerResponse\x120\n" +
+	"\x05Tally\x12\x12.feed.TallyRequest\x1a\x13.feed.TallyResponseBBZ@github.com/chopmark/chopmark/internal/batch/batchrpc/feed/feedpbb\x06proto3"
 
 var (
 	file_feed_feed_proto_rawDescOnce sync.Once
@@ -1138,7 +1350,7 @@ func file_feed_feed_proto_rawDescGZIP() []byte {
 	return file_feed_feed_proto_rawDescData
 }
 
-var file_feed_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_feed_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_feed_feed_proto_goTypes = []any{
 	(*FollowRequest)(nil),    // 0: feed.FollowRequest
 	(*FollowResponse)(nil),   // 1: feed.FollowResponse
@@ -1155,6 +1367,9 @@ var file_feed_feed_proto_goTypes = []any{
 	(*KeysResponse)(nil),     // 12: feed.KeysResponse
 	(*TryInnerRequest)(nil),  // 13: feed.TryInnerRequest
 	(*TryInnerResponse)(nil), // 14: feed.TryInnerResponse
+	(*TallyRequest)(nil),     // 15: feed.TallyRequest
+	(*TallyResponse)(nil),    // 16: feed.TallyResponse
+	(*ScanPlace)(nil),        // 17: feed.ScanPlace
 }
 var file_feed_feed_proto_depIdxs = []int32{
 	2,  // 0: feed.FollowResponse.entries:type_name -> feed.Entry
@@ -1165,19 +1380,23 @@ var file_feed_feed_proto_depIdxs = []int32{
 	7,  // 5: feed.Entry.texts:type_name -> feed.Texts
 	6,  // 6: feed.Change.covers:type_name -> feed.Cover
 	4,  // 7: feed.SnapshotResponse.labels:type_name -> feed.Label
-	0,  // 8: feed.FeedService.Follow:input_type -> feed.FollowRequest
-	9,  // 9: feed.FeedService.Snapshot:input_type -> feed.SnapshotRequest
-	11, // 10: feed.FeedService.Keys:input_type -> feed.KeysRequest
-	13, // 11: feed.FeedService.TryInner:input_type -> feed.TryInnerRequest
-	1,  // 12: feed.FeedService.Follow:output_type -> feed.FollowResponse
-	10, // 13: feed.FeedService.Snapshot:output_type -> feed.SnapshotResponse
-	12, // 14: feed.FeedService.Keys:output_type -> feed.KeysResponse
-	14, // 15: feed.FeedService.TryInner:output_type -> feed.TryInnerResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	17, // 8: feed.TallyResponse.first_in:type_name -> feed.ScanPlace
+	17, // 9: feed.TallyResponse.last_in:type_name -> feed.ScanPlace
+	0,  // 10: feed.FeedService.Follow:input_type -> feed.FollowRequest
+	9,  // 11: feed.FeedService.Snapshot:input_type -> feed.SnapshotRequest
+	11, // 12: feed.FeedService.Keys:input_type -> feed.KeysRequest
+	13, // 13: feed.FeedService.TryInner:input_type -> feed.TryInnerRequest
+	15, // 14: feed.FeedService.Tally:input_type -> feed.TallyRequest
+	1,  // 15: feed.FeedService.Follow:output_type -> feed.FollowResponse
+	10, // 16: feed.FeedService.Snapshot:output_type -> feed.SnapshotResponse
+	12, // 17: feed.FeedService.Keys:output_type -> feed.KeysResponse
+	14, // 18: feed.FeedService.TryInner:output_type -> feed.TryInnerResponse
+	16, // 19: feed.FeedService.Tally:output_type -> feed.TallyResponse
+	15, // [15:20] is the sub-list for method output_type
+	10, // [10:15] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_feed_feed_proto_init() }
@@ -1191,7 +1410,7 @@ func file_feed_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_feed_proto_rawDesc), len(file_feed_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

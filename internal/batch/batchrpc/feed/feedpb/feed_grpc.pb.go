@@ -23,6 +23,7 @@ const (
 	FeedService_Snapshot_FullMethodName = "/feed.FeedService/Snapshot"
 	FeedService_Keys_FullMethodName     = "/feed.FeedService/Keys"
 	FeedService_TryInner_FullMethodName = "/feed.FeedService/TryInner"
+	FeedService_Tally_FullMethodName    = "/feed.FeedService/Tally"
 )
 
 // FeedServiceClient is the client API for FeedService service.
@@ -42,6 +43,8 @@ type FeedServiceClient interface {
 	Keys(ctx context.Context, in *KeysRequest, opts ...grpc.CallOption) (*KeysResponse, error)
 	// TryInner counts a try of an inner code.
 	TryInner(ctx context.Context, in *TryInnerRequest, opts ...grpc.CallOption) (*TryInnerResponse, error)
+	// Tally tells what is known for good of an item's scans.
+	Tally(ctx context.Context, in *TallyRequest, opts ...grpc.CallOption) (*TallyResponse, error)
 }
 
 type feedServiceClient struct {
@@ -104,6 +107,16 @@ func (c *feedServiceClient) TryInner(ctx context.Context, in *TryInnerRequest, o
 	return out, nil
 }
 
+func (c *feedServiceClient) Tally(ctx context.Context, in *TallyRequest, opts ...grpc.CallOption) (*TallyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TallyResponse)
+	err := c.cc.Invoke(ctx, FeedService_Tally_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FeedServiceServer is the server API for FeedService service.
 // All implementations must embed UnimplementedFeedServiceServer
 // for forward compatibility.
@@ -121,6 +134,8 @@ type FeedServiceServer interface {
 	Keys(context.Context, *KeysRequest) (*KeysResponse, error)
 	// TryInner counts a try of an inner code.
 	TryInner(context.Context, *TryInnerRequest) (*TryInnerResponse, error)
+	// Tally tells what is known for good of an item's scans.
+	Tally(context.Context, *TallyRequest) (*TallyResponse, error)
 	mustEmbedUnimplementedFeedServiceServer()
 }
 
@@ -142,6 +157,9 @@ func (UnimplementedFeedServiceServer) Keys(context.Context, *KeysRequest) (*Keys
 }
 func (UnimplementedFeedServiceServer) TryInner(context.Context, *TryInnerRequest) (*TryInnerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TryInner not implemented")
+}
+func (UnimplementedFeedServiceServer) Tally(context.Context, *TallyRequest) (*TallyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Tally not implemented")
 }
 func (UnimplementedFeedServiceServer) mustEmbedUnimplementedFeedServiceServer() {}
 func (UnimplementedFeedServiceServer) testEmbeddedByValue()                     {}
@@ -218,6 +236,24 @@ func _FeedService_TryInner_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FeedService_Tally_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TallyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FeedServiceServer).Tally(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FeedService_Tally_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FeedServiceServer).Tally(ctx, req.(*TallyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FeedService_ServiceDesc is the grpc.ServiceDesc for FeedService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -232,6 +268,10 @@ var FeedService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TryInner",
 			Handler:    _FeedService_TryInner_Handler,
+		},
+		{
+			MethodName: "Tally",
+			Handler:    _FeedService_Tally_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
