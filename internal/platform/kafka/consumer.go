@@ -180,10 +180,7 @@ func (c *Consumer) round(ctx context.Context, cl *kgo.Client, fetches kgo.Fetche
 				return
 			}
 			failed, wait = true, max(wait, o.wait)
-			if back[p.Topic] == nil {
-				back[p.Topic] = map[int32]kgo.EpochOffset{}
-			}
-			back[p.Topic][p.Partition] = kgo.EpochOffset{Epoch: -1, Offset: records[o.done].Offset}
+			turnBack(back, p.Records[o.done])
 			c.client.Log.Warn("records wait", "group", c.Group, "topic", p.Topic, "partition", p.Partition,
 				"offset", records[o.done].Offset, "records", len(records)-o.done, "error", o.err)
 		})
@@ -192,15 +189,30 @@ func (c *Consumer) round(ctx context.Context, cl *kgo.Client, fetches kgo.Fetche
 	if len(ended) > 0 {
 		commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminMax)
 		defer cancel()
-		// Not committed is not lost: the records come again, to us or to another member.
 		if err := cl.CommitRecords(commit, ended...); err != nil {
-			c.client.Log.Warn("what was consumed cannot be committed and may come again", "group", c.Group, "error", err)
+			// They come again, to us or to another member: nothing else would commit the
+			// last of a partition.
+			c.client.Log.Warn("what was consumed cannot be committed and comes again", "group", c.Group, "error", err)
+			failed = true
+			fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+				if len(p.Records) > 0 {
+					turnBack(back, p.Records[0])
+				}
+			})
 		}
 	}
 	if len(back) > 0 {
 		cl.SetOffsets(back)
 	}
 	return wait, failed
+}
+
+// turnBack notes the record that its partition is read from again.
+func turnBack(back map[string]map[int32]kgo.EpochOffset, r *kgo.Record) {
+	if back[r.Topic] == nil {
+		back[r.Topic] = map[int32]kgo.EpochOffset{}
+	}
+	back[r.Topic][r.Partition] = kgo.EpochOffset{Epoch: -1, Offset: r.Offset}
 }
 
 func recordsOf(raw []*kgo.Record) []Record {

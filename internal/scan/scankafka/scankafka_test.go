@@ -283,8 +283,11 @@ func TestOneDocument(t *testing.T) {
 	refused := w.told.Sightings[100].Ref
 	server := searchtest.New(t)
 	var calls atomic.Int64
+	var well atomic.Bool
 	server.Fail = func(rw http.ResponseWriter, after bool) bool {
 		switch n := calls.Add(1); {
+		case well.Load():
+			return false
 		case !after && n%5 == 1:
 			rw.WriteHeader(http.StatusServiceUnavailable)
 		case after && n%7 == 2:
@@ -295,7 +298,7 @@ func TestOneDocument(t *testing.T) {
 		return true
 	}
 	server.Item = func(id string) int {
-		if id == "scn_"+scan.RefText(refused) {
+		if id == "scn_"+scan.RefText(refused) && !well.Load() {
 			return http.StatusBadRequest
 		}
 		return 0
@@ -332,7 +335,7 @@ func TestOneDocument(t *testing.T) {
 	if letters := w.broker.Kcat("%h", verifyevent.CodeVerified+".dlq"); len(letters) != 3 {
 		t.Errorf("dead letters: %v", letters)
 	}
-	server.Item = nil
+	well.Store(true)
 	if sum, err := c.Replay(t.Context()); err != nil || sum != (kafka.Replayed{Consumed: 1, Kept: 2}) {
 		t.Errorf("replayed %+v, %v", sum, err)
 	}
