@@ -242,7 +242,7 @@ func (a *App) bring(ctx context.Context, path, owner string) error {
 func (a *App) edgeSightings(ctx context.Context) error {
 	var err error
 	if a.Redis != "" {
-		if err = a.openShared(ctx, joinSummary{a.edge.join}); err != nil {
+		if err := a.openShared(ctx, joinSummary{a.edge.join}); err != nil {
 			return err
 		}
 	}
