@@ -37,9 +37,9 @@ func promtool(t *testing.T, args ...string) (string, error) {
 	return string(out), err
 }
 
-func read(t *testing.T, name string) string {
+func read(t *testing.T, path ...string) string {
 	t.Helper()
-	raw, err := os.ReadFile(name)
+	raw, err := os.ReadFile(filepath.Join(path...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func read(t *testing.T, name string) string {
 // TestUnit lets systemd read its unit, and holds its limits to the program's.
 func TestUnit(t *testing.T) {
 	t.Parallel()
-	unit := read(t, filepath.Join(deploy, "systemd", "chopmark.service"))
+	unit := read(t, deploy, "systemd", "chopmark.service")
 	for _, has := range []string{"DynamicUser=yes", "StateDirectory=chopmark", "NoNewPrivileges=yes", "ProtectSystem=strict", "KillSignal=SIGTERM", "TimeoutStopSec=45", "LimitNOFILE=102000"} {
 		if !strings.Contains(unit, "\n"+has+"\n") {
 			t.Errorf("the unit lacks %s", has)
@@ -81,7 +81,7 @@ func TestGateway(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text := strings.NewReplacer("/etc/nginx/tls", filepath.Join(dir, "tls"), "issue-0:", "127.0.0.1:1", "issue-1:", "127.0.0.1:2",
-		"edge-0:", "127.0.0.1:3", "edge-1:", "127.0.0.1:4", "listen 443", "listen 127.0.0.1:8443").Replace(read(t, filepath.Join(deploy, "gateway", "nginx.conf")))
+		"edge-0:", "127.0.0.1:3", "edge-1:", "127.0.0.1:4", "listen 443", "listen 127.0.0.1:8443").Replace(read(t, deploy, "gateway", "nginx.conf"))
 	check := func(text string) (string, error) {
 		path := filepath.Join(dir, "nginx.conf")
 		if err := os.WriteFile(path, []byte("pid "+dir+"/pid;\nerror_log stderr;\n"+text), 0o600); err != nil {

@@ -41,7 +41,7 @@ func readRules(t *testing.T) (all rules) {
 	t.Helper()
 	for _, name := range ruleFiles {
 		var r rules
-		if err := yaml.Unmarshal([]byte(read(t, filepath.Join(deploy, "prometheus", name))), &r); err != nil {
+		if err := yaml.Unmarshal([]byte(read(t, deploy, "prometheus", name)), &r); err != nil {
 			t.Fatal(err)
 		}
 		all.Groups = append(all.Groups, r.Groups...)
@@ -115,7 +115,7 @@ func TestAlertsAreTested(t *testing.T) {
 				} `yaml:"alert_rule_test"`
 			} `yaml:"tests"`
 		}
-		if err := yaml.Unmarshal([]byte(read(t, filepath.Join(deploy, "prometheus", name))), &f); err != nil {
+		if err := yaml.Unmarshal([]byte(read(t, deploy, "prometheus", name)), &f); err != nil {
 			t.Fatal(err)
 		}
 		for _, one := range f.Tests {

@@ -1,5 +1,3 @@
-// Package servers starts the programs that Chopmark works with, for tests: on free
-// ports of loopback, in temporary directories, and never longer than the test.
 package servers
 
 import (
@@ -13,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -63,8 +62,11 @@ func S3(t testing.TB) string {
 }
 
 func s3Program() (string, error) {
-	_, here, _, _ := runtime.Caller(0) //nolint:dogsled // the path is all that is wanted
-	found, err := filepath.Glob(filepath.Join(filepath.Dir(here), "..", "..", "bin", "tools", "versitygw-*"))
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("where is this repository: %w", err)
+	}
+	found, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "bin", "tools", "versitygw-*"))
 	if err != nil || len(found) == 0 {
 		return "", errors.New("no S3 server: run test/setup/servers.sh, which builds it into bin/tools")
 	}
