@@ -30,12 +30,24 @@ func (s *shop) issue(brand ids.BrandID, no string, quantity, limit int64) (batch
 	return s.Batch(s.t.Context(), n.Batch.ID)
 }
 
+// copied is another installation with all that this one has.
+func (s *shop) copied() (_ *shop, end func()) {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), "copy.db")
+	s.must(s.db.CopyTo(s.t.Context(), file))
+	db, err := sqldb.OpenSQLite(s.t.Context(), file)
+	s.must(err)
+	return &shop{Store: batchsql.New(db, clock.Func(batchtest.Start)), t: s.t, db: db, b: s.b}, func() { s.must(db.Close()) }
+}
+
 // TestSkipIssued plays an installation on beside a copy of it that is older: while no
 // more is issued than is skipped, the two never give out one serial, in any shard.
 func TestSkipIssued(t *testing.T) {
 	t.Parallel()
+	first := newShop(t, sqldbtest.SQLite)
 	rapid.Check(t, func(r *rapid.T) {
-		s := newShop(t, sqldbtest.SQLite)
+		s, end := first.copied()
+		defer end()
 		limit := rapid.Int64Range(2_000, 10_000).Draw(r, "limit")
 		issue := func(to *shop, what string, most int64) (runs [][2]ids.Serial) {
 			for i := range rapid.IntRange(0, 6).Draw(r, what) {
@@ -50,13 +62,8 @@ func TestSkipIssued(t *testing.T) {
 		}
 		skip := rapid.Int64Range(10, limit).Draw(r, "skip")
 		issue(s, "before", 200)
-		file := filepath.Join(t.TempDir(), "older.db")
-		s.must(s.db.CopyTo(t.Context(), file))
-		db, err := sqldb.OpenSQLite(t.Context(), file)
-		s.must(err)
-		defer func() { s.must(db.Close()) }()
-		older := &shop{t: t, db: db}
-		older.Store = batchsql.New(older.db, clock.Func(batchtest.Start))
+		older, end := s.copied()
+		defer end()
 		w, err := older.SkipIssued(t.Context(), skip, limit, "restore")
 		s.must(err)
 		after := issue(s, "after", skip) // two batches of a shard at most, so no more than skip
