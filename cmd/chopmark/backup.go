@@ -140,6 +140,6 @@ func (r *restoreCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	from := dataFlags{Data: r.Data, LogLevel: r.LogLevel}
-	return app.Restore(ctx, from.config(), from.logger(), app.Restoration{File: r.File, Passphrase: pass, Skip: skip}, os.Stdout)
+	log := dataFlags{LogLevel: r.LogLevel}
+	return app.Restore(ctx, app.Config{Data: r.Data, Version: version}, log.logger(), app.Restoration{File: r.File, Passphrase: pass, Skip: skip}, os.Stdout)
 }

@@ -60,6 +60,9 @@ func (a *App) BeginBackup(passphrase string, files bool) (*Backup, error) {
 	if a.SQL != "" {
 		return nil, ErrBackupElsewhere
 	}
+	if files && a.Blob != "" {
+		return nil, ErrBackupElsewhere.Textf("the files of this installation are at --blob: back them up there, and here without files")
+	}
 	if !a.backingUp.CompareAndSwap(false, true) {
 		return nil, ErrBackupRunning
 	}
