@@ -16,13 +16,16 @@ BENCH  ?=
 PKGS   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench crash soak build generate clean
+.PHONY: help run cluster test lint bench crash soak build generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## run with sample data; prints links, and a QR for a phone on this network
 	bin/chopmark serve --demo --data $(DATA) --listen 127.0.0.1:8080 --tls-listen 0.0.0.0:8443 --tls-self-signed
+
+cluster: build ## MariaDB, Redis and four processes on this machine (see README, "Past one machine")
+	deploy/cluster.sh $(DATA)/cluster
 
 test: ## set up what tests need, lint, then run every test
 	@test/setup/apt.sh

@@ -343,7 +343,7 @@ func recentGoesBackwards(t *testing.T, open Open) {
 	w := newWorld(t, open)
 	a, b := w.make("a", 1_000_000), w.make("b", 100)
 	for n := range 4 {
-		w.commit(w.bigChange(a, b))
+		w.commit(w.change(a, gs1.Active, batch.Run{From: 1, To: 9}, batch.Run{From: int64(20 + n), To: int64(29 + n)}))
 		i := w.itemChange(b, int64(5+n))
 		i.Version = 2
 		_, _, err := w.Reissue(t.Context(), ids.Request{}, i, b.BrandID, event("x", b.BrandID))
