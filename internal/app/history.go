@@ -137,6 +137,7 @@ func (a *App) consume() {
 	log := a.sightings.Stream()
 	a.pinOpenDays(log)
 	a.relay()
+	a.watchLags()
 	for _, c := range a.consumers {
 		a.work.Go(func() {
 			if err := stream.Run(a.background, c.config, c.group, a.letters(), scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {
@@ -295,10 +296,7 @@ func (m streamMetrics) Collect(out chan<- prometheus.Metric) {
 	gauge(describe("cap_bytes", "What it may keep; 0 = no bound."), float64(s.CapBytes))
 	gauge(describe("records", "Commit groups of scans that are kept."), float64(s.Records))
 	for _, g := range s.Groups {
-		gauge(describe("lag_records", "Commit groups that a group of consumers has not dealt with.", "group"), float64(g.Lag.Records), g.Name)
-		gauge(describe("lag_seconds", "Age of the oldest of them.", "group"), g.Lag.Age.Seconds(), g.Name)
-		out <- prometheus.MustNewConstMetric(describe("lost_total", "Commit groups that were given up for want of room.", "group"),
-			prometheus.CounterValue, float64(g.Lag.Lost), g.Name)
+		showLag(out, g.Name, g.Lag)
 		if dead, err := m.log.Dead(context.Background(), g.Name, "", lettersShown); err == nil {
 			gauge(describe("dead_letters", "Messages that could not be dealt with, up to 1,000.", "group"), float64(len(dead)), g.Name)
 		}

@@ -3,6 +3,7 @@ package scripts
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func TestSharedCounts(t *testing.T) {
 	redis := servers.Redis(t)
 	sql := []string{"--sql", servers.MariaDB(t)}
 	r := newRolesOn(t, sql, []string{"--redis", redis.URL()})
-	r.start("worker-1", append([]string{"--target", "worker"}, sql...)...)
+	worker := r.start("worker-1", append([]string{"--target", "worker"}, sql...)...)
 	brand := r.post("/api/v1/brands", map[string]any{"name": "云岭酒业"})["brand_id"]
 	product := r.post("/api/v1/products", map[string]any{"brand_id": brand, "name": "云岭原浆"})["product_id"]
 	codes := r.issued("shared", product)
@@ -54,6 +55,11 @@ func TestSharedCounts(t *testing.T) {
 		}
 	}
 	r.eventually("every scan has a record", func() bool { return len(r.history(codes[0])) == 2*rounds })
+
+	r.eventually("the worker shows how far it is", func() bool {
+		_, page := r.get(worker, "/metrics")
+		return strings.Contains(page, `chopmark_stream_lag_records{group="scan-summary"} 0`)
+	})
 
 	if _, err := redis.Command("FLUSHALL"); err != nil {
 		t.Fatal(err)
