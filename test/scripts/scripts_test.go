@@ -180,8 +180,9 @@ func request(ts *testscript.TestScript, neg bool, args []string, header string) 
 	}
 }
 
-// awaitFor bounds how long a task may take; a task that is asked for is short.
-const awaitFor = 30 * time.Second
+// awaitFor bounds how long a task may take: it is short, but where processes share
+// tasks the lease of one that was killed ends first, after 30 seconds.
+const awaitFor = 90 * time.Second
 
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	end := time.Now().Add(awaitFor)
