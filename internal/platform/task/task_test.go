@@ -181,10 +181,12 @@ func TestFailureIsToldAndCompensated(t *testing.T) {
 				db := open(t, fresh)
 
 				w := newWorker(func(context.Context, *Progress) error { return c.err })
+				ending := make(chan struct{}, 10)
+				w.finish = func(*Task) error { ending <- struct{}{}; return nil }
 				r := newRunner(db, w, 1)
 				id := insert(t, db, "work")
 				must(t, r.Start(t.Context())) // it was there before
-				<-w.over
+				<-ending                      // a Stop before it would leave the task open
 				r.Stop()
 				got := find(t, db, id)
 				if got.State != Failed || got.ErrorCode != c.code || got.ErrorText != c.text || !got.FinishedAt.Equal(start()) {
