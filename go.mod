@@ -39,6 +39,8 @@ require (
 	rsc.io/qr v0.2.0
 )
 
+require golang.org/x/mod v0.42.0
+
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/DataDog/zstd v1.5.7 // indirect

@@ -316,11 +316,14 @@ func (s *signInCmd) Run(ctx context.Context) error {
 }
 
 // doctorCmd looks for trouble.
-type doctorCmd struct{ dataFlags }
+type doctorCmd struct {
+	dataFlags
+	Log bool `help:"Compute the transparency log anew, and hold every signed head and every batch to it."`
+}
 
 // Run prints one line for each check, and fails when one does.
 func (d *doctorCmd) Run(ctx context.Context) error {
 	c := d.config()
 	c.Listen = "127.0.0.1:8080"
-	return app.Doctor(ctx, c, d.logger(), os.Stdout)
+	return app.Doctor(ctx, c, d.logger(), os.Stdout, d.Log)
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/platform/task"
 	"github.com/chopmark/chopmark/internal/platform/trace"
+	"github.com/chopmark/chopmark/internal/platform/translog"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
@@ -69,6 +70,7 @@ type App struct {
 	files     blob.Store
 	tasks     *task.Runner
 	outbox    *outbox.Outbox
+	translog  *translog.Log // nil in a process without SQL
 	site      *site.Site
 	demoWorld atomic.Pointer[demo] // nil without --demo
 
@@ -212,6 +214,7 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 		db.Migrate(ctx, "idem", idem.Schema()),
 		db.Migrate(ctx, "task", task.Schema()),
 		db.Migrate(ctx, "lease", lease.Schema()),
+		db.Migrate(ctx, "translog", translog.Schema()),
 		db.Migrate(ctx, "keyset", keysetsql.Schema()),
 		db.Migrate(ctx, "batch", batchsql.Schema()),
 		db.Migrate(ctx, "identity", identitysql.Schema()),
@@ -288,6 +291,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.tasks.Handle(batch.TaskGenerate, files)
 	a.tasks.Handle(batch.TaskExport, files)
 	a.outbox = outbox.New(a.db)
+	if err := a.openLog(ctx); err != nil {
+		return err
+	}
 
 	a.product.watch(a.db, a.texts)
 	a.work.Go(func() { a.forgetTexts(a.background) })

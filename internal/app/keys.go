@@ -88,14 +88,19 @@ func ImportKeys(ctx context.Context, cfg Config, log *slog.Logger, data []byte, 
 }
 
 // Doctor opens everything as a start would, and tells what it found.
-func Doctor(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer) error {
+// withLog has the whole transparency log computed anew.
+func Doctor(ctx context.Context, cfg Config, log *slog.Logger, out io.Writer, withLog bool) error {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	a, err := Open(ctx, cfg, log)
 	if err != nil {
 		say("BAD   the data directory cannot be opened: %v", err)
 		return err
 	}
-	return errors.Join(a.examine(ctx, say), a.Close())
+	err = a.examine(ctx, say)
+	if withLog {
+		err = errors.Join(err, a.examineLog(ctx, say))
+	}
+	return errors.Join(err, a.Close())
 }
 
 // examine tells what is in an open data directory.

@@ -15,6 +15,7 @@ import (
 	"github.com/chopmark/chopmark/internal/mark"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
+	"github.com/chopmark/chopmark/internal/platform/translog/transloghttp"
 	"github.com/chopmark/chopmark/internal/scan/scanhttp"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
@@ -45,6 +46,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	})
 	scanhttp.Mount(rt, a.Scans)
 	streamhttp.Mount(rt, a.letters(), a.letterGroups())
+	transloghttp.Mount(rt, a.translog, logPublic)
 	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

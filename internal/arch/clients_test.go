@@ -17,7 +17,7 @@ type client struct {
 var clients = []client{
 	{
 		imports: []string{"database/sql"},
-		homes:   []string{"internal/platform/sqldb", "internal/platform/outbox", "internal/platform/idem", "internal/platform/task", "internal/platform/lease"},
+		homes:   []string{"internal/platform/sqldb", "internal/platform/outbox", "internal/platform/idem", "internal/platform/task", "internal/platform/lease", "internal/platform/translog"},
 		engines: "sql",
 	},
 	{

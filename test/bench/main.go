@@ -28,7 +28,7 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare" { // the peer of the verify bench, as a process of its own
 		return serveBare()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, records-mysql, backup")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, records-mysql, backup, translog")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -75,7 +75,7 @@ func run(ctx context.Context, only string, codes int64) (err error) {
 		{"codebook", benchCodebook}, {"issue", benchIssue}, {"billions", benchBillions}, {"state", benchState},
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"backup", benchBackup},
-		{"records-mysql", benchRecordsMySQL},
+		{"records-mysql", benchRecordsMySQL}, {"translog", benchTranslog},
 	}
 	for _, one := range benches {
 		if only != "" && !strings.Contains(","+only+",", ","+one.name+",") {

@@ -12,6 +12,7 @@
 //	public STATUS METHOD PATH [Header:value …]
 //	                           the same without a key
 //	await STATE PATH           ask again until the answer's data.state is STATE
+//	eventually STATUS PATH     ask again, with the admin key, until the answer is that
 //	fetch FILE URL             download what a task made
 //	keep NAME path.to.0.field  keep a field of the last answer in $NAME
 //	exits CODE COMMAND …       run a command that must exit with this code
@@ -82,7 +83,7 @@ func runScripts(t *testing.T, bin string, embedded bool, world func() []string) 
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "stop": stop, "kill9": kill9, "http": withKey, "public": withoutKey, "keep": keep,
-			"await": await, "fetch": fetch,
+			"await": await, "eventually": eventually, "fetch": fetch,
 			"exits": exits, "damage": damage,
 		},
 	})
@@ -197,6 +198,18 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(end) {
 			ts.Fatalf("%s is still %s", args[1], task.State)
+		}
+	}
+}
+
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	end := time.Now().Add(awaitFor)
+	for every := time.NewTicker(50 * time.Millisecond); ; <-every.C {
+		a, err := of(ts).server.Call(of(ts).ctx, http.DefaultClient, http.MethodGet, args[1], "", nil)
+		ts.Check(err)
+		if strconv.Itoa(a.Status) == args[0] || time.Now().After(end) {
+			withKey(ts, false, []string{args[0], http.MethodGet, args[1]})
+			return
 		}
 	}
 }

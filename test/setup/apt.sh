@@ -12,6 +12,7 @@ needs=(
   shellcheck:"command -v shellcheck"
   kcat:"command -v kcat"
   prometheus:"command -v promtool"
+  chromium:"command -v chromium"
   nginx-light:"ls /usr/sbin/nginx"
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"

@@ -54,19 +54,19 @@ func (o *Outbox) Resume(ctx context.Context, relay string, token int64) (Cursor,
 // Advance notes that everything up to the cursor was delivered. from is where the
 // relay stood: only what moved is written.
 func (o *Outbox) Advance(ctx context.Context, relay string, token int64, from, to Cursor) error {
-	err := o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		for shard := range ids.Shard(ids.Shards) {
-			if from[shard] == to[shard] {
-				continue
-			}
-			if err := moveOne(ctx, tx, relay, shard, to[shard], token); err != nil {
-				return err
-			}
+	return o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return AdvanceIn(ctx, tx, relay, token, from, to) })
+}
+
+// AdvanceIn is Advance for a relay whose effect is in the same database: both are one
+// transaction, and the effect is there once.
+func AdvanceIn(ctx context.Context, tx *sqldb.Tx, relay string, token int64, from, to Cursor) error {
+	for shard := range ids.Shard(ids.Shards) {
+		if from[shard] == to[shard] {
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("advance relay %s: %w", relay, err)
+		if err := moveOne(ctx, tx, relay, shard, to[shard], token); err != nil {
+			return fmt.Errorf("advance relay %s: %w", relay, err)
+		}
 	}
 	return nil
 }
