@@ -259,6 +259,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	}
 	a.local, a.closers = local, append(a.closers, local.Close)
 	a.store = batchsql.New(a.db, a.clock)
+	a.closers = append(a.closers, a.store.Close)
 	a.proj = batch.NewProjection(a.store, local, a.Region)
 	if a.texts, err = verify.NewTextCache(func(ctx context.Context, id ids.ProductID) (verify.Text, error) {
 		return productText(ctx, a.Batches, id)

@@ -35,7 +35,7 @@ func (s *Service) claim(ctx context.Context, cmd Command, b *Batch, quantity int
 	if quantity > ClaimCodesInline {
 		task = s.newTask(cmd, TaskExport, b, FileSpec{Format: FormatCSV}, claimedRuns)
 	}
-	ask := ClaimAsk{BatchID: b.ID, Claimant: claimant, Quantity: quantity, CreatedAt: s.clock.Now()}
+	ask := ClaimAsk{BatchID: b.ID, Shard: b.Shard(), Claimant: claimant, Quantity: quantity, CreatedAt: s.clock.Now()}
 	claims, effect, replayed, err := s.store.Claim(ctx, cmd.Request, ask, task)
 	if err != nil {
 		return Claimed{}, err
@@ -224,7 +224,7 @@ func (s *Service) Export(ctx context.Context, cmd Command, batch ids.BatchID, wi
 			return "", false, fault.Field("export.no_gtin", "link", "a Digital Link needs a print batch of a product with a GTIN")
 		}
 	}
-	ask := ClaimAsk{BatchID: b.ID, Claimant: cmd.Actor, CreatedAt: s.clock.Now()}
+	ask := ClaimAsk{BatchID: b.ID, Shard: b.Shard(), Claimant: cmd.Actor, CreatedAt: s.clock.Now()}
 	if unclaimed {
 		ask.Within = r
 	}

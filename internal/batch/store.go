@@ -84,6 +84,7 @@ type Batches interface {
 // ClaimAsk asks for numbers of a batch.
 type ClaimAsk struct {
 	BatchID   ids.BatchID
+	Shard     ids.Shard // the batch's; the claims of a shard may share a transaction
 	Claimant  string
 	Quantity  int64 // one block of this many
 	Within    Run   // or, with Quantity 0, all that is free in here

@@ -10,6 +10,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
+	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
 const batchColumns = `batch_id, product_id, brand_id, batch_no, first_serial, quantity, mark, rotate_seconds, inner_key_id, expires_at, production_date, description, created_at`
@@ -82,16 +83,20 @@ func (s *Store) fillNewBatch(ctx context.Context, tx *sqldb.Tx, n batch.NewBatch
 		if n.Task != nil {
 			c.TaskID = n.Task.ID
 		}
-		if err := insertClaim(ctx, tx, c); err != nil {
+		if err := insertClaims(ctx, tx, c); err != nil {
 			return "", err
 		}
 		claims = append(claims, c)
-	} else if err := putFree(ctx, tx, n.Batch.ID, batch.Run{From: 1, To: n.Batch.Quantity}); err != nil {
+	} else if err := putFree(ctx, tx, []any{n.Batch.ID, 1, n.Batch.Quantity}); err != nil {
 		return "", err
 	}
 	if n.Task != nil {
 		effect = string(n.Task.ID)
-		if err := insertTask(ctx, tx, n.Task, n.Batch.ID, claims); err != nil {
+		t, err := newTask(n.Task, n.Batch.ID, claims)
+		if err == nil {
+			err = task.Insert(ctx, tx, t)
+		}
+		if err != nil {
 			return "", err
 		}
 	}

@@ -39,14 +39,26 @@ func Schema() fs.FS {
 
 // Store implements batch.Store.
 type Store struct {
-	db    *sqldb.DB
-	clock clock.Clock
+	db     *sqldb.DB
+	clock  clock.Clock
+	claims *sqldb.Combiner[ids.Shard, claimAct, claimed]
 }
 
 var _ batch.Store = (*Store)(nil)
 
 // New makes the store of a migrated database.
-func New(db *sqldb.DB, c clock.Clock) *Store { return &Store{db, c} }
+func New(db *sqldb.DB, c clock.Clock) *Store {
+	s := &Store{db: db, clock: c}
+	s.claims = sqldb.NewCombiner[ids.Shard](claimsTogether, claimsWaiting, s.claimTogether)
+	return s
+}
+
+// Close waits for claims that nobody waits for any more. It comes before the end of the
+// database.
+func (s *Store) Close() error {
+	s.claims.Close()
+	return nil
+}
 
 // once runs fn unless the request had its effect before, and remembers the effect
 // that fn names.
@@ -188,16 +200,13 @@ func (s *Store) AppendEvents(ctx context.Context, shard ids.Shard, events []batc
 	})
 }
 
-// insertTask writes the task that is born with an effect.
-func insertTask(ctx context.Context, tx *sqldb.Tx, t *batch.NewTask, b ids.BatchID, claimed []batch.Claim) error {
+// newTask makes the task that is born with an effect.
+func newTask(t *batch.NewTask, b ids.BatchID, claimed []batch.Claim) (task.Task, error) {
 	payload, total, err := t.Payload(claimed)
-	if err != nil {
-		return err
-	}
-	return task.Insert(ctx, tx, task.Task{
+	return task.Task{
 		ID: t.ID, Kind: t.Kind, Step: t.Step, Payload: payload, Subject: string(b), File: t.File, Total: total,
 		CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt,
-	})
+	}, err
 }
 
 // changed reports whether a compare-and-set took effect.
@@ -207,6 +216,18 @@ func changed(r sql.Result, err error) (bool, error) {
 	}
 	n, err := r.RowsAffected()
 	return n == 1, err
+}
+
+// allChanged refuses unless so many rows were changed.
+func allChanged(want int, r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n != int64(want) {
+		return batch.ErrRaced
+	}
+	return err
 }
 
 var errLost = errors.New("batchsql: a row is missing that its own transaction wrote")

@@ -15,9 +15,8 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
-func migrated(t *testing.T, fresh sqldbtest.Fresh) *sqldb.DB {
+func migrate(t testing.TB, db *sqldb.DB) *sqldb.DB {
 	t.Helper()
-	db := fresh(t)()
 	for domain, schema := range map[string]fs.FS{
 		"idem": idem.Schema(), "outbox": outbox.Schema(), "task": task.Schema(), "batch": batchsql.Schema(),
 	} {
@@ -31,6 +30,6 @@ func migrated(t *testing.T, fresh sqldbtest.Fresh) *sqldb.DB {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
-		batchtest.Store(t, func(t *testing.T) batch.Store { return batchsql.New(migrated(t, fresh), clock.System{}) })
+		batchtest.Store(t, func(t *testing.T) batch.Store { return batchsql.New(migrate(t, fresh(t)()), clock.System{}) })
 	})
 }

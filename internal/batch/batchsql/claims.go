@@ -1,10 +1,13 @@
 package batchsql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
@@ -21,11 +24,20 @@ func scanClaim(r *sql.Rows) (c batch.Claim, err error) {
 	return c, err
 }
 
-func insertClaim(ctx context.Context, tx *sqldb.Tx, c batch.Claim) error {
-	const insert = `INSERT INTO claims (` + claimColumns + `) VALUES (?,?,?,?,?,?,?)`
-	_, err := tx.ExecContext(ctx, insert, c.ID, c.BatchID, c.Claimant, c.From, c.To, c.TaskID, sqldb.Micros(c.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert claim: %w", err)
+// insertClaims writes claims in the order of their keys.
+func insertClaims(ctx context.Context, tx *sqldb.Tx, claims ...batch.Claim) error {
+	const row = `(?,?,?,?,?,?,?)`
+	claims = slices.SortedFunc(slices.Values(claims), func(a, b batch.Claim) int { return cmp.Compare(a.ID, b.ID) })
+	for chunk := range slices.Chunk(claims, claimsTogether) {
+		args := make([]any, 0, 7*len(chunk))
+		for i := range chunk {
+			c := &chunk[i]
+			args = append(args, c.ID, c.BatchID, c.Claimant, c.From, c.To, c.TaskID, sqldb.Micros(c.CreatedAt))
+		}
+		query := `INSERT INTO claims (` + claimColumns + `) VALUES ` + row + strings.Repeat(`,`+row, len(chunk)-1)
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return fmt.Errorf("insert claims: %w", err)
+		}
 	}
 	return nil
 }
@@ -33,140 +45,6 @@ func insertClaim(ctx context.Context, tx *sqldb.Tx, c batch.Claim) error {
 func scanRun(r *sql.Rows) (run batch.Run, err error) {
 	err = r.Scan(&run.From, &run.To)
 	return run, err
-}
-
-// scanFree reads a free block as the claim that it would be.
-func scanFree(r *sql.Rows) (c batch.Claim, err error) {
-	err = r.Scan(&c.BatchID, &c.From, &c.To)
-	return c, err
-}
-
-// Claim implements batch.Claims.
-func (s *Store) Claim(ctx context.Context, r ids.Request, ask batch.ClaimAsk, task *batch.NewTask) ([]batch.Claim, string, bool, error) {
-	var claims []batch.Claim
-	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		claims = nil
-		runs, err := takeFree(ctx, tx, ask)
-		if err != nil {
-			return "", err
-		}
-		effect := ""
-		for _, run := range runs {
-			c := batch.Claim{
-				ID: ids.ClaimID(ids.New("clm")), BatchID: ask.BatchID, Claimant: ask.Claimant,
-				From: run.From, To: run.To, CreatedAt: ask.CreatedAt,
-			}
-			if task != nil {
-				c.TaskID = task.ID
-			}
-			if err := insertClaim(ctx, tx, c); err != nil {
-				return "", err
-			}
-			claims, effect = append(claims, c), string(c.ID)
-		}
-		if task != nil {
-			if err := insertTask(ctx, tx, task, ask.BatchID, claims); err != nil {
-				return "", err
-			}
-			if ask.Quantity == 0 {
-				effect = string(task.ID)
-			}
-		}
-		return effect, nil
-	})
-	if err != nil {
-		return nil, "", false, fmt.Errorf("claim: %w", err)
-	}
-	return claims, effect, replayed, nil
-}
-
-// lockPool makes transactions over one batch's pool wait for each other. The batch's
-// row stands for its pool: blocks come and go.
-func lockPool(ctx context.Context, tx *sqldb.Tx, b ids.BatchID) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE batches SET quantity = quantity WHERE batch_id = ?`, b); err != nil {
-		return fmt.Errorf("lock pool: %w", err)
-	}
-	return nil
-}
-
-// takeFree takes what is asked for out of the pool.
-func takeFree(ctx context.Context, tx *sqldb.Tx, ask batch.ClaimAsk) (batch.Runs, error) {
-	if ask.Quantity == 0 && ask.Within == (batch.Run{}) {
-		return nil, nil
-	}
-	if err := lockPool(ctx, tx, ask.BatchID); err != nil {
-		return nil, err
-	}
-	if ask.Quantity > 0 {
-		const query = `SELECT from_no, to_no FROM pool_free WHERE batch_id = ? AND to_no - from_no + 1 >= ? ORDER BY from_no LIMIT 1`
-		var free batch.Run
-		err := tx.QueryRowContext(ctx, query, ask.BatchID, ask.Quantity).Scan(&free.From, &free.To)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil, batch.ErrExhausted
-		}
-		if err != nil {
-			return nil, fmt.Errorf("find free block: %w", err)
-		}
-		taken := batch.Run{From: free.From, To: free.From + ask.Quantity - 1}
-		return batch.Runs{taken}, cutFree(ctx, tx, ask.BatchID, free, taken)
-	}
-	const query = `SELECT from_no, to_no FROM pool_free WHERE batch_id = ? AND from_no <= ? AND to_no >= ? ORDER BY from_no`
-	all, err := sqldb.Collect(ctx, tx, scanRun, query, ask.BatchID, ask.Within.To, ask.Within.From)
-	if err != nil {
-		return nil, fmt.Errorf("find free blocks: %w", err)
-	}
-	var taken batch.Runs
-	for _, free := range all {
-		part := batch.Run{From: max(free.From, ask.Within.From), To: min(free.To, ask.Within.To)}
-		if err := cutFree(ctx, tx, ask.BatchID, free, part); err != nil {
-			return nil, err
-		}
-		taken = append(taken, part)
-	}
-	return taken, nil
-}
-
-// cutFree takes a part out of a free block, if the block is still as it was seen.
-func cutFree(ctx context.Context, tx *sqldb.Tx, b ids.BatchID, free, part batch.Run) error {
-	ok, err := changed(tx.ExecContext(ctx, `DELETE FROM pool_free WHERE batch_id = ? AND from_no = ? AND to_no = ?`, b, free.From, free.To))
-	if err != nil {
-		return fmt.Errorf("take free block: %w", err)
-	}
-	if !ok {
-		return batch.ErrRaced
-	}
-	for _, rest := range []batch.Run{{From: free.From, To: part.From - 1}, {From: part.To + 1, To: free.To}} {
-		if rest.Len() > 0 {
-			if err := putFree(ctx, tx, b, rest); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func putFree(ctx context.Context, tx *sqldb.Tx, b ids.BatchID, r batch.Run) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO pool_free (batch_id, from_no, to_no) VALUES (?,?,?)`, b, r.From, r.To)
-	if err != nil {
-		return fmt.Errorf("put free block: %w", err)
-	}
-	return nil
-}
-
-// giveBack returns a run to the pool and joins it with its free neighbours.
-func giveBack(ctx context.Context, tx *sqldb.Tx, b ids.BatchID, r batch.Run) error {
-	const touching = `SELECT from_no, to_no FROM pool_free WHERE batch_id = ? AND (to_no = ? OR from_no = ?)`
-	around, err := sqldb.Collect(ctx, tx, scanRun, touching, b, r.From-1, r.To+1)
-	if err != nil {
-		return fmt.Errorf("find free neighbours: %w", err)
-	}
-	for _, n := range around {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM pool_free WHERE batch_id = ? AND from_no = ?`, b, n.From); err != nil {
-			return fmt.Errorf("join free blocks: %w", err)
-		}
-		r.From, r.To = min(r.From, n.From), max(r.To, n.To)
-	}
-	return putFree(ctx, tx, b, r)
 }
 
 // FindClaim implements batch.Claims.

@@ -24,7 +24,7 @@ import (
 // shop is a store with one batch and what it tells others.
 type shop struct {
 	*batchsql.Store
-	t  *testing.T
+	t  testing.TB
 	db *sqldb.DB
 	b  batch.Batch
 }
@@ -35,7 +35,12 @@ func told(kind string) batch.Event {
 
 func newShop(t *testing.T, fresh sqldbtest.Fresh) *shop {
 	t.Helper()
-	s := &shop{t: t, db: migrated(t, fresh)}
+	return shopOn(t, fresh(t)())
+}
+
+func shopOn(t testing.TB, db *sqldb.DB) *shop {
+	t.Helper()
+	s := &shop{t: t, db: migrate(t, db)}
 	s.Store = batchsql.New(s.db, clock.Func(batchtest.Start))
 	n := batch.NewBatch{
 		Batch: batch.Batch{ID: ids.BatchID(ids.New("bat")), ProductID: 2001, BrandID: 1001, No: "lot", Quantity: 100, Mark: batch.Print, CreatedAt: batchtest.Start()},
@@ -107,7 +112,7 @@ func TestTaskIsBornWithItsClaims(t *testing.T) {
 				return json.RawMessage(`{"a":1}`), claimed[0].To, nil
 			},
 		}
-		claims, _, _, err := s.Claim(t.Context(), ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line", Quantity: 40, CreatedAt: batchtest.Start()}, made)
+		claims, _, _, err := s.Claim(t.Context(), ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Shard: s.b.Shard(), Claimant: "line", Quantity: 40, CreatedAt: batchtest.Start()}, made)
 		s.must(err)
 		got, err := task.Find(t.Context(), s.db.Reader(), made.ID)
 		s.must(err)
@@ -169,7 +174,7 @@ func TestLostAnswerOfAClaim(t *testing.T) {
 			return db
 		}
 	})
-	ask := batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line", Quantity: 10, CreatedAt: batchtest.Start()}
+	ask := batch.ClaimAsk{BatchID: s.b.ID, Shard: s.b.Shard(), Claimant: "line", Quantity: 10, CreatedAt: batchtest.Start()}
 	for n, fate := range []sqldbtest.Fate{sqldbtest.ReplyLost, sqldbtest.RequestLost} {
 		proxy.Cut("COMMIT", fate)
 		_, effect, _, err := s.Claim(t.Context(), batchtest.Request(n, "body"), ask, nil)

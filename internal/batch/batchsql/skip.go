@@ -54,12 +54,13 @@ func (s *Store) withdraw(ctx context.Context, tx *sqldb.Tx, claimant string) (w 
 		if err != nil {
 			return w, fmt.Errorf("find free blocks: %w", err)
 		}
-		for _, c := range page {
+		for i := range page {
+			c := &page[i]
 			c.ID, c.Claimant, c.CreatedAt = ids.ClaimID(ids.New("clm")), claimant, s.clock.Now()
-			if err := insertClaim(ctx, tx, c); err != nil {
-				return w, err
-			}
-			w.Claims, w.Numbers, last = w.Claims+1, w.Numbers+c.To-c.From+1, c
+			w.Claims, w.Numbers, last = w.Claims+1, w.Numbers+c.To-c.From+1, *c
+		}
+		if err := insertClaims(ctx, tx, page...); err != nil {
+			return w, err
 		}
 		if len(page) < withdrawPage {
 			break

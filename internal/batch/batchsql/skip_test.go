@@ -87,7 +87,7 @@ func TestSkipWithdrawsWhatWasFree(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
 		s := newShop(t, fresh)
 		ctx := t.Context()
-		claims, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line 1", Quantity: 40, CreatedAt: batchtest.Start()}, nil)
+		claims, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Shard: s.b.Shard(), Claimant: "line 1", Quantity: 40, CreatedAt: batchtest.Start()}, nil)
 		s.must(err)
 		_, _, err = s.ReturnClaim(ctx, ids.Request{}, claims[0], 31, math.MaxInt64)
 		s.must(err)
@@ -100,7 +100,7 @@ func TestSkipWithdrawsWhatWasFree(t *testing.T) {
 		if w.Claims != 1201 || w.Numbers != 70+3600 {
 			t.Errorf("%+v", w)
 		}
-		if _, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line 2", Quantity: 1, CreatedAt: batchtest.Start()}, nil); !errors.Is(err, batch.ErrExhausted) {
+		if _, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Shard: s.b.Shard(), Claimant: "line 2", Quantity: 1, CreatedAt: batchtest.Start()}, nil); !errors.Is(err, batch.ErrExhausted) {
 			t.Errorf("a number that may be printed was claimed: %v", err)
 		}
 		all, err := s.ClaimsOf(ctx, s.b.ID, batch.Run{From: 1, To: 100}, 10)
@@ -110,7 +110,7 @@ func TestSkipWithdrawsWhatWasFree(t *testing.T) {
 		}
 		_, _, err = s.ReturnClaim(ctx, ids.Request{}, all[1], 31, math.MaxInt64)
 		s.must(err)
-		if _, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Claimant: "line 2", Quantity: 70, CreatedAt: batchtest.Start()}, nil); err != nil {
+		if _, _, _, err := s.Claim(ctx, ids.Request{}, batch.ClaimAsk{BatchID: s.b.ID, Shard: s.b.Shard(), Claimant: "line 2", Quantity: 70, CreatedAt: batchtest.Start()}, nil); err != nil {
 			t.Error(err)
 		}
 		brand, _, err := s.CreateBrand(ctx, ids.Request{}, batch.Brand{Name: "new", CreatedAt: batchtest.Start()})

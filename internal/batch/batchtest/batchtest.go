@@ -109,14 +109,14 @@ func (w *world) makeAs(n batch.NewBatch) batch.Batch {
 	return b
 }
 
-func block(b ids.BatchID, quantity int64) batch.ClaimAsk {
-	return batch.ClaimAsk{BatchID: b, Claimant: "line 7", Quantity: quantity, CreatedAt: Start()}
+func block(b batch.Batch, quantity int64) batch.ClaimAsk {
+	return batch.ClaimAsk{BatchID: b.ID, Shard: b.Shard(), Claimant: "line 7", Quantity: quantity, CreatedAt: Start()}
 }
 
 // claim takes a block.
 func (w *world) claim(b batch.Batch, quantity int64) batch.Claim {
 	w.t.Helper()
-	claims, effect, replayed, err := w.Claim(w.t.Context(), ids.Request{}, block(b.ID, quantity), nil)
+	claims, effect, replayed, err := w.Claim(w.t.Context(), ids.Request{}, block(b, quantity), nil)
 	w.must(err)
 	if len(claims) != 1 || effect != string(claims[0].ID) || replayed {
 		w.t.Fatalf("Claim = %v, effect %q, replayed %v; want one claim, named, not replayed", claims, effect, replayed)

@@ -30,11 +30,11 @@ func TestClaims(t *testing.T, open Open) {
 	t.Run("ExhaustedTakesNothing", func(t *testing.T) {
 		w := newWorld(t, open)
 		b := w.make("lot", 100)
-		_, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b.ID, 101), nil)
+		_, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b, 101), nil)
 		wantFault(t, err, batch.ErrExhausted)
 		w.wantFree(b, batch.Run{From: 1, To: 100})
 		w.claim(b, 100)
-		_, _, _, err = w.Claim(t.Context(), ids.Request{}, block(b.ID, 1), nil)
+		_, _, _, err = w.Claim(t.Context(), ids.Request{}, block(b, 1), nil)
 		wantFault(t, err, batch.ErrExhausted)
 	})
 	t.Run("BlocksAreWhole", func(t *testing.T) {
@@ -44,14 +44,14 @@ func TestClaims(t *testing.T, open Open) {
 		if c := w.claim(b, 11); c.From != 31 {
 			t.Errorf("a block of 11 begins at %d, want 31: the block before is too short", c.From)
 		}
-		_, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b.ID, 30), nil)
+		_, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b, 30), nil)
 		wantFault(t, err, batch.ErrExhausted)
 	})
 	t.Run("WithinTakesAllThatIsFree", func(t *testing.T) { withinTakesAllThatIsFree(t, open) })
 	t.Run("RefusedPayloadTakesNothing", func(t *testing.T) {
 		w := newWorld(t, open)
 		b := w.make("lot", 100)
-		_, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b.ID, 10), brokenTask())
+		_, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b, 10), brokenTask())
 		if !errors.Is(err, errPayload) {
 			t.Errorf("error = %v, want the payload's", err)
 		}
@@ -64,7 +64,7 @@ func TestClaims(t *testing.T, open Open) {
 		w := newWorld(t, open)
 		b := w.make("lot", 100)
 		task := newTask(nil)
-		claims, effect, _, err := w.Claim(t.Context(), ids.Request{}, block(b.ID, 10), task)
+		claims, effect, _, err := w.Claim(t.Context(), ids.Request{}, block(b, 10), task)
 		w.must(err)
 		if len(claims) != 1 || effect != string(claims[0].ID) || claims[0].TaskID != task.ID {
 			t.Errorf("claims %v, effect %q; want one claim, named, with the task", claims, effect)
@@ -123,7 +123,7 @@ func claimsNeverOverlap(t *testing.T, open Open) {
 		all.Go(func() {
 			l := lot(i)
 			for {
-				ask := block(b.ID, 1+l.below(1200))
+				ask := block(b, 1+l.below(1200))
 				claims, _, _, err := w.Claim(t.Context(), ids.Request{}, ask, nil)
 				if err != nil {
 					wantFault(t, err, batch.ErrExhausted)
@@ -156,7 +156,7 @@ func claimsAndReturns(t *testing.T, open Open) {
 		all.Go(func() {
 			l := lot(i)
 			for range 40 {
-				claims, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b.ID, 1+l.below(300)), nil)
+				claims, _, _, err := w.Claim(t.Context(), ids.Request{}, block(b, 1+l.below(300)), nil)
 				if err != nil {
 					wantFault(t, err, batch.ErrExhausted)
 					continue
@@ -195,7 +195,7 @@ func withinTakesAllThatIsFree(t *testing.T, open Open) {
 	within := func(from, to int64) (got []batch.Run) {
 		var seen []batch.Claim
 		task := newTask(&seen)
-		ask := batch.ClaimAsk{BatchID: b.ID, Claimant: "export", Within: batch.Run{From: from, To: to}, CreatedAt: Start()}
+		ask := batch.ClaimAsk{BatchID: b.ID, Shard: b.Shard(), Claimant: "export", Within: batch.Run{From: from, To: to}, CreatedAt: Start()}
 		claims, effect, _, err := w.Claim(t.Context(), ids.Request{}, ask, task)
 		w.must(err)
 		if effect != string(task.ID) {

@@ -88,7 +88,7 @@ func (w *world) countClaims(b batch.Batch) func() int {
 func claimBlock(w *world) (doer, func() int) {
 	b := w.make("replays", 10_000)
 	return func(ctx context.Context, r ids.Request) (string, bool, error) {
-		_, effect, replayed, err := w.Claim(ctx, r, block(b.ID, 10), nil)
+		_, effect, replayed, err := w.Claim(ctx, r, block(b, 10), nil)
 		return effect, replayed, err
 	}, w.countClaims(b)
 }
@@ -102,7 +102,7 @@ func claimWithin(w *world) (doer, func() int) {
 		from := next
 		next += 10
 		mu.Unlock()
-		ask := batch.ClaimAsk{BatchID: b.ID, Claimant: "export", Within: batch.Run{From: from, To: from + 9}, CreatedAt: Start()}
+		ask := batch.ClaimAsk{BatchID: b.ID, Shard: b.Shard(), Claimant: "export", Within: batch.Run{From: from, To: from + 9}, CreatedAt: Start()}
 		_, effect, replayed, err := w.Claim(ctx, r, ask, newTask(nil))
 		return effect, replayed, err
 	}, w.countClaims(b)
@@ -280,9 +280,11 @@ func refusalIsNotRemembered(t *testing.T, open Open) {
 	if effect != string(b.Batch.ID) || replayed {
 		t.Errorf("after a refusal the key gave effect %q, replayed %v", effect, replayed)
 	}
-	_, _, _, err = w.Claim(t.Context(), Request(2, "too many"), block(b.Batch.ID, 11), nil) //nolint:dogsled // only the refusal counts
+	made, err := w.Batch(t.Context(), b.Batch.ID)
+	w.must(err)
+	_, _, _, err = w.Claim(t.Context(), Request(2, "too many"), block(made, 11), nil) //nolint:dogsled // only the refusal counts
 	wantFault(t, err, batch.ErrExhausted)
-	_, _, replayed, err = w.Claim(t.Context(), Request(2, "fewer"), block(b.Batch.ID, 10), nil)
+	_, _, replayed, err = w.Claim(t.Context(), Request(2, "fewer"), block(made, 10), nil)
 	w.must(err)
 	if replayed {
 		t.Error("a claim after a refusal was replayed")

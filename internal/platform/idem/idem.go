@@ -70,25 +70,30 @@ func Once(ctx context.Context, db *sqldb.DB, c clock.Clock, r ids.Request, fn fu
 		return effect, replayed, err
 	}
 	for range settleTriesMax {
-		err = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		had := true // nobody knows yet that a lost commit left nothing
+		last := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 			effect, replayed = "", false
 			var err error
 			if effect, replayed, err = take(ctx, tx, r, c.Now()); err != nil || replayed {
 				return err
 			}
+			had = false
 			if effect, err = fn(ctx, tx); err != nil {
 				return err
 			}
 			return remember(ctx, tx, r, effect)
 		})
-		if r.IsZero() || !errors.Is(err, sqldb.ErrUnknownOutcome) {
+		if last == nil {
+			return effect, replayed, nil
+		}
+		if err == nil || !had || errors.Is(last, ErrMismatch) {
+			err = last // else it stays unknown, whatever kept us from settling it
+		}
+		if r.IsZero() || !errors.Is(last, sqldb.ErrUnknownOutcome) {
 			break
 		}
 	}
-	if err != nil {
-		return "", false, err
-	}
-	return effect, replayed, nil
+	return "", false, err
 }
 
 // settleTriesMax bounds how often an answer may be lost before we say so.
