@@ -41,7 +41,9 @@ func BenchmarkClaims(b *testing.B) {
 			}
 		}},
 		{"single", func(s *shop) func(context.Context, ids.Request, batch.ClaimAsk) error {
-			return func(ctx context.Context, r ids.Request, ask batch.ClaimAsk) error { return claimAlone(ctx, s.db, r, ask) }
+			return func(ctx context.Context, r ids.Request, ask batch.ClaimAsk) error {
+				return claimAlone(ctx, s.db, r, ask)
+			}
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchClaims(b, c.claim) })

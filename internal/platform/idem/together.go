@@ -108,6 +108,9 @@ func (g *group) lost(why error) bool {
 		why = sqldb.ErrUnknownOutcome.Because(why) // nothing of this try stays, but of the one before
 	}
 	for _, i := range g.mine {
+		if g.attempts[i].Request.IsZero() && g.out[i].Err != nil {
+			continue // it was refused, whatever became of the others
+		}
 		g.out[i] = Outcome{Err: why}
 	}
 	g.mine = slices.DeleteFunc(g.mine, func(i int) bool { return g.attempts[i].Request.IsZero() })
