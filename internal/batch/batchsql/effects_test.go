@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -194,4 +195,62 @@ func TestLostAnswerOfAClaim(t *testing.T) {
 	if diff := cmp.Diff(batch.Runs{{From: 21, To: 100}}, free); diff != "" {
 		t.Errorf("free (-want +got):\n%s", diff)
 	}
+}
+
+// TestTwoProcessesClaim: the same requests at both of them have one effect each, and
+// no number is claimed twice.
+func TestTwoProcessesClaim(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		open := fresh(t)
+		s := shopOn(t, open())
+		stores := []*batchsql.Store{s.Store, batchsql.New(open(), clock.Func(batchtest.Start))}
+		big, err := s.issue(1001, "big", 10_000, ids.ShardCapacity)
+		s.must(err)
+		const requests = 100
+		var mu sync.Mutex
+		effects := map[int]map[string]int{}
+		var all sync.WaitGroup
+		for i := range 4 * requests {
+			n := i % requests
+			all.Go(func() {
+				ask := batch.ClaimAsk{BatchID: big.ID, Shard: big.Shard(), Claimant: "line", Quantity: 1 + int64(n%7), CreatedAt: batchtest.Start()}
+				_, effect, replayed, err := stores[i/requests%2].Claim(t.Context(), batchtest.Request(n, "body"), ask, nil)
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if effects[n] == nil {
+					effects[n] = map[string]int{}
+				}
+				effects[n][effect] += 0
+				if !replayed {
+					effects[n][effect]++
+				}
+			})
+		}
+		all.Wait()
+		for n, had := range effects {
+			for _, fresh := range had {
+				if len(had) != 1 || fresh != 1 {
+					t.Errorf("request %d had the effects %v", n, had)
+				}
+			}
+		}
+		claims, err := s.ClaimsOf(t.Context(), big.ID, batch.Run{From: 1, To: big.Quantity}, 10*requests)
+		s.must(err)
+		next := int64(1)
+		for _, c := range claims {
+			if c.From != next {
+				t.Errorf("a claim begins at %d, want %d", c.From, next)
+			}
+			next = c.To + 1
+		}
+		free, err := s.Free(t.Context(), big.ID)
+		s.must(err)
+		if diff := cmp.Diff(batch.Runs{{From: next, To: big.Quantity}}, free); diff != "" || len(claims) != requests {
+			t.Errorf("%d claims; free (-want +got):\n%s", len(claims), diff)
+		}
+	})
 }

@@ -46,15 +46,20 @@ const (
 // lockPools locks the pools of the asks' batches and reads what is free in them.
 func lockPools(ctx context.Context, tx *sqldb.Tx, asks []batch.ClaimAsk) (pools, error) {
 	ps := pools{}
-	wanted := map[free]int64{} // with how many ask so
-	asking := map[ids.BatchID]int64{}
+	wanted := map[free]bool{}
+	// An ask for a block takes from one block, so the last of as many as there are asks
+	// is whole yet when the others were served. An ask for a run may take from any number.
+	limit := map[ids.BatchID]int64{}
 	for _, ask := range asks {
 		if ask.Quantity == 0 && ask.Within == (batch.Run{}) {
 			continue
 		}
 		ps[ask.BatchID] = &pool{}
-		wanted[freeFor(ask)]++
-		asking[ask.BatchID]++
+		wanted[freeFor(ask)] = true
+		if ask.Quantity == 0 {
+			limit[ask.BatchID] = math.MaxInt64 - claimsTogether
+		}
+		limit[ask.BatchID]++
 	}
 	if len(ps) == 0 {
 		return ps, nil
@@ -64,13 +69,7 @@ func lockPools(ctx context.Context, tx *sqldb.Tx, asks []batch.ClaimAsk) (pools,
 	}
 	var args []any
 	for f := range wanted {
-		// Each ask takes from one block, so the last of that many blocks is whole yet
-		// when the others of the batch were served.
-		limit := asking[f.batch]
-		if f.quantity == 0 {
-			limit = math.MaxInt64
-		}
-		args = append(args, f.batch, f.within.To, f.within.From, f.quantity, limit)
+		args = append(args, f.batch, f.within.To, f.within.From, f.quantity, limit[f.batch])
 	}
 	return ps, ps.read(ctx, tx, args)
 }
