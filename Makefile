@@ -16,10 +16,10 @@ BENCH  ?=
 PKGS   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint bench crash soak build generate clean
+.PHONY: help run cluster test lint bench bench-cluster crash soak build generate clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## run with sample data; prints links, and a QR for a phone on this network
 	bin/chopmark serve --demo --data $(DATA) --listen 127.0.0.1:8080 --tls-listen 0.0.0.0:8443 --tls-self-signed
@@ -38,6 +38,9 @@ lint: $(LINT) ## gofmt, vet, golangci-lint, shellcheck, generated code
 
 bench: ## measure; each line has the goal and the number measured here
 	go run ./test/bench $(BENCH)
+
+bench-cluster: ## measure what runs past one machine: Redis, claims, edges, records (BENCH=-claims=100000)
+	go run ./test/bench -only redis,claims,visible,records-mysql $(BENCH)
 
 crash: ## kill -9 under load, reopen, compare (ROUNDS=500)
 	go run ./cmd/hammer crash --rounds $(ROUNDS)

@@ -28,21 +28,23 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare" { // the peer of the verify bench, as a process of its own
 		return serveBare()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, records-mysql, backup, translog")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
+	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return run(ctx, *only, *codes)
+	return run(ctx, *only, &bench{codes: *codes, claims: *claims})
 }
 
 // bench is what the measurements share.
 type bench struct {
-	dir   string
-	bin   string // chopmark
-	self  string // this program
-	codes int64
-	rows  []row
+	dir    string
+	bin    string // chopmark
+	self   string // this program
+	codes  int64
+	claims int64
+	rows   []row
 }
 
 // row is one line of the table.
@@ -55,13 +57,13 @@ func (b *bench) rowf(what, goal, format string, args ...any) {
 // data is a fresh data directory.
 func (b *bench) data(name string) string { return filepath.Join(b.dir, name) }
 
-func run(ctx context.Context, only string, codes int64) (err error) {
+func run(ctx context.Context, only string, b *bench) (err error) {
 	dir, err := os.MkdirTemp("", "chopmark-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{dir: dir, codes: codes}
+	b.dir = dir
 	if b.bin, err = harness.Build(ctx, dir, "github.com/chopmark/chopmark/cmd/chopmark"); err != nil {
 		return err
 	}
@@ -74,8 +76,8 @@ func run(ctx context.Context, only string, codes int64) (err error) {
 	}{
 		{"codebook", benchCodebook}, {"issue", benchIssue}, {"billions", benchBillions}, {"state", benchState},
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
-		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"backup", benchBackup},
-		{"records-mysql", benchRecordsMySQL}, {"translog", benchTranslog},
+		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
+		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog},
 	}
 	for _, one := range benches {
 		if only != "" && !strings.Contains(","+only+",", ","+one.name+",") {

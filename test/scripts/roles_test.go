@@ -23,7 +23,7 @@ import (
 
 // roles is one process with SQL and edges that join it.
 type roles struct {
-	t          *testing.T
+	t          testing.TB
 	bin, dir   string
 	certs      string
 	issue      *harness.Server
@@ -34,7 +34,7 @@ type roles struct {
 
 func newRoles(t *testing.T) *roles { return newRolesOn(t, nil, nil) }
 
-func newRolesOn(t *testing.T, sql, redis []string) *roles {
+func newRolesOn(t testing.TB, sql, redis []string) *roles {
 	t.Helper()
 	bin, err := harness.Build(t.Context(), t.TempDir(), "github.com/chopmark/chopmark/cmd/chopmark")
 	if err != nil {
@@ -43,7 +43,7 @@ func newRolesOn(t *testing.T, sql, redis []string) *roles {
 	r := &roles{t: t, bin: bin, dir: t.TempDir(), staleAfter: 2 * time.Second, sql: sql, redis: redis}
 	r.certs = filepath.Join(r.dir, "certs")
 	r.run("keys", "ca", "--out", filepath.Join(r.dir, "ca"))
-	for _, name := range []string{"all-1", "worker-1", "edge-1", "edge-2"} {
+	for _, name := range []string{"all-1", "worker-1", "edge-1", "edge-2", "edge-3", "edge-4"} {
 		r.run("keys", "role-cert", "--ca", filepath.Join(r.dir, "ca"), "--name", name, "--out", r.certs)
 	}
 	r.startIssue("127.0.0.1:0")
@@ -213,21 +213,29 @@ func (r *roles) onlyScans(e *harness.Server, code string) {
 func (r *roles) measure(edges []*harness.Server, codes []string) {
 	r.t.Helper()
 	const changes = 100
-	took := make([]time.Duration, changes)
-	for i := range took {
-		start := time.Now()
-		r.state("recalled", codes[i])
-		for _, e := range edges {
-			r.until(e, codes[i], "recalled")
-		}
-		took[i] = time.Since(start)
-	}
-	slices.Sort(took)
+	took := r.visible(edges, codes[:changes])
 	r.t.Logf("from asking for a change to the last of %d edges that says so, %d changes: p50 %v, p99 %v, worst %v",
 		len(edges), changes, took[changes/2], took[changes*99/100-1], took[changes-1])
 	if p99 := took[changes*99/100-1]; p99 > 5*time.Second {
 		r.t.Errorf("p99 is %v", p99)
 	}
+}
+
+// visible recalls each code and waits until every edge says so. It gives how long that
+// took, from asking for the change on, the shortest first.
+func (r *roles) visible(edges []*harness.Server, codes []string) []time.Duration {
+	r.t.Helper()
+	took := make([]time.Duration, len(codes))
+	for i, code := range codes {
+		start := time.Now()
+		r.state("recalled", code)
+		for _, e := range edges {
+			r.until(e, code, "recalled")
+		}
+		took[i] = time.Since(start)
+	}
+	slices.Sort(took)
+	return took
 }
 
 // cutOff kills the process with SQL and brings it back.
