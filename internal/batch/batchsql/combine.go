@@ -64,7 +64,7 @@ func (s *Store) claimTogether(ctx context.Context, acts []claimAct) ([]sqldb.Out
 	for i, o := range outcomes {
 		out[i] = sqldb.Outcome[claimed]{Value: claimed{claims[i], o}, Err: o.Err}
 		if o.Replayed {
-			out[i].Value.claims = nil // of a try that left nothing
+			out[i].Value.claims = nil // whoever asks again reads what the effect left
 		}
 	}
 	return out, nil
