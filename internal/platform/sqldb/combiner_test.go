@@ -104,9 +104,13 @@ func TestActsGatherWhileAGroupCommits(t *testing.T) {
 // answered while the one that made it fail still runs.
 func TestWhoFailsHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	stuck, failed := make(chan struct{}), errors.New("waited in vain")
+	began, gate, stuck, failed := make(chan struct{}), make(chan struct{}), make(chan struct{}), errors.New("waited in vain")
 	c := NewCombiner[int](10, 100, func(_ context.Context, acts []string) ([]Outcome[string], error) {
 		switch {
+		case acts[0] == "first":
+			close(began)
+			<-gate
+			return ok(acts), nil
 		case !slices.Contains(acts, "stuck"):
 			return ok(acts), nil
 		case len(acts) == 1:
@@ -114,15 +118,14 @@ func TestWhoFailsHoldsUpNobody(t *testing.T) {
 		}
 		return nil, failed
 	})
-	gate := make(chan struct{})
-	run := c.run
-	c.run = func(ctx context.Context, acts []string) ([]Outcome[string], error) { <-gate; return run(ctx, acts) }
 	var all, bad sync.WaitGroup
+	do(t.Context(), t, &all, c, 1, "first", nil)
+	<-began
 	do(t.Context(), t, &bad, c, 1, "stuck", failed)
 	for i := range 7 {
 		do(t.Context(), t, &all, c, 1, fmt.Sprint(i), nil)
 	}
-	waits(c, 8)
+	waits(c, 9)
 	close(gate)
 	all.Wait()
 	do(t.Context(), t, &all, c, 1, "later", nil)
