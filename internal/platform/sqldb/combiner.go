@@ -54,7 +54,7 @@ type pending[A, R any] struct {
 	out   Outcome[R]
 }
 
-// NewCombiner makes a combiner of groups of at most most acts. run brings about a group
+// NewCombiner makes a combiner of groups of so many acts at most. run brings about a group
 // in one transaction. It gives the outcome of each act in their order, or an error when
 // nothing of any of them stays; acts whose outcome it cannot know it must answer one by
 // one, with ErrUnknownOutcome.
