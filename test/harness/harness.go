@@ -128,6 +128,9 @@ func (s *Server) Kill() {
 	<-s.done
 }
 
+// Ended is closed when the process is gone.
+func (s *Server) Ended() <-chan struct{} { return s.done }
+
 // Stop ends the process in order.
 func (s *Server) Stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {

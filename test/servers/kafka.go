@@ -2,93 +2,152 @@ package servers
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// Broker is a Kafka for one test: kfaked, as a process of its own.
-type Broker struct {
+// KafkaServer is a Kafka: kfaked, as a process of its own.
+type KafkaServer struct {
 	Addr string // of its first broker; what --kafka takes
 
-	t       testing.TB
 	bin     string
-	data    string
-	ports   string
+	args    []string
 	process *process
+}
+
+// KafkaOptions say where a Kafka keeps what it is told, and how it is reached.
+type KafkaOptions struct {
+	Dir     string // kept over Kill and Start
+	Brokers int
+	// Proxy, if not nil, is what clients are told to connect to. It must be for one broker,
+	// and is pointed at it.
+	Proxy *Proxy
 }
 
 const kafkaStart = 30 * time.Second
 
-// Kafka starts a cluster of so many brokers.
+// Kafka starts a cluster of so many brokers for a test.
 func Kafka(t testing.TB, brokers int) *Broker {
 	t.Helper()
 	needs(t, "kcat", "kcat")
-	b := &Broker{t: t, data: t.TempDir(), bin: filepath.Join(t.TempDir(), "kfaked")}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", b.bin, "github.com/chopmark/chopmark/test/servers/kfaked")
+	b, err := StartKafka(t.Context(), KafkaOptions{Dir: t.TempDir(), Brokers: brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Kill)
+	return &Broker{b, t}
+}
+
+// Broker is a Kafka of a test, which ends when it fails.
+type Broker struct {
+	*KafkaServer
+
+	t testing.TB
+}
+
+// Start is KafkaServer's.
+func (b *Broker) Start() {
+	b.t.Helper()
+	if err := b.KafkaServer.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Kcat is KafkaServer's, line by line.
+func (b *Broker) Kcat(format string, topics ...string) []string {
+	b.t.Helper()
+	var lines []string
+	for _, topic := range topics {
+		err := b.KafkaServer.Kcat(b.t.Context(), format, topic, func(line string) error {
+			lines = append(lines, line)
+			return nil
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return lines
+}
+
+// StartKafka builds and starts a cluster.
+func StartKafka(ctx context.Context, o KafkaOptions) (*KafkaServer, error) {
+	b := &KafkaServer{bin: filepath.Join(o.Dir, "kfaked")}
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.bin, "github.com/chopmark/chopmark/test/servers/kfaked")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build kfaked: %v\n%s", err, out)
+		return nil, fmt.Errorf("build kfaked: %w\n%s", err, out)
 	}
 	var ports []string
-	for range brokers {
+	for range o.Brokers {
 		port, err := freePort()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		ports = append(ports, port)
 	}
-	b.Addr, b.ports = "127.0.0.1:"+ports[0], strings.Join(ports, ",")
-	b.Start()
-	t.Cleanup(b.Kill)
-	return b
+	b.Addr, b.args = "127.0.0.1:"+ports[0], []string{"--dir", filepath.Join(o.Dir, "kept"), "--ports", strings.Join(ports, ",")}
+	if o.Proxy != nil {
+		o.Proxy.SetServer(b.Addr)
+		b.Addr = o.Proxy.Addr
+		b.args = append(b.args, "--advertise", b.Addr)
+	}
+	return b, b.Start()
 }
 
 // Start runs the cluster on what it kept, on its ports, and returns when it answers.
-func (b *Broker) Start() {
-	b.t.Helper()
+func (b *KafkaServer) Start() error {
 	dir, err := os.MkdirTemp("", "kfaked") // of this run; its end removes it
 	if err != nil {
-		b.t.Fatal(err)
+		return err
 	}
-	if b.process, err = start(dir, b.bin, "--dir", b.data, "--ports", b.ports); err != nil {
-		b.t.Fatal(err)
+	if b.process, err = start(dir, b.bin, b.args...); err != nil {
+		return err
 	}
 	for deadline := time.Now().Add(kafkaStart); !strings.Contains(b.process.log(), "ready"); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-b.process.ended:
-			b.t.Fatal("kfaked ended at its start; a port of its was taken, or what it kept is damaged")
+			return errors.New("kfaked ended at its start; a port of its was taken, or what it kept is damaged")
 		default:
 		}
 		if time.Now().After(deadline) {
 			log := b.process.log()
 			b.process.stop()
-			b.t.Fatalf("kfaked does not start:\n%s", log)
+			return fmt.Errorf("kfaked does not start:\n%s", log)
 		}
 	}
+	return nil
 }
 
 // Kill ends the cluster at once, as a crash does.
-func (b *Broker) Kill() { b.process.stop() }
+func (b *KafkaServer) Kill() { b.process.stop() }
 
-// Kcat reads topics whole with kcat, a client that shares no code with ours: one line for
+// Pause lets the cluster stand still with its connections open; Resume ends that.
+func (b *KafkaServer) Pause() error { return b.process.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused cluster go on.
+func (b *KafkaServer) Resume() error { return b.process.signal(syscall.SIGCONT) }
+
+// Kcat reads a topic whole with kcat, a client that shares no code with ours: one line for
 // each record, those of a partition in their order, in kcat's -f format.
-func (b *Broker) Kcat(format string, topics ...string) []string {
-	b.t.Helper()
-	var lines []string
-	for _, topic := range topics {
-		cmd := exec.CommandContext(b.t.Context(), "kcat", "-C", "-b", b.Addr, "-t", topic, "-o", "beginning", "-e", "-q", "-f", format+"\n")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			b.t.Fatalf("kcat %s: %v\n%s", topic, err, stderr.Bytes())
-		}
-		for line := range strings.Lines(string(out)) {
-			lines = append(lines, strings.TrimSuffix(line, "\n"))
+func (b *KafkaServer) Kcat(ctx context.Context, format, topic string, each func(line string) error) error {
+	cmd := exec.CommandContext(ctx, "kcat", "-C", "-b", b.Addr, "-t", topic, "-o", "beginning", "-e", "-q", "-f", format+"\n")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("kcat %s: %w\n%s", topic, err, stderr.Bytes())
+	}
+	for line := range strings.Lines(string(out)) {
+		if err := each(strings.TrimSuffix(line, "\n")); err != nil {
+			return err
 		}
 	}
-	return lines
+	return nil
 }

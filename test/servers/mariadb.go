@@ -38,7 +38,7 @@ var shared struct {
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	needsMariaDB(t)
-	shared.once.Do(func() { shared.server, shared.err = startMariaDB() })
+	shared.once.Do(func() { shared.server, shared.err = OpenMariaDB(0) })
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
@@ -55,13 +55,19 @@ type MariaDBServer struct {
 func StartMariaDB(t testing.TB, settings ...string) *MariaDBServer {
 	t.Helper()
 	needsMariaDB(t)
-	s, err := startMariaDB(settings...)
+	s, err := OpenMariaDB(0, settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.proc.stop)
+	t.Cleanup(s.Stop)
 	return s
 }
+
+// Stop ends the server and removes what it kept.
+func (s *MariaDBServer) Stop() { s.proc.stop() }
+
+// Data is where the server keeps its files.
+func (s *MariaDBServer) Data() string { return filepath.Join(s.proc.dir, mariadbData) }
 
 func needsMariaDB(t testing.TB) {
 	t.Helper()
@@ -74,11 +80,8 @@ func (s *MariaDBServer) Database(t testing.TB) string {
 	var b [6]byte
 	rand.Read(b[:])
 	name := "t_" + hex.EncodeToString(b[:])
-	admin, err := sql.Open("mysql", s.dsn())
+	admin, err := s.Create(t.Context(), name)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -87,25 +90,60 @@ func (s *MariaDBServer) Database(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	return "mysql://" + mariadbUser + ":" + MariaDBPassword + "@127.0.0.1:" + s.port + "/" + name
+	return s.URL(s.Addr(), name)
+}
+
+// Create makes a database and gives a connection to it.
+func (s *MariaDBServer) Create(ctx context.Context, name string) (*sql.DB, error) {
+	admin, err := sql.Open("mysql", s.dsn()+name)
+	if err != nil {
+		return nil, err
+	}
+	first, err := sql.Open("mysql", s.dsn())
+	if err == nil {
+		_, err = first.ExecContext(ctx, "CREATE DATABASE "+name)
+		err = errors.Join(err, first.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(err, admin.Close())
+	}
+	return admin, nil
+}
+
+// Addr is where the server listens.
+func (s *MariaDBServer) Addr() string { return "127.0.0.1:" + s.port }
+
+// URL is a database's, as Chopmark takes it, by way of an address.
+func (*MariaDBServer) URL(addr, name string) string {
+	return "mysql://" + mariadbUser + ":" + MariaDBPassword + "@" + addr + "/" + name
 }
 
 // Crash kills the server with -9 and waits until it answers again, at the same place.
 func (s *MariaDBServer) Crash(t testing.TB) {
 	t.Helper()
-	if err := errors.Join(s.proc.crash(), s.answers()); err != nil {
-		t.Fatal(err, s.proc.log())
+	if err := s.CrashNow(); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// CrashNow is Crash without a test.
+func (s *MariaDBServer) CrashNow() error {
+	if err := errors.Join(s.proc.crash(), s.answers()); err != nil {
+		return fmt.Errorf("%w\n%s", err, s.proc.log())
+	}
+	return nil
 }
 
 func (s *MariaDBServer) dsn() string {
 	return mariadbUser + ":" + MariaDBPassword + "@tcp(127.0.0.1:" + s.port + ")/"
 }
 
-func startMariaDB(settings ...string) (*MariaDBServer, error) {
+// OpenMariaDB starts a server whose files are on a disk of so many megabytes of its own, a
+// tmpfs that only root can make; 0 = on the usual one.
+func OpenMariaDB(diskMB int, settings ...string) (*MariaDBServer, error) {
 	var errs []error
 	for range startTries {
-		s, err := tryMariaDB(settings)
+		s, err := tryMariaDB(diskMB, settings)
 		if err == nil {
 			return s, nil
 		}
@@ -114,35 +152,54 @@ func startMariaDB(settings ...string) (*MariaDBServer, error) {
 	return nil, errors.Join(errs...)
 }
 
-func tryMariaDB(settings []string) (*MariaDBServer, error) {
+const mariadbData = "data"
+
+func tryMariaDB(diskMB int, settings []string) (*MariaDBServer, error) {
 	dir, err := os.MkdirTemp("", "chopmark-mariadb-")
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data")
+	data := filepath.Join(dir, mariadbData)
+	if diskMB > 0 {
+		err := os.Mkdir(data, 0o700)
+		if err == nil {
+			var out []byte
+			out, err = exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm,mode=0700", diskMB), "tmpfs", data).CombinedOutput()
+			err = errIfText(err, out)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("a disk of its own for MariaDB: %w", err), os.RemoveAll(dir))
+		}
+	}
 	who := []string{"--no-defaults", "--datadir=" + data}
 	if os.Geteuid() == 0 {
 		who = append(who, "--user=root")
 	}
+	undo := func(err error) error {
+		if diskMB > 0 {
+			err = errors.Join(err, exec.Command("umount", data).Run())
+		}
+		return errors.Join(err, os.RemoveAll(dir))
+	}
 	install := exec.Command("mariadb-install-db", append(who, "--auth-root-authentication-method=normal", "--skip-test-db")...)
 	if out, err := install.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("mariadb-install-db: %w: %s", err, out), os.RemoveAll(dir))
+		return nil, undo(fmt.Errorf("mariadb-install-db: %w: %s", err, out))
 	}
 	accounts := "CREATE USER IF NOT EXISTS '" + mariadbUser + "'@'%' IDENTIFIED BY '" + MariaDBPassword + "';\n" +
 		"GRANT ALL ON *.* TO '" + mariadbUser + "'@'%';\n"
 	init := filepath.Join(dir, "init.sql")
 	if err := os.WriteFile(init, []byte(accounts), 0o600); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, undo(err)
 	}
 	port, err := freePort()
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, undo(err)
 	}
 	args := append(append(who, "--bind-address=127.0.0.1", "--port="+port, "--socket="+filepath.Join(dir, "s.sock"),
 		"--init-file="+init, "--skip-name-resolve", "--max-connections=2000", "--innodb-buffer-pool-size=64M"), settings...)
 	s := &MariaDBServer{port: port}
 	if s.proc, err = start(dir, "mariadbd", args...); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, undo(err)
 	}
 	if err := s.answers(); err != nil {
 		err = fmt.Errorf("mariadbd does not start: %w\n%s", err, s.proc.log())
@@ -150,6 +207,13 @@ func tryMariaDB(settings []string) (*MariaDBServer, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func errIfText(err error, text []byte) error {
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	return nil
 }
 
 // answers waits until the server does.

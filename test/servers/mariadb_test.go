@@ -18,7 +18,7 @@ const childEnv = "CHOPMARK_TEST_STARTS_MARIADB"
 // and directory must go with it.
 func TestServerEndsWithItsBinary(t *testing.T) {
 	if os.Getenv(childEnv) != "" {
-		s, err := startMariaDB()
+		s, err := OpenMariaDB(0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,7 @@ while :; do
 	[ -e "$0/again" ] && [ ! -e "$0/over" ] || break
 	rm "$0/again"
 done
+umount "$0"/* 2>/dev/null # what was mounted there for it
 rm -rf "$0"`
 
 // process is a running server.
@@ -74,18 +75,27 @@ func (p *process) stop() {
 
 // crash kills the server and lets it start again on what it left.
 func (p *process) crash() error {
-	raw, err := os.ReadFile(filepath.Join(p.dir, "pid"))
-	if err != nil {
-		return err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
-	if err != nil {
-		return err
-	}
 	if err := os.WriteFile(filepath.Join(p.dir, "again"), nil, 0o600); err != nil {
 		return err
 	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return p.signal(syscall.SIGKILL)
+}
+
+// signal sends the server itself a signal.
+func (p *process) signal(s syscall.Signal) error {
+	pid, err := p.pid()
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, s)
+}
+
+func (p *process) pid() (int, error) {
+	raw, err := os.ReadFile(filepath.Join(p.dir, "pid"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(raw)))
 }
 
 // log is what the server has printed, for the message of a failed start.
@@ -112,14 +122,21 @@ func freePort() (string, error) {
 func needs(t testing.TB, packageName string, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
-		if _, err := exec.LookPath(pathOf(program)); err == nil {
-			continue
+		if err := Missing(packageName, program); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatal(err)
+			}
+			t.Skipf("skipped, because %v", err)
 		}
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is missing: install the package %s (test/setup/apt.sh)", program, packageName)
-		}
-		t.Skipf("skipped, because %s is missing: install the package %s", program, packageName)
 	}
+}
+
+// Missing says what is to be installed for a program that is not there.
+func Missing(packageName, program string) error {
+	if _, err := exec.LookPath(pathOf(program)); err != nil {
+		return fmt.Errorf("%s is missing: install the package %s (test/setup/apt.sh)", program, packageName)
+	}
+	return nil
 }
 
 // pathOf finds servers where Debian puts them, also for users who have no sbin in

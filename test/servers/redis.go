@@ -21,12 +21,14 @@ const (
 	redisStart    = 20 * time.Second
 	redisLook     = 10 * time.Millisecond
 	redisReply    = 2 * time.Second
-	redisMaster   = "chopmark"
 	redisDownMS   = 500
 	redisQuorum   = 2
 	redisWatchers = 3
 	redisMasters  = 3
 )
+
+// RedisMaster is the name that Sentinels know the master by.
+const RedisMaster = "chopmark"
 
 // RedisServer is one redis-server with an append-only file.
 type RedisServer struct {
@@ -166,7 +168,7 @@ func RedisSentinel(t testing.TB) *RedisSentinels {
 		s.watchers = append(s.watchers, w)
 		addrs = append(addrs, w.Addr)
 	}
-	s.URL = "redis+sentinel://" + strings.Join(addrs, ",") + "/" + redisMaster
+	s.URL = "redis+sentinel://" + strings.Join(addrs, ",") + "/" + RedisMaster
 	for _, w := range s.watchers { // before this, a failover would find nobody to promote
 		err := redisWait("Sentinel at "+w.Addr, func() error {
 			text, err := w.Command("INFO", "sentinel")
@@ -184,25 +186,35 @@ func RedisSentinel(t testing.TB) *RedisSentinels {
 
 func redisWatcher(t testing.TB, host, masterPort string) *RedisServer {
 	t.Helper()
-	dir := t.TempDir()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
+	w, err := StartSentinel(t.TempDir(), net.JoinHostPort(host, masterPort), redisDownMS)
+	if w != nil {
+		t.Cleanup(w.Kill)
 	}
-	conf := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nlogfile %s\nsentinel monitor %s %s %s %d\n"+
-		"sentinel down-after-milliseconds %s %d\nsentinel failover-timeout %s 3000\nsentinel parallel-syncs %s 2\n",
-		port, dir, filepath.Join(dir, "sentinel.log"), redisMaster, host, masterPort, redisQuorum, redisMaster, redisDownMS, redisMaster, redisMaster)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w := &RedisServer{Addr: "127.0.0.1:" + port, dir: dir, args: []string{conf, "--sentinel"}}
-	err = w.Restart()
-	t.Cleanup(w.Kill)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// StartSentinel starts a Sentinel that takes a master for down after so many milliseconds.
+func StartSentinel(dir, master string, downMS int) (*RedisServer, error) {
+	host, masterPort, err := net.SplitHostPort(master)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	conf := filepath.Join(dir, "sentinel.conf")
+	text := fmt.Sprintf("port %s\nbind 127.0.0.1\ndir %s\nlogfile %s\nsentinel monitor %s %s %s %d\n"+
+		"sentinel down-after-milliseconds %s %d\nsentinel failover-timeout %s 3000\nsentinel parallel-syncs %s 2\n",
+		port, dir, filepath.Join(dir, "sentinel.log"), RedisMaster, host, masterPort, redisQuorum, RedisMaster, downMS, RedisMaster, RedisMaster)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	w := &RedisServer{Addr: "127.0.0.1:" + port, dir: dir, args: []string{conf, "--sentinel"}}
+	return w, w.Restart()
 }
 
 // Master is the server that the Sentinels name.

@@ -5,12 +5,14 @@
 //
 //	kfaked --dir DIR --ports 9092,9093
 //
-// Each port is a broker. It prints "ready" when they answer.
+// Each port is a broker. With --advertise clients are told to come to that address, of a
+// proxy before the one broker. It prints "ready" when they answer.
 package main
 
 import (
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strconv"
@@ -23,14 +25,15 @@ import (
 func main() {
 	dir := flag.String("dir", "", "where to keep what is written")
 	list := flag.String("ports", "", "ports on 127.0.0.1, one for each broker")
+	advertise := flag.String("advertise", "", "the address that clients are told")
 	flag.Parse()
-	if err := run(*dir, *list); err != nil {
+	if err := run(*dir, *list, *advertise); err != nil {
 		fmt.Fprintln(os.Stderr, "kfaked:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, list string) error {
+func run(dir, list, advertise string) error {
 	var ports []int
 	for p := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(p)
@@ -39,7 +42,18 @@ func run(dir, list string) error {
 		}
 		ports = append(ports, n)
 	}
-	cluster, err := kfake.NewCluster(kfake.Ports(ports...), kfake.DataDir(dir), kfake.SyncWrites())
+	options := []kfake.Opt{kfake.Ports(ports...), kfake.DataDir(dir), kfake.SyncWrites()}
+	if advertise != "" {
+		told, err := net.ResolveTCPAddr("tcp", advertise)
+		if err != nil {
+			return fmt.Errorf("read --advertise: %w", err)
+		}
+		options = append(options, kfake.ListenFn(func(network, address string) (net.Listener, error) {
+			l, err := net.Listen(network, address)
+			return behind{l, told}, err
+		}))
+	}
+	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
 		return err
 	}
@@ -50,3 +64,13 @@ func run(dir, list string) error {
 	cluster.Close()
 	return nil
 }
+
+// behind is a listener that clients reach by another address.
+type behind struct {
+	net.Listener
+
+	told net.Addr
+}
+
+// Addr implements net.Listener.
+func (b behind) Addr() net.Addr { return b.told }
