@@ -127,8 +127,9 @@ func (w *world) send(ctx context.Context, client *http.Client, a *actor, r *requ
 	return true
 }
 
-// next are the states that the transition table allows from each.
-func next(state string) []string {
+// Next are the states that the transition table allows from each, of those that are
+// played with.
+func Next(state string) []string {
 	switch state {
 	case "active":
 		return []string{"in_transit", "sellable_accessible", "retail_sold"}
@@ -144,7 +145,7 @@ func next(state string) []string {
 }
 
 func (w *world) change(a *actor, it *item) *request {
-	open := next(it.state)
+	open := Next(it.state)
 	to := open[a.rng.IntN(len(open))]
 	return &request{w.key(a), "/api/v1/codes/state", map[string]any{
 		"select": map[string]any{"codes": []string{it.code}}, "to": to, "reason": "crash test", "strict": true,

@@ -122,7 +122,7 @@ func restoredWorld(ctx context.Context, of *world, known []*actor, data string) 
 	if err := w.server.Must(ctx, http.MethodGet, "/api/v1/batches/"+w.pool+"/claims?limit=1000", nil, &copied); err != nil {
 		return w, err
 	}
-	client := newClient(lookAhead)
+	client := newClient(harness.LookAhead)
 	defer client.CloseIdleConnections()
 	for _, a := range w.actors {
 		for _, c := range a.claims {

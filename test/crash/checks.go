@@ -135,7 +135,7 @@ func (w *world) checkClaims(ctx context.Context) error {
 
 // checkItems looks at each item without counting, then scans it.
 func (w *world) checkItems(ctx context.Context) error {
-	client, peek := newClient(nil), newClient(lookAhead)
+	client, peek := newClient(nil), newClient(harness.LookAhead)
 	defer client.CloseIdleConnections()
 	defer peek.CloseIdleConnections()
 	failed := make([]error, len(w.actors))
@@ -165,23 +165,4 @@ func (w *world) look(ctx context.Context, client *http.Client, it *item) error {
 	w.judge(it, answer, false)
 	it.scans, it.maybe = max(it.scans, it.highest), 0
 	return nil
-}
-
-// lookAhead marks requests as those of a browser that looks ahead, which are no scans.
-func lookAhead(through http.RoundTripper) http.RoundTripper { return ahead{through} }
-
-type ahead struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (a ahead) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Sec-Purpose", "prefetch")
-	return a.RoundTripper.RoundTrip(r)
-}
-
-// CloseIdleConnections is what http.Client looks for.
-func (a ahead) CloseIdleConnections() {
-	if c, ok := a.RoundTripper.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
 }
