@@ -80,6 +80,15 @@ func (a *App) group(ctx context.Context, name string) (stream.Group, error) {
 	return a.sightings.Stream().Group(name)
 }
 
+// consumerName is the one of this data directory in a group of several processes: after a
+// kill the next process of it goes on with what it held. Alone, any will do.
+func (a *App) consumerName(group string) string {
+	if a.shared == nil {
+		return ""
+	}
+	return group + "-" + a.shared.producer
+}
+
 // letters is where dead letters of the groups are kept.
 func (a *App) letters() stream.Letters {
 	if a.shared != nil {
@@ -108,7 +117,7 @@ func (a *App) openConsumers(ctx context.Context) error {
 		}
 		a.consumers = append(a.consumers, consumer{
 			g, a.observed(name, h, consumed.WithLabelValues(name)),
-			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
+			stream.Config{Consumer: a.consumerName(name), Clock: a.clock, Log: a.log, Pace: pace.rest},
 		})
 	}
 	deps := scan.Deps{

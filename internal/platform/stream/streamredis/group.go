@@ -24,10 +24,15 @@ type Group struct {
 	consumers map[string]bool          // guarded by mu: those of this process
 	held      map[stream.Position]bool // guarded by mu: given to them and not acknowledged
 	turn      int                      // guarded by mu: which producer is asked first
+	unsure    map[string]time.Time     // guarded by mu: until when a consumer may hold more than it knows
 }
 
-// pendingPage is how many held records Claim looks at in one go.
-const pendingPage = 100
+const (
+	// pendingPage is how many held records are looked at in one go.
+	pendingPage = 100
+	// unsureFor is how long after a failed call its effect may still come about.
+	unsureFor = 2 * callTimeout
+)
 
 // Group gives the group of that name, and makes it where it is new: there it begins at
 // the earliest record.
@@ -45,7 +50,7 @@ func (s *Streams) Group(ctx context.Context, name string) (*Group, error) {
 	s.mu.Lock()
 	g := s.groups[name]
 	if g == nil {
-		g = &Group{s: s, name: name, consumers: map[string]bool{}, held: map[stream.Position]bool{}}
+		g = &Group{s: s, name: name, consumers: map[string]bool{}, held: map[stream.Position]bool{}, unsure: map[string]time.Time{}}
 		s.groups[name] = g
 	}
 	s.mu.Unlock()
@@ -107,13 +112,22 @@ func (g *Group) next(ctx context.Context, consumer string, most int) ([]stream.R
 	if err != nil {
 		return nil, err
 	}
+	g.enter(consumer)
 	g.mu.Lock()
-	g.consumers[consumer] = true
-	turn := g.turn
+	turn, unsure := g.turn, time.Now().Before(g.unsure[consumer])
 	g.mu.Unlock()
 	for i := range producers {
 		n := (turn + i) % len(producers)
 		p := producers[n]
+		if unsure {
+			records, err := g.claimFrom(ctx, p, consumer, own, most)
+			if err != nil {
+				g.doubt(consumer)
+			}
+			if err != nil || len(records) > 0 {
+				return records, err
+			}
+		}
 		res := g.s.exec(ctx, fetchScript, []string{g.s.recordsKey(p)}, g.name, consumer, nobody, strconv.Itoa(most))
 		entries, err := res.AsXRange()
 		if said, ok := rueidis.IsRedisErr(err); ok && strings.Contains(said.Error(), "NOGROUP") {
@@ -123,6 +137,7 @@ func (g *Group) next(ctx context.Context, consumer string, most int) ([]stream.R
 			continue
 		}
 		if err != nil {
+			g.doubt(consumer)
 			return nil, fmt.Errorf("fetch for %s from %s: %w", g.name, p, err)
 		}
 		if len(entries) == 0 {
@@ -134,6 +149,25 @@ func (g *Group) next(ctx context.Context, consumer string, most int) ([]stream.R
 		return g.take(p, entries)
 	}
 	return nil, nil
+}
+
+// enter notes a consumer of this process. One that comes first may have held records before
+// under its name, in a process that was killed: it does not know of them, and nobody else
+// would get them before they have been idle for long.
+func (g *Group) enter(consumer string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.consumers[consumer] {
+		g.consumers[consumer] = true
+		g.unsure[consumer] = time.Now().Add(unsureFor)
+	}
+}
+
+// doubt notes that an answer was lost, and with it perhaps what it gave.
+func (g *Group) doubt(consumer string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unsure[consumer] = time.Now().Add(unsureFor)
 }
 
 // take makes records of entries and notes that this process holds them.
@@ -166,14 +200,13 @@ func (g *Group) Claim(ctx context.Context, consumer string, idle time.Duration, 
 	if err != nil {
 		return nil, err
 	}
-	g.mu.Lock()
-	g.consumers[consumer] = true
-	g.mu.Unlock()
+	g.enter(consumer)
 	var given []stream.Record
 	for _, p := range producers {
 		records, err := g.claimFrom(ctx, p, consumer, idle.Milliseconds()+1, most-len(given))
 		given = append(given, records...)
 		if err != nil {
+			g.doubt(consumer)
 			return given, fmt.Errorf("claim for %s from %s: %w", g.name, p, err)
 		}
 		if len(given) >= most {
@@ -183,10 +216,21 @@ func (g *Group) Claim(ctx context.Context, consumer string, idle time.Duration, 
 	return given, nil
 }
 
+// own is claimFrom's idle time for what Redis gave to the consumer itself, which does not
+// know of it.
+const own = 0
+
 func (g *Group) claimFrom(ctx context.Context, producer, consumer string, idle int64, most int) (given []stream.Record, _ error) {
 	key := g.s.recordsKey(producer)
 	for from := "-"; len(given) < most; {
-		page, err := g.s.do(ctx, g.s.db.B().Xpending().Key(key).Group(g.name).Idle(idle).Start(from).End("+").Count(pendingPage).Build()).ToArray()
+		pending := g.s.db.B().Xpending().Key(key).Group(g.name).Idle(idle).Start(from).End("+").Count(pendingPage)
+		var ask rueidis.Completed
+		if idle == own {
+			ask = pending.Consumer(consumer).Build()
+		} else {
+			ask = pending.Build()
+		}
+		page, err := g.s.do(ctx, ask).ToArray()
 		if said, ok := rueidis.IsRedisErr(err); ok && strings.Contains(said.Error(), "NOGROUP") {
 			return given, nil // Fetch makes it
 		}
