@@ -348,6 +348,13 @@ func (g *Group) settleLocked(i int) int {
 	return i
 }
 
+// Floor is the position up to which everything is acknowledged, or lost.
+func (g *Group) Floor() stream.Position {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.floor.at
+}
+
 // Lag implements stream.Group.
 func (g *Group) Lag(_ context.Context) (stream.Lag, error) {
 	if err := g.l.enter(); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/inbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/stream"
+	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
 	"github.com/chopmark/chopmark/test/servers"
 )
 
@@ -329,6 +330,39 @@ func TestStaleRedis(t *testing.T) {
 	n, err := s.w.db.Do(t.Context(), s.w.db.B().Xlen().Key(p.recordsKey(p.name)).Build()).AsInt64()
 	if err != nil || n != 40 {
 		t.Errorf("%d records are in the stream, %v; want 40 of the log", n, err)
+	}
+}
+
+// TestEmptiedWhenDone: what every group has acknowledged for long enough is not shipped
+// again to a Redis that was emptied, though the log still has it.
+func TestEmptiedWhenDone(t *testing.T) {
+	t.Parallel()
+	r := servers.Redis(t)
+	s := newShop(t, r.URL(), Options{})
+	p := s.two[0]
+	p.log.Pin("test", stream.At(1, 1), streamkv.PinMust) // or retention takes away what was shipped
+	s.append(60)
+	s.wait("all is acknowledged", func() (bool, error) {
+		ship, err := p.log.Group(GroupShip)
+		if err != nil {
+			return false, err
+		}
+		return ship.Floor() == p.log.Durable(), nil
+	})
+	if text, err := r.Command("FLUSHALL"); err != nil || text != "+OK" {
+		t.Fatal(text, err)
+	}
+	first, err := p.Append("after")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wait("the record after it is shipped", func() (bool, error) { return shippedAll(p) })
+	entries, err := s.w.db.Do(t.Context(), s.w.db.B().Xrange().Key(p.recordsKey(p.name)).Start("-").End("+").Build()).AsXRange()
+	if err != nil || len(entries) != 1 || entries[0].ID != first.String() {
+		t.Errorf("%d records are in the stream, %v; want %s alone", len(entries), err, first)
+	}
+	if _, there, err := p.log.Get(stream.At(p.log.Generation(), 1)); err != nil || !there {
+		t.Fatal("the log has dropped what was shipped: this tests nothing", err)
 	}
 }
 

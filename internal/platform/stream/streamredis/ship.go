@@ -182,11 +182,13 @@ func parseShipped(res rueidis.RedisResult) (top stream.Position, there bool, _ e
 
 // again ships what the log has after top, up to a record: Redis lost it, or the log had
 // records before it was shipped. What the log does not have any more is passed, or lost
-// there, so the first one follows top.
+// there, so the first one follows top. So does what every group has acknowledged for long
+// enough: a Redis that was emptied need not be told of it again.
 func (sh *shipper) again(ctx context.Context, top, upTo stream.Position) error {
 	if sh.shipped > top {
 		sh.out.Warn("Redis lost records that had been shipped: they are shipped again", "from", top.String(), "to", upTo.String())
 	}
+	top = max(top, sh.group.Floor())
 	force := firstOfAHole
 	stop := errors.New("far enough")
 	err := sh.log.Read(top, shipAgain, func(r stream.Record) error {
