@@ -7,16 +7,16 @@ TOOLS   := $(CURDIR)/bin/tools
 LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-# What `make run` serves, `make crash` repeats, `make soak` lasts and `make bench` reaches for.
+# What `make run` serves, `make soak` lasts and `make bench` reaches for; ROUNDS is what
+# `make crash` and `make faults` repeat.
 DATA   ?= ./data
-ROUNDS ?= 500
 SOAK   ?= 10m
 BENCH  ?=
 # The packages that `make test` runs.
 PKGS   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint bench bench-cluster crash soak build generate clean
+.PHONY: help run cluster test lint bench bench-cluster crash faults soak build generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,13 @@ bench: ## measure; each line has the goal and the number measured here
 bench-cluster: ## measure what runs past one machine: Redis, claims, edges, records (BENCH=-claims=100000)
 	go run ./test/bench -only redis,claims,visible,records-mysql $(BENCH)
 
+crash: ROUNDS ?= 500
 crash: ## kill -9 under load, reopen, compare (ROUNDS=500)
 	go run ./cmd/hammer crash --rounds $(ROUNDS)
+
+faults: ROUNDS ?= 200
+faults: ## every process and server past one machine killed, cut, stalled (ROUNDS=200)
+	go run ./test/faults -rounds $(ROUNDS)
 
 soak: ## steady load; memory, goroutines and open files must stay (SOAK=10m)
 	go run ./cmd/hammer soak --for $(SOAK)

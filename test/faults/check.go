@@ -72,7 +72,7 @@ func (w *world) checkTasks(ctx context.Context) error {
 				switch {
 				case err != nil:
 				case t.State == "failed":
-					w.ledger.find(lost, "task %s has failed: %s", id, t.Error)
+					w.ledger.findf(lost, "task %s has failed: %s", id, t.Error)
 				case t.State != "done":
 					err = errors.New(t.State)
 				default:
@@ -176,7 +176,7 @@ func (w *world) checkItems(ctx context.Context) error {
 				return nil
 			})
 			if err != nil {
-				w.ledger.find(lost, "%s says of %s%v; acknowledged: %s, version %d", edge.name, code, err, it.state, it.version)
+				w.ledger.findf(lost, "%s says of %s%v; acknowledged: %s, version %d", edge.name, code, err, it.state, it.version)
 			}
 		}
 	}
@@ -331,9 +331,9 @@ func (w *world) checkStatistics(ctx context.Context) error {
 	}
 	switch {
 	case told < sum:
-		w.ledger.find(lost, "the statistics have %d scans, the records %d", told, sum)
+		w.ledger.findf(lost, "the statistics have %d scans, the records %d", told, sum)
 	case told > sum:
-		w.ledger.find(doubled, "the statistics have %d scans, the records %d", told, sum)
+		w.ledger.findf(doubled, "the statistics have %d scans, the records %d", told, sum)
 	}
 	return nil
 }

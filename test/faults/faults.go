@@ -30,6 +30,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return report, err
 	}
 	defer w.close()
+	if w.noDisk != nil {
+		chosen = slices.DeleteFunc(chosen, func(k kind) bool { return k.name == diskFull })
+		report.Notes = append(report.Notes, fmt.Sprintf("left out: %s (%v)", diskFull, w.noDisk))
+	}
+	if len(chosen) == 0 {
+		return report, errors.New("there is no fault left to bring about")
+	}
 	return report, w.play(ctx, chosen, report)
 }
 

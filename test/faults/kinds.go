@@ -53,11 +53,14 @@ func kinds() []kind {
 		{"failover, stale replica", false, func(ctx context.Context, w *world) (time.Time, error) { return failover(ctx, w, lastsFor) }},
 		{"stall 2 s, Kafka", false, func(ctx context.Context, w *world) (time.Time, error) { return stall(ctx, w.kafkaWay) }},
 		{"resets, Redis", false, func(ctx context.Context, w *world) (time.Time, error) { return reset(ctx, w.redis.ways...) }},
-		{"MariaDB's disk full", false, fill},
+		{diskFull, false, fill},
 		{"Redis FLUSHALL", true, flush},
 		{"edges cut off 2 s", false, cutOff},
 	}
 }
+
+// diskFull is the one fault that needs a disk of its own, which only root can make.
+const diskFull = "MariaDB's disk full"
 
 // down is a while in which nobody has started again what was killed.
 func (w *world) down(ctx context.Context) {
@@ -102,10 +105,14 @@ func (w *world) lose(ctx context.Context, text string, oneIn int, ways ...*serve
 
 func stall(ctx context.Context, ways ...*servers.Proxy) (time.Time, error) {
 	since := time.Now()
-	for _, way := range ways {
-		defer way.Hold()()
+	releases := make([]func(), len(ways))
+	for i, way := range ways {
+		releases[i] = way.Hold()
 	}
 	wait(ctx, lastsFor)
+	for _, release := range releases {
+		release()
+	}
 	return since, nil
 }
 

@@ -85,13 +85,13 @@ func (l *ledger) locked(fn func()) {
 	fn()
 }
 
-func (l *ledger) findLocked(h harm, format string, args ...any) {
+func (l *ledger) findLockedf(h harm, format string, args ...any) {
 	l.findings = append(l.findings, finding{h, fmt.Sprintf(format, args...)})
 }
 
-// find notes what a check found.
-func (l *ledger) find(h harm, format string, args ...any) {
-	l.locked(func() { l.findLocked(h, format, args...) })
+// findf notes what a check found.
+func (l *ledger) findf(h harm, format string, args ...any) {
+	l.locked(func() { l.findLockedf(h, format, args...) })
 }
 
 // taken gives what was found since it was last asked.
@@ -159,9 +159,9 @@ func (l *ledger) tell(events []event) {
 		was, known := l.facts[e.fact]
 		switch {
 		case !known:
-			l.findLocked(doubled, "event %s tells of %s, which nobody was answered", e.id, e.fact)
+			l.findLockedf(doubled, "event %s tells of %s, which nobody was answered", e.id, e.fact)
 		case was == told:
-			l.findLocked(doubled, "event %s tells of %s again", e.id, e.fact)
+			l.findLockedf(doubled, "event %s tells of %s again", e.id, e.fact)
 		default:
 			l.facts[e.fact] = told
 		}
@@ -175,7 +175,7 @@ func (l *ledger) checkTold() {
 	defer l.mu.Unlock()
 	for name, was := range l.facts {
 		if was == due {
-			l.findLocked(lost, "no event tells of %s", name)
+			l.findLockedf(lost, "no event tells of %s", name)
 			l.facts[name] = told // once is enough
 		}
 	}
@@ -191,15 +191,15 @@ func (l *ledger) checkClaimed(batch string, counter int64) {
 	for _, c := range all {
 		sum += c.To - c.From + 1
 		if c.From <= end {
-			l.findLocked(doubled, "%s of %s got numbers from %d on, which were handed out up to %d", c.ID, batch, c.From, end)
+			l.findLockedf(doubled, "%s of %s got numbers from %d on, which were handed out up to %d", c.ID, batch, c.From, end)
 		}
 		end = max(end, c.To)
 	}
 	switch {
 	case counter < sum:
-		l.findLocked(lost, "batch %s says %d numbers are claimed, the answers add up to %d", batch, counter, sum)
+		l.findLockedf(lost, "batch %s says %d numbers are claimed, the answers add up to %d", batch, counter, sum)
 	case counter > sum:
-		l.findLocked(doubled, "batch %s says %d numbers are claimed, the answers add up to %d", batch, counter, sum)
+		l.findLockedf(doubled, "batch %s says %d numbers are claimed, the answers add up to %d", batch, counter, sum)
 	}
 }
 
@@ -213,12 +213,12 @@ func (l *ledger) checkClaims(batch string, kept []claim) {
 	}
 	for _, c := range l.claims[batch] {
 		if !there[c] {
-			l.findLocked(lost, "claim %v of %s is not in the records", c, batch)
+			l.findLockedf(lost, "claim %v of %s is not in the records", c, batch)
 		}
 		delete(there, c)
 	}
 	for c := range there {
-		l.findLocked(doubled, "claim %v of %s is in the records, and nobody was answered it", c, batch)
+		l.findLockedf(doubled, "claim %v of %s is in the records, and nobody was answered it", c, batch)
 	}
 }
 
@@ -227,7 +227,7 @@ func (l *ledger) checkItem(where, code, state string, version int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if it := l.items[code]; it.state != state || it.version != version {
-		l.findLocked(lost, "%s says %s is %s, version %d; acknowledged: %s, version %d", where, code, state, version, it.state, it.version)
+		l.findLockedf(lost, "%s says %s is %s, version %d; acknowledged: %s, version %d", where, code, state, version, it.state, it.version)
 	}
 }
 
@@ -250,9 +250,9 @@ func (l *ledger) checkCount(where, code string, n int64) {
 func (l *ledger) boundLocked(where, code string, n, most int64) {
 	switch known := l.items[code].scans.known; {
 	case n < known:
-		l.findLocked(lost, "%s has %d scans of %s, %d were acknowledged", where, n, code, known)
+		l.findLockedf(lost, "%s has %d scans of %s, %d were acknowledged", where, n, code, known)
 	case n > most:
-		l.findLocked(doubled, "%s has %d scans of %s, at most %d came", where, n, code, most)
+		l.findLockedf(doubled, "%s has %d scans of %s, at most %d came", where, n, code, most)
 	}
 }
 
@@ -287,7 +287,7 @@ func (l *ledger) checkKafka(topic string, seen []event, final bool) (missing int
 			want[e.brand] = append(want[e.brand], e.id)
 		default:
 			if missing++; final {
-				l.findLocked(lost, "Kafka has no event %s of brand %d, which tells of %s", e.id, e.brand, e.fact)
+				l.findLockedf(lost, "Kafka has no event %s of brand %d, which tells of %s", e.id, e.brand, e.fact)
 			}
 		}
 	}
@@ -296,12 +296,12 @@ func (l *ledger) checkKafka(topic string, seen []event, final bool) (missing int
 	}
 	for brand, got := range order {
 		if n := len(want[brand]); len(got) != n {
-			l.findLocked(doubled, "Kafka has %d events of brand %d, and the outbox %d of those", len(got), brand, n)
+			l.findLockedf(doubled, "Kafka has %d events of brand %d, and the outbox %d of those", len(got), brand, n)
 			continue
 		}
 		for i, id := range got {
 			if want[brand][i] != id {
-				l.findLocked(lost, "Kafka has event %s of brand %d where the outbox has %s", id, brand, want[brand][i])
+				l.findLockedf(lost, "Kafka has event %s of brand %d where the outbox has %s", id, brand, want[brand][i])
 				break
 			}
 		}
@@ -312,6 +312,6 @@ func (l *ledger) checkKafka(topic string, seen []event, final bool) (missing int
 // checkDense holds a shard's order of commit to having no gap.
 func (l *ledger) checkDense(shard int, head, kept, last int64) {
 	if head != last || kept != last {
-		l.find(lost, "shard %d has %d commits, the last is number %d, its counter is at %d", shard, kept, last, head)
+		l.findf(lost, "shard %d has %d commits, the last is number %d, its counter is at %d", shard, kept, last, head)
 	}
 }

@@ -130,7 +130,7 @@ func (w *world) settle(ctx context.Context, client *http.Client, r *request) {
 			unknown = true
 		}
 		if time.Since(begun) > settleTime {
-			w.ledger.find(lost, "%s under %s has no answer after %v: %d %s, %v", r.path, r.key, settleTime, answer.Status, answer.Error, err)
+			w.ledger.findf(lost, "%s under %s has no answer after %v: %d %s, %v", r.path, r.key, settleTime, answer.Status, answer.Error, err)
 			return
 		}
 		wait(ctx, askAgain)
@@ -145,7 +145,7 @@ func (w *world) again(ctx context.Context, client *http.Client, r *request, firs
 		return // the fault goes on; it is counted once all the same, or the checks find it
 	}
 	if !again.Replayed || string(again.Data) != string(first.Data) {
-		w.ledger.find(doubled, "%s %s: the second answer differs (replayed %v):\n%s\n%s", r.path, r.key, again.Replayed, first.Data, again.Data)
+		w.ledger.findf(doubled, "%s %s: the second answer differs (replayed %v):\n%s\n%s", r.path, r.key, again.Replayed, first.Data, again.Data)
 	}
 }
 
@@ -154,7 +154,7 @@ func (w *world) key(a *actor) string { return fmt.Sprintf("faults-%d-%d-%d", w.S
 // ok reports whether an answer is the one that must come.
 func (w *world) ok(r *request, answer harness.Answer, data any) bool {
 	if err := json.Unmarshal(answer.Data, data); answer.Status != http.StatusOK || err != nil {
-		w.ledger.find(lost, "%s under %s answered %d %s: %v", r.path, r.key, answer.Status, answer.Error, err)
+		w.ledger.findf(lost, "%s under %s answered %d %s: %v", r.path, r.key, answer.Status, answer.Error, err)
 		return false
 	}
 	return true
@@ -182,7 +182,7 @@ func (w *world) stateRequest(a *actor, codes []string, to string, moved func()) 
 			return
 		}
 		if made.Items != len(codes) {
-			w.ledger.find(lost, "change %s moved %d items, not %d", made.ID, made.Items, len(codes))
+			w.ledger.findf(lost, "change %s moved %d items, not %d", made.ID, made.Items, len(codes))
 		}
 		w.ledger.locked(moved)
 		w.ledger.fact(made.ID)
@@ -222,7 +222,7 @@ func (w *world) reissue(a *actor, it *item) *request {
 			return
 		}
 		if made.Version != it.version+1 {
-			w.ledger.find(doubled, "%s was reissued from version %d to %d", it.code, it.version, made.Version)
+			w.ledger.findf(doubled, "%s was reissued from version %d to %d", it.code, it.version, made.Version)
 		}
 		w.ledger.locked(func() { it.version = made.Version })
 		w.ledger.fact(reissueName(it.code, made.Version))
@@ -293,7 +293,7 @@ func (w *world) scan(ctx context.Context, client *http.Client, edge *process, co
 		return false
 	case err != nil || answer.Status != http.StatusOK || !v.Counted || !slices.Contains([]string{"authentic", "authentic_again", "sold", "unconfirmed"}, v.Verdict):
 		w.ledger.scanned(code, false)
-		w.ledger.find(lost, "%s says of %s: %d %s %+v", edge.name, code, answer.Status, answer.Error, v)
+		w.ledger.findf(lost, "%s says of %s: %d %s %+v", edge.name, code, answer.Status, answer.Error, v)
 		return false
 	}
 	w.ledger.scanned(code, true)

@@ -73,7 +73,8 @@ func openRedis(dir string) (*redisSet, error) {
 			return s, err
 		}
 	}
-	return s, s.whole(context.Background())
+	err := s.whole(context.Background())
+	return s, err
 }
 
 func (s *redisSet) close() {

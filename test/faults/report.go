@@ -13,6 +13,7 @@ import (
 type Report struct {
 	Rounds int
 	Seed   uint64
+	Notes  []string // what was left out, and why
 	Texts  []string // of everything that is not as it was acknowledged
 
 	rows   []*row // in the order of their first round
@@ -111,7 +112,7 @@ func (r *Report) Print(out io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, text := range r.Texts {
+	for _, text := range slices.Concat(r.Notes, r.Texts) {
 		if _, err := fmt.Fprintln(out, text); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,7 @@ type world struct {
 	probes []string // a code for each edge, scanned to see whether it answers
 
 	sql      *servers.MariaDBServer
+	noDisk   error   // why its disk cannot be filled
 	admin    *sql.DB // not by way of the proxy
 	sqlWay   *servers.Proxy
 	kafka    *servers.KafkaServer
@@ -102,8 +104,8 @@ func newWorld(ctx context.Context, o Options) (*world, error) {
 }
 
 func (w *world) close() {
-	for i := len(w.closers) - 1; i >= 0; i-- {
-		w.closers[i]()
+	for _, closer := range slices.Backward(w.closers) {
+		closer()
 	}
 }
 
@@ -157,7 +159,13 @@ func (w *world) open(ctx context.Context) (err error) {
 }
 
 func (w *world) openServers(ctx context.Context) (err error) {
-	if w.sql, err = servers.OpenMariaDB(diskMB, "--innodb-flush-log-at-trx-commit=1", "--innodb-log-file-size=64M"); err != nil {
+	settings := []string{"--innodb-flush-log-at-trx-commit=1", "--innodb-log-file-size=64M"}
+	w.sql, err = servers.OpenMariaDB(diskMB, settings...)
+	if errors.Is(err, servers.ErrNoDisk) {
+		w.noDisk = err
+		w.sql, err = servers.OpenMariaDB(0, settings...)
+	}
+	if err != nil {
 		return err
 	}
 	w.closers = append(w.closers, w.sql.Stop)

@@ -98,7 +98,8 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*KafkaServer, error) {
 		b.Addr = o.Proxy.Addr
 		b.args = append(b.args, "--advertise", b.Addr)
 	}
-	return b, b.Start()
+	err := b.Start()
+	return b, err
 }
 
 // Start runs the cluster on what it kept, on its ports, and returns when it answers.

@@ -138,6 +138,9 @@ func (s *MariaDBServer) dsn() string {
 	return mariadbUser + ":" + MariaDBPassword + "@tcp(127.0.0.1:" + s.port + ")/"
 }
 
+// ErrNoDisk says that this user cannot give a server a disk of its own.
+var ErrNoDisk = errors.New("no disk of its own for MariaDB")
+
 // OpenMariaDB starts a server whose files are on a disk of so many megabytes of its own, a
 // tmpfs that only root can make; 0 = on the usual one.
 func OpenMariaDB(diskMB int, settings ...string) (*MariaDBServer, error) {
@@ -168,7 +171,7 @@ func tryMariaDB(diskMB int, settings []string) (*MariaDBServer, error) {
 			err = errIfText(err, out)
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("a disk of its own for MariaDB: %w", err), os.RemoveAll(dir))
+			return nil, errors.Join(fmt.Errorf("%w: %w", ErrNoDisk, err), os.RemoveAll(dir))
 		}
 	}
 	who := []string{"--no-defaults", "--datadir=" + data}

@@ -214,7 +214,8 @@ func StartSentinel(dir, master string, downMS int) (*RedisServer, error) {
 		return nil, err
 	}
 	w := &RedisServer{Addr: "127.0.0.1:" + port, dir: dir, args: []string{conf, "--sentinel"}}
-	return w, w.Restart()
+	err = w.Restart()
+	return w, err
 }
 
 // Master is the server that the Sentinels name.
