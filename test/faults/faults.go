@@ -48,6 +48,11 @@ func (w *world) play(ctx context.Context, chosen []kind, report *Report) error {
 		idle()
 	}()
 	for round := range w.Rounds {
+		select {
+		case <-w.Enough:
+			return w.end(ctx, report)
+		default:
+		}
 		k := chosen[round%len(chosen)]
 		err := w.round(ctx, k, report)
 		if err != nil {
@@ -60,6 +65,11 @@ func (w *world) play(ctx context.Context, chosen []kind, report *Report) error {
 			return nil
 		}
 	}
+	return w.end(ctx, report)
+}
+
+// end looks at everything.
+func (w *world) end(ctx context.Context, report *Report) error {
 	w.pause.Lock()
 	defer w.pause.Unlock()
 	err := w.checkAll(ctx)

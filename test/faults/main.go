@@ -48,14 +48,24 @@ func start() (err error) {
 			return err
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	enough := make(chan struct{})
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the program
+		<-signals
+		fmt.Fprintln(os.Stderr, "faults: this round is the last; once more to end at once")
+		close(enough)
+		<-signals
+		stop()
+	}()
 	dir, err := os.MkdirTemp("", "chopmark-faults-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	o := Options{Dir: dir, Rounds: *rounds, Seed: *seed}
+	o := Options{Dir: dir, Rounds: *rounds, Seed: *seed, Enough: enough}
 	if *only != "" {
 		o.Only = strings.Split(*only, ",")
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ type Options struct {
 	Only     []string // names of faults; nil = all
 	Seed     uint64   // of the random choices
 	Progress func(done *Report)
+	Enough   <-chan struct{} // closed when no further round shall begin; may be nil
 }
 
 // world is the servers, the processes and who works on them.
@@ -254,19 +256,25 @@ func (w *world) found(ctx context.Context) error {
 	return w.known(ctx)
 }
 
-// known waits until both edges know every item.
+// known waits until both edges know every pool, and that its items are active.
 func (w *world) known(ctx context.Context) error {
 	client := newClient(harness.LookAhead(http.DefaultTransport))
 	for _, edge := range w.edges {
-		for begun := time.Now(); ; {
-			answer, err := edge.now().Call(ctx, client, http.MethodGet, verifyPath(w.probes[0]), "", nil)
-			if err == nil && answer.Status == http.StatusOK {
-				break
+		for _, a := range w.actors {
+			err := within(ctx, edge.name+" does not know the items", startTime, func() error {
+				var v verification
+				answer, err := edge.now().Call(ctx, client, http.MethodGet, verifyPath(a.items[0].code), "", nil)
+				if err == nil {
+					err = json.Unmarshal(answer.Data, &v)
+				}
+				if err == nil && v.Verdict != "authentic" {
+					err = fmt.Errorf("%d %s %+v", answer.Status, answer.Error, v)
+				}
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%w\n%s", err, tail(edge.now().Log()))
 			}
-			if time.Since(begun) > startTime {
-				return errors.Join(fmt.Errorf("%s does not know the items: %d %s\n%s", edge.name, answer.Status, answer.Error, edge.now().Log()), err)
-			}
-			wait(ctx, askAgain)
 		}
 	}
 	return nil

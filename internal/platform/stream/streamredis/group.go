@@ -24,7 +24,7 @@ type Group struct {
 	consumers map[string]bool          // guarded by mu: those of this process
 	held      map[stream.Position]bool // guarded by mu: given to them and not acknowledged
 	turn      int                      // guarded by mu: which producer is asked first
-	unsure    map[string]time.Time     // guarded by mu: until when a consumer may hold more than it knows
+	unsure    map[string]time.Time     // guarded by mu: until when a consumer may hold more than it knows; zero = Redis must answer first
 }
 
 const (
@@ -108,13 +108,15 @@ func (g *Group) next(ctx context.Context, consumer string, most int) ([]stream.R
 		return nil, err
 	}
 	defer g.s.fetching.Done()
+	g.enter(consumer)
 	producers, err := g.s.recent(ctx)
 	if err != nil {
+		g.doubt(consumer)
 		return nil, err
 	}
-	g.enter(consumer)
+	unsure := g.isUnsure(consumer)
 	g.mu.Lock()
-	turn, unsure := g.turn, time.Now().Before(g.unsure[consumer])
+	turn := g.turn
 	g.mu.Unlock()
 	for i := range producers {
 		n := (turn + i) % len(producers)
@@ -159,15 +161,32 @@ func (g *Group) enter(consumer string) {
 	defer g.mu.Unlock()
 	if !g.consumers[consumer] {
 		g.consumers[consumer] = true
-		g.unsure[consumer] = time.Now().Add(unsureFor)
+		g.unsure[consumer] = time.Time{}
 	}
 }
 
-// doubt notes that an answer was lost, and with it perhaps what it gave.
+// doubt notes that no answer came. What it gave may be lost; or another Redis answers next,
+// an older copy, which takes for held what was acknowledged since.
 func (g *Group) doubt(consumer string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.unsure[consumer] = time.Now().Add(unsureFor)
+	g.unsure[consumer] = time.Time{}
+}
+
+// isUnsure is asked before Redis is. The time begins with the question that is answered.
+func (g *Group) isUnsure(consumer string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	until, ok := g.unsure[consumer]
+	switch {
+	case !ok:
+	case until.IsZero():
+		g.unsure[consumer] = time.Now().Add(unsureFor)
+	case time.Now().After(until):
+		delete(g.unsure, consumer)
+		ok = false
+	}
+	return ok
 }
 
 // take makes records of entries and notes that this process holds them.

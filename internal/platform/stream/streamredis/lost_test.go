@@ -2,7 +2,10 @@ package streamredis
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/test/servers"
@@ -100,6 +103,68 @@ func TestSameNameAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	fetched(t, g, "c", 10)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOlderCopy: Redis is away, and what answers then is older: it takes for held what was
+// acknowledged. Who acknowledged it gets it again, at once, since nobody else can end it.
+func TestOlderCopy(t *testing.T) {
+	t.Parallel()
+	r := servers.Redis(t)
+	p := newWorld(t, r.URL(), Options{Settle: time.Hour}).producer(t, "p")
+	for range 10 {
+		if _, err := p.Append("x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proxy, err := servers.NewProxy(r.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	far := newWorld(t, "redis://"+proxy.Addr+"/0", Options{})
+	far.o.Name = p.w.o.Name
+	s, err := Open(far.db, far.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.Group(t.Context(), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(maps.Keys(fetched(t, g, "c", 10)))
+	if err := g.Ack(t.Context(), got...); err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	clear(g.unsure) // as after a while without a failure
+	g.mu.Unlock()
+	s.mu.Lock()
+	s.listed = time.Time{} // what fails is the first question of a Fetch
+	s.mu.Unlock()
+	proxy.Shut(true)
+	if records, err := g.Fetch(t.Context(), "c", 1); err == nil {
+		t.Fatalf("Redis is away, and gives %v", records)
+	}
+	for _, at := range got[3:6] {
+		text, err := r.Command("XCLAIM", s.recordsKey("p"), "g", "c", "0", at.String(), "FORCE", "JUSTID")
+		if err != nil || text != "*1" {
+			t.Fatal(text, err)
+		}
+	}
+	proxy.Shut(false)
+	again := slices.Sorted(maps.Keys(fetched(t, g, "c", 3)))
+	if !slices.Equal(again, got[3:6]) {
+		t.Errorf("it is given %v again, want %v", again, got[3:6])
+	}
+	if err := g.Ack(t.Context(), again...); err != nil {
+		t.Fatal(err)
+	}
+	if lag, err := g.Lag(t.Context()); err != nil || lag.Records != 0 {
+		t.Errorf("lag %+v, %v", lag, err)
+	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
