@@ -82,8 +82,8 @@ func (h *Handler) Run(ctx context.Context, p *task.Progress) error {
 	err := h.write(ctx, p)
 	// Whether the file is there is not known while nobody can be asked: no end of the
 	// task would be true. The checkpoint keeps what was made.
-	for wait := h.away; errors.Is(err, blob.ErrUnavailable) && ctx.Err() == nil; wait = min(2*wait, awayWaitMax) {
-		h.log.Warn("a file waits for the place that keeps files", "task_id", p.ID, "file", p.File, "error", err)
+	for wait := h.away; isAway(err) && ctx.Err() == nil; wait = min(2*wait, awayWaitMax) {
+		h.log.Warn("a file waits for the place that keeps files, or for the database", "task_id", p.ID, "file", p.File, "error", err)
 		select {
 		case <-time.After(wait):
 			err = h.write(ctx, p)
@@ -105,6 +105,9 @@ func (h *Handler) Run(ctx context.Context, p *task.Progress) error {
 	}
 	return err
 }
+
+// isAway reports that something does not answer, which says nothing about the file.
+func isAway(err error) bool { return errors.Is(err, blob.ErrUnavailable) || sqldb.IsAway(err) }
 
 func (h *Handler) write(ctx context.Context, p *task.Progress) error {
 	job, err := jobOf(&p.Task)

@@ -3,7 +3,9 @@ package batchfile
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,24 +202,37 @@ type awayStore struct {
 	blob.Store
 	calls atomic.Int64
 	away  int64
+	says  error
 }
 
 func (s *awayStore) Open(ctx context.Context, name string) (*blob.File, error) {
 	if s.calls.Add(1) <= s.away {
-		return nil, blob.ErrUnavailable
+		return nil, s.says
 	}
 	return s.Store.Open(ctx, name)
 }
 
-func (s *awayStore) Remove(context.Context, string) error { return blob.ErrUnavailable }
+func (s *awayStore) Remove(context.Context, string) error { return s.says }
 
 // TestAwayIsWaitedFor: while nobody can say whether the file is there, the task neither
-// ends nor gives its numbers back.
+// ends nor gives its numbers back. So it is when a connection to the database is lost.
 func TestAwayIsWaitedFor(t *testing.T) {
 	t.Parallel()
+	for name, says := range map[string]error{
+		"files": blob.ErrUnavailable, "database": sqldb.ErrUnavailable, "connection": fmt.Errorf("read batch: %w", driver.ErrBadConn),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			awayIsWaitedFor(t, says)
+		})
+	}
+}
+
+func awayIsWaitedFor(t *testing.T, says error) {
+	t.Helper()
 	w := openWorld(t, open{})
 	defer w.close()
-	away := &awayStore{Store: w.files, away: 3}
+	away := &awayStore{Store: w.files, away: 3, says: says}
 	w.handler.files, w.handler.away = away, time.Millisecond
 	w.start()
 	b := w.batch(batch.BatchSpec{Quantity: 10}, "")

@@ -81,6 +81,16 @@ func conflict(err error) bool {
 	return slices.Contains([]uint16{myDeadlock, myLockWait, tiWriteConflict, tiTxnRetryable, tiSchemaChanged}, myNumber(err))
 }
 
+// IsAway reports that a statement or a transaction found no server, or lost it before it
+// could take effect: the same again may succeed. A bare io.EOF is not taken for that: the
+// end of a file looks the same.
+func IsAway(err error) bool {
+	if errors.Is(err, ErrUnavailable) {
+		return true
+	}
+	return !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && lost(err)
+}
+
 // lost reports that there is no connection, or none any more.
 func lost(err error) bool {
 	if n := myNumber(err); n != 0 {
