@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/test/harness"
@@ -19,6 +20,7 @@ const (
 	taskTime   = 2 * time.Minute
 	kafkaTime  = 2 * time.Minute
 	eventsPage = 1000
+	noRoom     = "no space left on the device" // in the reason of a file that a full disk has ended
 	claimsPage = 1000
 )
 
@@ -65,15 +67,18 @@ func (w *world) checkTasks(ctx context.Context) error {
 		for _, id := range a.tasks {
 			err := within(ctx, "task "+id+" does not end", taskTime, func() error {
 				var t struct {
-					State string          `json:"state"`
-					Error json.RawMessage `json:"error"`
+					State string `json:"state"`
+					Error struct {
+						Code string `json:"code"`
+						Text string `json:"message"`
+					} `json:"error"`
 				}
 				err := w.get(ctx, "/api/v1/tasks/"+id, &t)
 				switch {
 				case err != nil:
-				case t.State == "failed":
-					w.ledger.findf(lost, "task %s has failed: %s", id, t.Error)
-				case t.State != "done":
+				case t.State == "failed" && t.Error.Code != "blob.no_space":
+					w.ledger.findf(lost, "task %s has failed: %s %s", id, t.Error.Code, t.Error.Text)
+				case t.State != "done" && t.State != "failed":
 					err = errors.New(t.State)
 				default:
 					w.ledger.done("file " + id)
@@ -102,6 +107,7 @@ type wireEvent struct {
 		Change  string   `json:"change_id"`
 		Codes   []string `json:"codes"`
 		Version int      `json:"version"`
+		Reason  string   `json:"reason"`
 	} `json:"data"`
 }
 
@@ -114,6 +120,8 @@ func (e *wireEvent) fact() string {
 		return d.Change
 	case d.Kind == "batch":
 		return "batch " + d.BatchNo
+	case d.Kind == "failed" && strings.Contains(d.Reason, noRoom):
+		return "file " + d.Task // on a full disk its task ends so, as is documented
 	default:
 		return d.Kind + " " + d.Task
 	}
