@@ -88,6 +88,9 @@ type App struct {
 	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
 	backingUp  atomic.Bool   // one backup at a time
+
+	onCommit         []func() // woken after every commit; run has all of them
+	onCommitOfOthers []func() // woken after commits of other processes only
 }
 
 // The names under the data directory.

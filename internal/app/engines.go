@@ -175,5 +175,6 @@ func (a *App) followOthers() {
 		return
 	}
 	follower := batch.NewFollower(a.proj, a.clock, a.log)
+	a.onCommitOfOthers = append(a.onCommitOfOthers, follower.Wake) // what is committed here is applied here
 	a.work.Go(func() { follower.Run(a.background) })
 }

@@ -49,6 +49,7 @@ func (a *App) relay() {
 		return
 	}
 	relay := kafka.NewRelay(a.kafka, a.outbox, lease.New(a.db, ids.New("proc"), a.clock), "kafka", a.URL)
+	a.onCommit = append(a.onCommit, relay.Wake)
 	a.work.Go(func() { relay.Run(a.background) })
 	if a.search == nil {
 		return
