@@ -37,6 +37,8 @@ type consumer struct {
 type scanEngine interface {
 	// Consumers are the groups that read the log, with their effects.
 	Consumers() map[string]stream.Handler
+	// Config is how they take from it.
+	Config() stream.Config
 	// Highest is the last position that something here knows of.
 	Highest(ctx context.Context) (stream.Position, error)
 	// Keep looks after the records until ctx ends.
@@ -106,10 +108,9 @@ func (a *App) openConsumers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.consumers = append(a.consumers, consumer{
-			g, a.observed(name, h, consumed.WithLabelValues(name)),
-			stream.Config{Clock: a.clock, Log: a.log, Pace: pace.rest},
-		})
+		cfg := a.scans.Config()
+		cfg.Clock, cfg.Log, cfg.Pace = a.clock, a.log, pace.rest
+		a.consumers = append(a.consumers, consumer{g, a.observed(name, h, consumed.WithLabelValues(name)), cfg})
 	}
 	deps := scan.Deps{
 		Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches}, Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings},
