@@ -31,7 +31,6 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/platform/obs"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
-	"github.com/chopmark/chopmark/internal/platform/search"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/platform/task"
@@ -84,10 +83,11 @@ type App struct {
 	scans      scanEngine
 	shared     *shared       // nil = no other process counts
 	kafka      *kafka.Client // nil = events are read here only
-	search     *search.Client
 	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
 	backingUp  atomic.Bool   // one backup at a time
+
+	kafkaConsumers []*kafka.Consumer // of what Kafka has
 
 	onCommit         []func() // woken after every commit; run has all of them
 	onCommitOfOthers []func() // woken after commits of other processes only

@@ -204,7 +204,10 @@ func (a *App) pinOpenDays(log *streamkv.Log) {
 // letterGroups is whose dead letters an operator can try again.
 func (a *App) letterGroups() (all []streamhttp.Group) {
 	for _, c := range a.consumers {
-		all = append(all, streamhttp.Group{Name: c.group.Name(), Config: c.config, Split: scansql.Split, Handler: c.handler})
+		all = append(all, streamhttp.Of(c.group.Name(), a.letters(), c.config, scansql.Split, c.handler))
+	}
+	for _, c := range a.kafkaConsumers {
+		all = append(all, streamhttp.Group{Name: c.Group, Dead: c.Dead, Replay: c.Replay})
 	}
 	return all
 }

@@ -336,7 +336,7 @@ func TestOneDocument(t *testing.T) {
 		t.Errorf("dead letters: %v", letters)
 	}
 	well.Store(true)
-	if sum, err := c.Replay(t.Context()); err != nil || sum != (kafka.Replayed{Consumed: 1, Kept: 2}) {
+	if sum, err := c.Replay(t.Context()); err != nil || sum != (stream.Replayed{Consumed: 1, Kept: 2}) {
 		t.Errorf("replayed %+v, %v", sum, err)
 	}
 	writes, requests := server.Counts()
