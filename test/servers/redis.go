@@ -287,6 +287,50 @@ func RedisCluster(t testing.TB, replicas int) (url string, nodes []*RedisServer)
 	return "redis+cluster://" + strings.Join(addrs, ","), nodes
 }
 
+// RedisClusterFailover kills the master that has the most keys and returns when a replica
+// has taken its place.
+func RedisClusterFailover(nodes []*RedisServer) error {
+	var fullest *RedisServer
+	most := -1
+	for _, n := range nodes {
+		role, err := n.Command("INFO", "replication")
+		if err != nil || !strings.Contains(role, "role:master") {
+			continue
+		}
+		size, err := n.Command("DBSIZE")
+		if err != nil {
+			return err
+		}
+		if keys, err := strconv.Atoi(strings.TrimPrefix(size, ":")); err == nil && keys > most {
+			fullest, most = n, keys
+		}
+	}
+	if fullest == nil {
+		return errors.New("the Cluster has no master")
+	}
+	fullest.Kill()
+	return redisWait("failover of the Cluster", func() error {
+		masters := 0
+		for _, n := range nodes {
+			if n == fullest {
+				continue
+			}
+			role, err := n.Command("INFO", "replication")
+			if err == nil && strings.Contains(role, "role:master") {
+				masters++
+			}
+			state, err := n.Command("CLUSTER", "INFO")
+			if err != nil || !strings.Contains(state, "cluster_state:ok") {
+				return errors.Join(err, errors.New(state))
+			}
+		}
+		if masters != redisMasters {
+			return fmt.Errorf("%d masters", masters)
+		}
+		return nil
+	})
+}
+
 // redisWait looks until ok says nothing more.
 func redisWait(what string, ok func() error) error {
 	until := time.Now().Add(redisStart)
