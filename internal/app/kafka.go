@@ -18,12 +18,12 @@ func (a *App) openKafka(ctx context.Context) error {
 	if a.Kafka == "" {
 		return nil
 	}
-	brokers, err := kafka.ParseBrokers(a.Kafka)
+	address, err := kafka.Parse(a.Kafka)
 	if err != nil {
 		return usage("kafka", "%v", err)
 	}
 	a.kafka, err = kafka.Open(ctx, kafka.Config{
-		Brokers: brokers, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified},
+		Address: address, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified},
 		Tracer: a.tracer, Clock: a.clock, Log: a.log,
 	})
 	if err != nil {

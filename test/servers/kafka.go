@@ -18,16 +18,37 @@ type Broker struct {
 	bin     string
 	data    string
 	ports   string
+	args    []string // of kfaked, beside its own
+	kcat    []string // what kcat needs to be let in
 	process *process
 }
 
 const kafkaStart = 30 * time.Second
 
+// KafkaUser and KafkaPassword are who SecureKafka lets in.
+const KafkaUser, KafkaPassword = "chopmark", "p@ss/word:1"
+
+// SecureKafka starts a broker that speaks TLS alone. With known it wants to know who asks
+// as well; kcat cannot read it then, since its library finds kfake's sign-in too new.
+func SecureKafka(t testing.TB, f TLSFiles, known bool) *Broker {
+	t.Helper()
+	args := []string{"--cert", f.Cert, "--key", f.Key}
+	if known {
+		args = append(args, "--user", KafkaUser+":"+KafkaPassword)
+	}
+	return kafkaOf(t, 1, args, []string{"-X", "security.protocol=SSL", "-X", "ssl.ca.location=" + f.CA})
+}
+
 // Kafka starts a cluster of so many brokers.
 func Kafka(t testing.TB, brokers int) *Broker {
 	t.Helper()
+	return kafkaOf(t, brokers, nil, nil)
+}
+
+func kafkaOf(t testing.TB, brokers int, args, kcat []string) *Broker {
+	t.Helper()
 	needs(t, "kcat", "kcat")
-	b := &Broker{t: t, data: t.TempDir(), bin: filepath.Join(t.TempDir(), "kfaked")}
+	b := &Broker{t: t, args: args, kcat: kcat, data: t.TempDir(), bin: filepath.Join(t.TempDir(), "kfaked")}
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", b.bin, "github.com/chopmark/chopmark/test/servers/kfaked")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build kfaked: %v\n%s", err, out)
@@ -53,7 +74,7 @@ func (b *Broker) Start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if b.process, err = start(dir, b.bin, "--dir", b.data, "--ports", b.ports); err != nil {
+	if b.process, err = start(dir, b.bin, append([]string{"--dir", b.data, "--ports", b.ports}, b.args...)...); err != nil {
 		b.t.Fatal(err)
 	}
 	for deadline := time.Now().Add(kafkaStart); !strings.Contains(b.process.log(), "ready"); time.Sleep(10 * time.Millisecond) {
@@ -79,7 +100,7 @@ func (b *Broker) Kcat(format string, topics ...string) []string {
 	b.t.Helper()
 	var lines []string
 	for _, topic := range topics {
-		cmd := exec.CommandContext(b.t.Context(), "kcat", "-C", "-b", b.Addr, "-t", topic, "-o", "beginning", "-e", "-q", "-f", format+"\n")
+		cmd := exec.CommandContext(b.t.Context(), "kcat", append([]string{"-C", "-b", b.Addr, "-t", topic, "-o", "beginning", "-e", "-q", "-f", format + "\n"}, b.kcat...)...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

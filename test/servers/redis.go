@@ -131,6 +131,18 @@ func Redis(t testing.TB) *RedisServer {
 	return redisOf(t)
 }
 
+// SecureRedis starts a server that also speaks TLS, and gives where.
+func SecureRedis(t testing.TB, f TLSFiles) (addr string) {
+	t.Helper()
+	needs(t, "redis-server", "redis-server")
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	redisOf(t, "--tls-port", port, "--tls-cert-file", f.Cert, "--tls-key-file", f.Key, "--tls-ca-cert-file", f.CA, "--tls-auth-clients", "no")
+	return "127.0.0.1:" + port
+}
+
 func redisOf(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	s, err := StartRedis(t.TempDir(), args...)

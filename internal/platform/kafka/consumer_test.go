@@ -190,7 +190,7 @@ func TestCrashingConsumer(t *testing.T) {
 	if !found {
 		return // part of the whole suite: TestConsumerCrash starts it
 	}
-	c, err := Open(t.Context(), Config{Brokers: []string{addr}})
+	c, err := Open(t.Context(), Config{Address: Address{Brokers: []string{addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}
