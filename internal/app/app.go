@@ -70,6 +70,7 @@ type App struct {
 	tasks     *task.Runner
 	outbox    *outbox.Outbox
 	translog  *translog.Log // nil in a process without SQL
+	tail      *outbox.Tail  // of outbox
 	site      *site.Site
 	demoWorld atomic.Pointer[demo] // nil without --demo
 
@@ -298,6 +299,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openLog(ctx); err != nil {
 		return err
 	}
+	a.tail = outbox.NewTail(a.outbox, a.log)
+	a.onCommit = append(a.onCommit, a.tail.Wake)
+	a.work.Go(func() { a.tail.Run(a.background) })
 
 	a.product.watch(a.db, a.texts)
 	a.work.Go(func() { a.forgetTexts(a.background) })
