@@ -42,10 +42,10 @@ type dataFlags struct {
 	PublicURL   string          `name:"public-url" placeholder:"URL" help:"What codes link to. Default: by the listeners."`
 	ExpireRule  string          `placeholder:"TIME" help:"When batches expire that name no expiry, with a zone: \"2030-12-31 23:59:59 Asia/Shanghai\"."`
 	LogLevel    string          `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	SQL         string          `name:"sql" placeholder:"URL" help:"Records on a server: mysql://user:pass@host:port/db. Default: embedded."`
+	SQL         string          `name:"sql" placeholder:"URL" help:"Records on a server: mysql://user:pass@host:port/db, ?tls=true&tls-ca=FILE. Default: embedded."`
 	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
-	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas."`
-	Kafka       string          `placeholder:"LIST" help:"Tell of events there: host:port, by commas."`
+	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas; rediss and ?ca=FILE for TLS."`
+	Kafka       string          `placeholder:"URL" help:"Tell of events there: host:port, by commas, or kafka://user:pass@host:port; kafkas and ?ca=FILE for TLS."`
 	Search      string          `placeholder:"URL" help:"Index scans in OpenSearch or Elasticsearch there; from Kafka."`
 	Blob        string          `placeholder:"URL" help:"Files: s3://key:secret@host:port/bucket?tls=0 or file:///dir. Default: under --data."`
 	AllowUnsafe bool            `help:"Start on servers that may lose what they have acknowledged."`

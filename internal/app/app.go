@@ -31,7 +31,6 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/platform/obs"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
-	"github.com/chopmark/chopmark/internal/platform/search"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/platform/task"
@@ -71,6 +70,7 @@ type App struct {
 	tasks     *task.Runner
 	outbox    *outbox.Outbox
 	translog  *translog.Log // nil in a process without SQL
+	tail      *outbox.Tail  // of outbox
 	site      *site.Site
 	demoWorld atomic.Pointer[demo] // nil without --demo
 
@@ -84,10 +84,14 @@ type App struct {
 	scans      scanEngine
 	shared     *shared       // nil = no other process counts
 	kafka      *kafka.Client // nil = events are read here only
-	search     *search.Client
 	consumers  []consumer    // of the log of scans
 	tracer     *trace.Tracer // nil = nothing is traced
 	backingUp  atomic.Bool   // one backup at a time
+
+	kafkaConsumers []*kafka.Consumer // of what Kafka has
+
+	onCommit         []func() // woken after every commit; run has all of them
+	onCommitOfOthers []func() // woken after commits of other processes only
 }
 
 // The names under the data directory.
@@ -295,6 +299,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openLog(ctx); err != nil {
 		return err
 	}
+	a.tail = outbox.NewTail(a.outbox, a.log)
+	a.onCommit = append(a.onCommit, a.tail.Wake)
+	a.work.Go(func() { a.tail.Run(a.background) })
 
 	a.product.watch(a.db, a.texts)
 	a.work.Go(func() { a.forgetTexts(a.background) })

@@ -22,7 +22,7 @@ type EngineConfig struct {
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
 	Redis       string // redis://… , redis+sentinel://…, redis+cluster://…
-	Kafka       string // host:port, by commas
+	Kafka       string // host:port, by commas, or kafka://…, kafkas://…
 	Search      string // of OpenSearch or Elasticsearch
 	Blob        string // s3://… or file:///dir
 	AllowUnsafe bool   // start on a server that may lose what it has acknowledged
@@ -175,5 +175,6 @@ func (a *App) followOthers() {
 		return
 	}
 	follower := batch.NewFollower(a.proj, a.clock, a.log)
+	a.onCommitOfOthers = append(a.onCommitOfOthers, follower.Wake) // what is committed here is applied here
 	a.work.Go(func() { follower.Run(a.background) })
 }

@@ -37,6 +37,8 @@ type consumer struct {
 type scanEngine interface {
 	// Consumers are the groups that read the log, with their effects.
 	Consumers() map[string]stream.Handler
+	// Config is how they take from it.
+	Config() stream.Config
 	// Highest is the last position that something here knows of.
 	Highest(ctx context.Context) (stream.Position, error)
 	// Keep looks after the records until ctx ends.
@@ -115,10 +117,9 @@ func (a *App) openConsumers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.consumers = append(a.consumers, consumer{
-			g, a.observed(name, h, consumed.WithLabelValues(name)),
-			stream.Config{Consumer: a.consumerName(name), Clock: a.clock, Log: a.log, Pace: pace.rest},
-		})
+		cfg := a.scans.Config()
+		cfg.Consumer, cfg.Clock, cfg.Log, cfg.Pace = a.consumerName(name), a.clock, a.log, pace.rest
+		a.consumers = append(a.consumers, consumer{g, a.observed(name, h, consumed.WithLabelValues(name)), cfg})
 	}
 	deps := scan.Deps{
 		Codes: scanCodes{a}, Catalog: scanCatalog{a.Batches}, Singles: singleChanges{a.Batches}, Trail: scanTrail{a.sightings},
@@ -212,7 +213,10 @@ func (a *App) pinOpenDays(log *streamkv.Log) {
 // letterGroups is whose dead letters an operator can try again.
 func (a *App) letterGroups() (all []streamhttp.Group) {
 	for _, c := range a.consumers {
-		all = append(all, streamhttp.Group{Name: c.group.Name(), Config: c.config, Split: scansql.Split, Handler: c.handler})
+		all = append(all, streamhttp.Of(c.group.Name(), a.letters(), c.config, scansql.Split, c.handler))
+	}
+	for _, c := range a.kafkaConsumers {
+		all = append(all, streamhttp.Group{Name: c.Group, Dead: c.Dead, Replay: c.Replay})
 	}
 	return all
 }

@@ -12,17 +12,18 @@ import (
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
-// openKafka opens the way of events to others; workers use it.
+// openKafka opens the way of events to others. Workers go it; a process with the API looks
+// after dead letters.
 func (a *App) openKafka(ctx context.Context) error {
-	if a.Kafka == "" || !a.Runs(RoleWorker) {
+	if a.Kafka == "" {
 		return nil
 	}
-	brokers, err := kafka.ParseBrokers(a.Kafka)
+	address, err := kafka.Parse(a.Kafka)
 	if err != nil {
 		return usage("kafka", "%v", err)
 	}
 	a.kafka, err = kafka.Open(ctx, kafka.Config{
-		Brokers: brokers, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified},
+		Address: address, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified},
 		Tracer: a.tracer, Clock: a.clock, Log: a.log,
 	})
 	if err != nil {
@@ -33,8 +34,12 @@ func (a *App) openKafka(ctx context.Context) error {
 	if a.Search == "" {
 		return nil
 	}
-	a.search, err = search.Open(a.Search)
-	return err
+	index, err := search.Open(a.Search)
+	if err != nil {
+		return err
+	}
+	a.kafkaConsumers = append(a.kafkaConsumers, scankafka.AnalyticsConsumer(a.kafka, index))
+	return nil
 }
 
 // publisher is the group of scans that feeds Kafka.
@@ -43,20 +48,19 @@ func (a *App) publisher() *scankafka.Publisher {
 	return &scankafka.Publisher{Client: a.kafka, Codes: scanCodes{a}, Batches: scanCatalog{a.Batches}, Source: a.URL}
 }
 
-// relay tells Kafka of facts, and a search server of what Kafka has of scans.
+// relay tells Kafka of facts, and lets those work who read what Kafka has.
 func (a *App) relay() {
 	if a.kafka == nil {
 		return
 	}
 	relay := kafka.NewRelay(a.kafka, a.outbox, lease.New(a.db, ids.New("proc"), a.clock), "kafka", a.URL)
+	a.onCommit = append(a.onCommit, relay.Wake)
 	a.work.Go(func() { relay.Run(a.background) })
-	if a.search == nil {
-		return
+	for _, c := range a.kafkaConsumers {
+		a.work.Go(func() {
+			if err := c.Run(a.background); err != nil && a.background.Err() == nil {
+				a.log.Error("a consumer of Kafka has ended", "group", c.Group, "error", err)
+			}
+		})
 	}
-	analytics := scankafka.AnalyticsConsumer(a.kafka, a.search)
-	a.work.Go(func() {
-		if err := analytics.Run(a.background); err != nil && a.background.Err() == nil {
-			a.log.Error("scans no longer reach the search server", "error", err)
-		}
-	})
 }

@@ -65,6 +65,7 @@ func (a *App) run() {
 		a.consume()
 		a.logFacts()
 	}
+	a.pushCommits()
 	a.sightings.Stream().Start()
 }
 

@@ -77,6 +77,10 @@ func (p *Projection) Watch() (applied <-chan struct{}, stop func()) {
 // follower.
 const followEvery = 250 * time.Millisecond
 
+// followPause is how often at most a follower that is woken looks: what comes between is
+// seen together.
+const followPause = 10 * time.Millisecond
+
 // Follower lets a projection see what other processes commit to its source.
 type Follower struct {
 	proj  *Projection
@@ -116,6 +120,11 @@ func (f *Follower) Run(ctx context.Context) {
 			f.log.Info("changes of other processes are followed again")
 		}
 		lost = err != nil
+		select {
+		case <-time.After(followPause):
+		case <-ctx.Done():
+			return
+		}
 		select {
 		case <-tick.C:
 		case <-f.woken:

@@ -53,10 +53,18 @@ func (s *Service) claim(ctx context.Context, cmd Command, b *Batch, quantity int
 }
 
 // claimedBefore is the answer to a claim that is asked for again. Its batch need
-// not be the one that is next in the pool now.
+// not be the one that is next in the pool now. Whoever committed it may have ended before
+// its task was woken.
 func (s *Service) claimedBefore(ctx context.Context, effect string) (Claimed, error) {
 	c, err := s.store.FindClaim(ctx, "", ids.ClaimID(effect))
-	return Claimed{Claim: c, TaskID: c.TaskID, Replayed: true}, err
+	if err != nil {
+		return Claimed{}, err
+	}
+	out := Claimed{Claim: c, TaskID: c.TaskID, Replayed: true}
+	if c.TaskID == "" {
+		return out, nil
+	}
+	return out, s.wake(ctx, c.TaskID)
 }
 
 // ClaimFromPool takes a block from the product's batch that expires first, and

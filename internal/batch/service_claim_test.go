@@ -55,6 +55,9 @@ func TestClaimRules(t *testing.T) {
 	if diff := cmp.Diff(large, again); diff != "" {
 		t.Errorf("the same claim again (-first +again):\n%s", diff)
 	}
+	if woken := o.tasks.Woken(); !slices.Equal(woken, []ids.TaskID{large.TaskID, large.TaskID}) {
+		t.Errorf("the same claim again has woken %v", woken)
+	}
 }
 
 func TestReturnsOnlyWhatWasNotUsed(t *testing.T) {

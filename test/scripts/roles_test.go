@@ -316,6 +316,8 @@ func TestRoleRefusals(t *testing.T) {
 		"a bad address":      {append(cert("edge-1"), "--target", "edge", "--join", r.join), 2, "must be https://"},
 		"stale at once":      {append(cert("all-1"), "--stale-after", "1ms"), 2, "at least 1s"},
 		"an edge that lists": {append(cert("edge-1"), "--target", "edge", "--join", "https://"+r.join, "--role-listen", "127.0.0.1:0"), 2, "needs a process with SQL"},
+		"a worker alone":     {[]string{"--target", "worker"}, 2, "--sql"},
+		"issue alone":        {[]string{"--target", "edge,issue"}, 2, "--sql"},
 		"demo of an edge":    {append(cert("edge-1"), "--target", "edge", "--join", "https://"+r.join, "--demo"), 2, "role issue"},
 	} {
 		cmd := exec.CommandContext(t.Context(), r.bin, append([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--grpc-listen", ""}, c.args...)...)

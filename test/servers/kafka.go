@@ -19,7 +19,8 @@ type KafkaServer struct {
 	Addr string // of its first broker; what --kafka takes
 
 	bin     string
-	args    []string
+	args    []string // of kfaked
+	kcat    []string // what kcat needs to be let in
 	process *process
 }
 
@@ -30,15 +31,37 @@ type KafkaOptions struct {
 	// Proxy, if not nil, is what clients are told to connect to. It must be for one broker,
 	// and is pointed at it.
 	Proxy *Proxy
+	Args  []string // of kfaked, beside its own
+	Kcat  []string // what kcat needs to be let in
 }
 
 const kafkaStart = 30 * time.Second
 
+// KafkaUser and KafkaPassword are who SecureKafka lets in.
+const KafkaUser, KafkaPassword = "chopmark", "p@ss/word:1"
+
+// SecureKafka starts a broker that speaks TLS alone. With known it wants to know who asks
+// as well; kcat cannot read it then, since its library finds kfake's sign-in too new.
+func SecureKafka(t testing.TB, f TLSFiles, known bool) *Broker {
+	t.Helper()
+	o := KafkaOptions{Brokers: 1, Args: []string{"--cert", f.Cert, "--key", f.Key}, Kcat: []string{"-X", "security.protocol=SSL", "-X", "ssl.ca.location=" + f.CA}}
+	if known {
+		o.Args = append(o.Args, "--user", KafkaUser+":"+KafkaPassword)
+	}
+	return kafkaOf(t, o)
+}
+
 // Kafka starts a cluster of so many brokers for a test.
 func Kafka(t testing.TB, brokers int) *Broker {
 	t.Helper()
+	return kafkaOf(t, KafkaOptions{Brokers: brokers})
+}
+
+func kafkaOf(t testing.TB, o KafkaOptions) *Broker {
+	t.Helper()
 	needs(t, "kcat", "kcat")
-	b, err := StartKafka(t.Context(), KafkaOptions{Dir: t.TempDir(), Brokers: brokers})
+	o.Dir = t.TempDir()
+	b, err := StartKafka(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +102,7 @@ func (b *Broker) Kcat(format string, topics ...string) []string {
 
 // StartKafka builds and starts a cluster.
 func StartKafka(ctx context.Context, o KafkaOptions) (*KafkaServer, error) {
-	b := &KafkaServer{bin: filepath.Join(o.Dir, "kfaked")}
+	b := &KafkaServer{bin: filepath.Join(o.Dir, "kfaked"), kcat: o.Kcat}
 	build := exec.CommandContext(ctx, "go", "build", "-o", b.bin, "github.com/chopmark/chopmark/test/servers/kfaked")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build kfaked: %w\n%s", err, out)
@@ -93,6 +116,7 @@ func StartKafka(ctx context.Context, o KafkaOptions) (*KafkaServer, error) {
 		ports = append(ports, port)
 	}
 	b.Addr, b.args = "127.0.0.1:"+ports[0], []string{"--dir", filepath.Join(o.Dir, "kept"), "--ports", strings.Join(ports, ",")}
+	b.args = append(b.args, o.Args...)
 	if o.Proxy != nil {
 		o.Proxy.SetServer(b.Addr)
 		b.Addr = o.Proxy.Addr
@@ -138,7 +162,7 @@ func (b *KafkaServer) Resume() error { return b.process.signal(syscall.SIGCONT) 
 // Kcat reads a topic whole with kcat, a client that shares no code with ours: one line for
 // each record, those of a partition in their order, in kcat's -f format.
 func (b *KafkaServer) Kcat(ctx context.Context, format, topic string, each func(line string) error) error {
-	cmd := exec.CommandContext(ctx, "kcat", "-C", "-b", b.Addr, "-t", topic, "-o", "beginning", "-e", "-q", "-f", format+"\n")
+	cmd := exec.CommandContext(ctx, "kcat", append([]string{"-C", "-b", b.Addr, "-t", topic, "-o", "beginning", "-e", "-q", "-f", format + "\n"}, b.kcat...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -133,6 +133,18 @@ func Redis(t testing.TB) *RedisServer {
 	return redisOf(t)
 }
 
+// SecureRedis starts a server that also speaks TLS, and gives where.
+func SecureRedis(t testing.TB, f TLSFiles) (addr string) {
+	t.Helper()
+	needs(t, "redis-server", "redis-server")
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	redisOf(t, "--tls-port", port, "--tls-cert-file", f.Cert, "--tls-key-file", f.Key, "--tls-ca-cert-file", f.CA, "--tls-auth-clients", "no")
+	return "127.0.0.1:" + port
+}
+
 func redisOf(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	s, err := StartRedis(t.TempDir(), args...)
@@ -298,6 +310,50 @@ func RedisCluster(t testing.TB, replicas int) (url string, nodes []*RedisServer)
 		}
 	}
 	return "redis+cluster://" + strings.Join(addrs, ","), nodes
+}
+
+// RedisClusterFailover kills the master that has the most keys and returns when a replica
+// has taken its place.
+func RedisClusterFailover(nodes []*RedisServer) error {
+	var fullest *RedisServer
+	most := -1
+	for _, n := range nodes {
+		role, err := n.Command("INFO", "replication")
+		if err != nil || !strings.Contains(role, "role:master") {
+			continue
+		}
+		size, err := n.Command("DBSIZE")
+		if err != nil {
+			return err
+		}
+		if keys, err := strconv.Atoi(strings.TrimPrefix(size, ":")); err == nil && keys > most {
+			fullest, most = n, keys
+		}
+	}
+	if fullest == nil {
+		return errors.New("the Cluster has no master")
+	}
+	fullest.Kill()
+	return redisWait("failover of the Cluster", func() error {
+		masters := 0
+		for _, n := range nodes {
+			if n == fullest {
+				continue
+			}
+			role, err := n.Command("INFO", "replication")
+			if err == nil && strings.Contains(role, "role:master") {
+				masters++
+			}
+			state, err := n.Command("CLUSTER", "INFO")
+			if err != nil || !strings.Contains(state, "cluster_state:ok") {
+				return errors.Join(err, errors.New(state))
+			}
+		}
+		if masters != redisMasters {
+			return fmt.Errorf("%d masters", masters)
+		}
+		return nil
+	})
 }
 
 // redisWait looks until ok says nothing more.

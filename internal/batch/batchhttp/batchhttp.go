@@ -34,6 +34,7 @@ type Deps struct {
 	Tasks       *task.Runner
 	Files       blob.Store
 	Outbox      *outbox.Outbox
+	Tail        *outbox.Tail // of Outbox, running
 	Auth        httpx.Authenticator
 	DownloadKey [32]byte // signs download links
 	Clock       clock.Clock
@@ -45,13 +46,11 @@ type Deps struct {
 	Generated func(brand ids.BrandID, codes int64, err error)
 	Traced    func(took time.Duration) // how long a trace query took; optional
 
-	PollEvery time.Duration // how often event streams look for what is new; 0 = 500 ms
 	BeatEvery time.Duration // how often idle event streams say so; 0 = 15 s
 	TraceWait time.Duration // how long a trace waits for an item's history; 0 = 2 s
 }
 
 const (
-	pollEvery  = 500 * time.Millisecond
 	beatEvery  = 15 * time.Second
 	traceWait  = 2 * time.Second
 	streamsMax = 64 // event streams at a time
@@ -119,7 +118,7 @@ func (a *api) mountMarks(rt *httpx.Router) {
 // complete fills in what is optional. What is missing of the rest must show at the
 // start and not at the first request.
 func (d *Deps) complete() {
-	if d.Service == nil || d.Claims == nil || d.Tasks == nil || d.Files == nil || d.Outbox == nil || d.Auth == nil ||
+	if d.Service == nil || d.Claims == nil || d.Tasks == nil || d.Files == nil || d.Outbox == nil || d.Tail == nil || d.Auth == nil ||
 		d.DownloadKey == [32]byte{} || d.Clock == nil || d.Log == nil || d.Stopping == nil {
 		panic("batchhttp: Mount without all of its Deps")
 	}
@@ -129,7 +128,7 @@ func (d *Deps) complete() {
 	if d.Traced == nil {
 		d.Traced = func(time.Duration) {}
 	}
-	d.PollEvery, d.BeatEvery, d.TraceWait = cmp.Or(d.PollEvery, pollEvery), cmp.Or(d.BeatEvery, beatEvery), cmp.Or(d.TraceWait, traceWait)
+	d.BeatEvery, d.TraceWait = cmp.Or(d.BeatEvery, beatEvery), cmp.Or(d.TraceWait, traceWait)
 }
 
 // decode reads a mutation: its body, who asks, and which request it is.

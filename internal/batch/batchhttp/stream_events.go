@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -20,9 +21,8 @@ var errTooManyStreams = &fault.Error{
 
 // stream is one client that listens.
 type stream struct {
-	w      http.ResponseWriter
-	flush  func() error
-	cursor outbox.Cursor // after the last event that was sent whole
+	w     http.ResponseWriter
+	flush func() error
 }
 
 // streamEvents sends events as they come (WHATWG server-sent events) until the
@@ -39,69 +39,58 @@ func (a *api) streamEvents(w http.ResponseWriter, r *http.Request, cursor outbox
 	_ = control.SetWriteDeadline(time.Time{}) // a stream may last; where it cannot be said, nothing ends it
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies must pass on each event at once
-	s := &stream{w: w, flush: control.Flush, cursor: cursor}
-	if s.send([]byte(": events of "+a.Service.PublicURL+"\n\n")) != nil {
-		return nil // the client has left
-	}
-	poll, beat := time.NewTicker(a.PollEvery), time.NewTicker(a.BeatEvery)
-	defer poll.Stop()
-	defer beat.Stop()
-	for {
-		if err := a.sendNew(r.Context(), s); err != nil {
-			if r.Context().Err() == nil {
-				a.Log.ErrorContext(r.Context(), "event stream ends", "request_id", httpx.RequestID(w), "error", err)
-			}
-			return nil // the answer has begun: its end is all that can be told
-		}
-		select {
-		case <-poll.C:
-		case <-beat.C:
-			if s.send([]byte(": still here\n\n")) != nil {
-				return nil // the client has left
-			}
-		case <-r.Context().Done():
-			return nil
-		case <-a.Stopping.Done():
-			return nil
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(a.Stopping, cancel)()
+	f := a.Tail.Follow(cursor)
+	defer f.Stop()
+	s := &stream{w: w, flush: control.Flush}
+	for err := s.send([]byte(": events of " + a.Service.PublicURL + "\n\n")); err == nil; {
+		if err = a.sendNext(ctx, s, f); err != nil && ctx.Err() == nil && !errors.Is(err, errLeft) {
+			a.Log.ErrorContext(ctx, "event stream ends", "request_id", httpx.RequestID(w), "error", err)
 		}
 	}
+	return nil // the answer has begun: its end is all that can be told
 }
 
-// sendNew sends everything after the stream's cursor.
-func (a *api) sendNew(ctx context.Context, s *stream) error {
-	for {
-		events, next, err := a.Outbox.Read(ctx, s.cursor, pageUsual)
-		if err != nil || len(events) == 0 {
-			return err
-		}
-		var out bytes.Buffer
-		for i, e := range events {
-			// The events of one transaction are resumed together: only the last of them
-			// moves the cursor.
-			if last := i+1 == len(events) || events[i+1].Shard != e.Shard || events[i+1].Seq != e.Seq; last {
-				s.cursor[e.Shard] = e.Seq
-			}
-			data, err := json.Marshal(a.cloudEvent(e))
-			if err != nil {
-				return fmt.Errorf("encode event %s: %w", e.ID, err)
-			}
-			fmt.Fprintf(&out, "id: %s\nevent: %s\ndata: %s\n\n", s.cursor, e.Type, data)
-		}
-		s.cursor = next
-		if err := s.send(out.Bytes()); err != nil {
-			return err
-		}
-		select {
-		case <-a.Stopping.Done():
-			return nil
-		default:
-		}
+// sendNext sends what comes next, or a sign of life.
+func (a *api) sendNext(ctx context.Context, s *stream, f *outbox.Follower) error {
+	beat, cancel := context.WithTimeout(ctx, a.BeatEvery)
+	defer cancel()
+	cursor := f.Cursor()
+	events, err := f.Next(beat)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return s.send([]byte(": still here\n\n"))
 	}
-}
-
-func (s *stream) send(p []byte) error {
-	if _, err := s.w.Write(p); err != nil {
+	if err != nil {
 		return err
 	}
-	return s.flush()
+	var out bytes.Buffer
+	for i, e := range events {
+		// The events of one transaction are resumed together: only the last of them
+		// moves the cursor.
+		if last := i+1 == len(events) || events[i+1].Shard != e.Shard || events[i+1].Seq != e.Seq; last {
+			cursor[e.Shard] = e.Seq
+		}
+		data, err := json.Marshal(a.cloudEvent(e))
+		if err != nil {
+			return fmt.Errorf("encode event %s: %w", e.ID, err)
+		}
+		fmt.Fprintf(&out, "id: %s\nevent: %s\ndata: %s\n\n", cursor, e.Type, data)
+	}
+	return s.send(out.Bytes())
+}
+
+// errLeft says that the client is gone.
+var errLeft = errors.New("the client has left")
+
+func (s *stream) send(p []byte) error {
+	_, err := s.w.Write(p)
+	if err == nil {
+		err = s.flush()
+	}
+	if err != nil {
+		return errLeft
+	}
+	return nil
 }

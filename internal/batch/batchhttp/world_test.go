@@ -132,10 +132,16 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	stopping, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	t.Cleanup(stop)
+	told := outbox.New(w.db)
+	tail := outbox.NewTail(told, log)
+	told.OnCommit(func(ids.Shard, int64) { tail.Wake() })
+	var tailing sync.WaitGroup
+	tailing.Go(func() { tail.Run(stopping) })
+	t.Cleanup(func() { stop(); tailing.Wait() })
 	deps := batchhttp.Deps{
-		Service: w.svc, Claims: store, Tasks: w.tasks, Files: files, Outbox: outbox.New(w.db), Auth: credentials{},
+		Service: w.svc, Claims: store, Tasks: w.tasks, Files: files, Outbox: told, Tail: tail, Auth: credentials{},
 		DownloadKey: [32]byte{9}, Clock: c, Log: log, Stopping: stopping,
-		PollEvery: 5 * time.Millisecond, BeatEvery: 20 * time.Millisecond,
+		BeatEvery: 20 * time.Millisecond,
 		Generated: w.generated, Traced: func(time.Duration) { w.mu.Lock(); w.traced++; w.mu.Unlock() },
 	}
 	gate := handler.gate

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,23 +55,12 @@ const (
 
 // Config says where Kafka is.
 type Config struct {
-	Brokers []string // host:port of some of them, see ParseBrokers
-	Topics  []string // made at the start when they are missing; others when they are first used
-	Tracer  *trace.Tracer
-	Clock   clock.Clock  // nil = the machine's
-	Log     *slog.Logger // nil = silent
-}
+	Address
 
-// ParseBrokers reads a list "host:port,host:port".
-func ParseBrokers(list string) ([]string, error) {
-	all := strings.Split(list, ",")
-	for _, b := range all {
-		host, port, err := net.SplitHostPort(b)
-		if n, err2 := strconv.ParseUint(port, 10, 16); err != nil || err2 != nil || n == 0 || host == "" {
-			return nil, fmt.Errorf("%q is no Kafka broker: give host:port, several with commas between", b)
-		}
-	}
-	return all, nil
+	Topics []string // made at the start when they are missing; others when they are first used
+	Tracer *trace.Tracer
+	Clock  clock.Clock  // nil = the machine's
+	Log    *slog.Logger // nil = silent
 }
 
 // Client publishes. It is safe for concurrent use, and a prometheus.Collector.
@@ -124,10 +112,17 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 
 // options are what every connection to these brokers has.
 func (c *Client) options() []kgo.Opt {
-	return []kgo.Opt{
+	all := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID("chopmark"), kgo.WithLogger(logger{c.Log}),
 		kgo.DialTimeout(checkMax), kgo.RetryTimeout(deliveryMax),
 	}
+	if c.TLS != nil {
+		all = append(all, kgo.DialTLSConfig(c.TLS))
+	}
+	if c.sasl != nil {
+		all = append(all, kgo.SASL(c.sasl))
+	}
+	return all
 }
 
 // Close ends the connections. What is being published then fails.

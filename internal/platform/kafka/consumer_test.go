@@ -190,7 +190,7 @@ func TestCrashingConsumer(t *testing.T) {
 	if !found {
 		return // part of the whole suite: TestConsumerCrash starts it
 	}
-	c, err := Open(t.Context(), Config{Brokers: []string{addr}})
+	c, err := Open(t.Context(), Config{Address: Address{Brokers: []string{addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,18 +322,56 @@ func TestDeadLetters(t *testing.T) {
 	}
 	other := quick()
 	other.Group = "audit-group"
-	if sum, err := c.Consumer(other, handler).Replay(t.Context()); err != nil || sum != (Replayed{}) {
+	if sum, err := c.Consumer(other, handler).Replay(t.Context()); err != nil || sum != (stream.Replayed{}) {
 		t.Errorf("another group replayed %+v, %v", sum, err)
 	}
+	if dead, err := c.Consumer(other, handler).Dead(t.Context(), "", 100); err != nil || len(dead) != 0 {
+		t.Errorf("another group has %+v, %v", dead, err)
+	}
+	checkDead(t, consumer, 10)
 	healed = true
-	if sum, err := consumer.Replay(t.Context()); err != nil || sum != (Replayed{Consumed: 5, Kept: 5}) {
+	if sum, err := consumer.Replay(t.Context()); err != nil || sum != (stream.Replayed{Consumed: 5, Kept: 5}) {
 		t.Errorf("replayed %+v, %v", sum, err)
 	}
-	if sum, err := consumer.Replay(t.Context()); err != nil || sum != (Replayed{Kept: 5}) {
+	if sum, err := consumer.Replay(t.Context()); err != nil || sum != (stream.Replayed{Kept: 5}) {
 		t.Errorf("replayed again %+v, %v", sum, err)
 	}
 	if got := len(b.Kcat("%s", topic+lettersSuffix)); got != 20 {
 		t.Errorf("after two replays there are %d letters, want 20", got)
+	}
+	checkDead(t, consumer, 5)
+}
+
+// checkDead lists a group's letters at once and page by page.
+func checkDead(t *testing.T, c *Consumer, want int) {
+	t.Helper()
+	all, err := c.Dead(t.Context(), "", 100)
+	if err != nil || len(all) != want {
+		t.Fatalf("%d letters, want %d: %v", len(all), want, err)
+	}
+	var paged []stream.Letter
+	for after := ""; ; after = paged[len(paged)-1].ID {
+		page, err := c.Dead(t.Context(), after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paged = append(paged, page...)
+		if len(page) < 3 {
+			break
+		}
+	}
+	if diff := cmp.Diff(all, paged); diff != "" {
+		t.Errorf("(-at once +by pages):\n%s", diff)
+	}
+	for _, l := range all {
+		if l.Group != c.Group || l.Reason == "" || l.Tries == 0 || l.BuriedAt.IsZero() || !strings.HasPrefix(l.ID, c.Group+":"+topic+":") || len(l.Value) == 0 {
+			t.Errorf("letter %+v", l)
+		}
+	}
+	for _, bad := range []string{"x", c.Group, "other:" + topic + ":0-0", c.Group + ":other:0-0", c.Group + ":" + topic + ":0", c.Group + ":" + topic + ":-1-0", c.Group + ":" + topic + ":0--1"} {
+		if _, err := c.Dead(t.Context(), bad, 3); !errors.Is(err, stream.ErrBadLetterID) {
+			t.Errorf("behind %q: %v", bad, err)
+		}
 	}
 }
 

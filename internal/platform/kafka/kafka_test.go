@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ const (
 
 func open(t *testing.T, b *servers.Broker, topics ...string) *Client {
 	t.Helper()
-	c, err := Open(t.Context(), Config{Brokers: []string{b.Addr}, Topics: topics})
+	c, err := Open(t.Context(), Config{Address: Address{Brokers: []string{b.Addr}}, Topics: topics})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,15 +53,105 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestParseBrokers(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
-	for list, want := range map[string][]string{
-		"a:1": {"a:1"}, "a:1,[::1]:65535": {"a:1", "[::1]:65535"},
-		"": nil, "a": nil, ":1": nil, "a:": nil, "a:0": nil, "a:65536": nil, "a:1,": nil, "a:1, b:2": {"a:1", " b:2"}, "a:x": nil, "kafka://a:1": nil,
+	ca := servers.Certificate(t).CA
+	for text, want := range map[string]struct {
+		brokers []string
+		tls     bool
+		sasl    string
+	}{
+		"a:1":                                  {brokers: []string{"a:1"}},
+		"a:1,[::1]:65535":                      {brokers: []string{"a:1", "[::1]:65535"}},
+		"kafka://a:1,b:2":                      {brokers: []string{"a:1", "b:2"}},
+		"kafkas://a:1":                         {brokers: []string{"a:1"}, tls: true},
+		"kafkas://a:1?ca=" + ca:                {brokers: []string{"a:1"}, tls: true},
+		"kafka://u:p%40@a:1":                   {brokers: []string{"a:1"}, sasl: "SCRAM-SHA-512"},
+		"kafkas://u:a/b:c@d@a:1":               {brokers: []string{"a:1"}, tls: true, sasl: "SCRAM-SHA-512"},
+		"kafkas://u:p@a:1?sasl=plain&ca=" + ca: {brokers: []string{"a:1"}, tls: true, sasl: "PLAIN"},
+		"kafka://u:p@a:1?sasl=scram-sha-256":   {brokers: []string{"a:1"}, sasl: "SCRAM-SHA-256"},
 	} {
-		got, err := ParseBrokers(list)
-		if (err == nil) != (want != nil) || !slices.Equal(got, want) {
-			t.Errorf("ParseBrokers(%q) = %q, %v", list, got, err)
+		a, err := Parse(text)
+		name := ""
+		if a.sasl != nil {
+			name = a.sasl.Name()
+		}
+		if err != nil || !slices.Equal(a.Brokers, want.brokers) || (a.TLS != nil) != want.tls || name != want.sasl {
+			t.Errorf("%s: %+v, %v", text, a, err)
+		}
+	}
+	for _, text := range []string{
+		"", "a", ":1", "a:", "a:0", "a:65536", "a:1,", "a:x", "http://a:1", "kafka://", "kafka://:sesame@a:1", "kafka://u:@a:1", "kafka://u@a:1",
+		"kafka://u:sesame%zz@a:1", "kafka://u:sesame@a:1?sasl=plain", "kafka://u:sesame@a:1?sasl=gssapi", "kafka://a:1?ca=" + ca, "kafkas://a:1?sasl=plain",
+		"kafkas://u:sesame@a:1?x=1", "kafkas://u:sesame@a:1?ca=" + ca + "&ca=" + ca, "kafkas://u:sesame@a:1?ca=" + ca + ".gone", "kafkas://u:sesame@a:1?%zz",
+	} {
+		if a, err := Parse(text); err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%q: %+v, %v", text, a, err)
+		}
+	}
+}
+
+// TestTLS publishes over TLS, and kcat reads it over TLS.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	files := servers.Certificate(t)
+	b := servers.SecureKafka(t, files, false)
+	address, err := Parse("kafkas://" + b.Addr + "?ca=" + files.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(t.Context(), Config{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all := publish(t, c, 3, 5)
+	if lines := b.Kcat("%k %s", topic); len(lines) != len(all) {
+		t.Errorf("kcat reads %d records of %d", len(lines), len(all))
+	}
+}
+
+// TestSecure publishes and consumes over TLS, signed in in each way, and is not let in
+// with another authority or password.
+func TestSecure(t *testing.T) {
+	t.Parallel()
+	files := servers.Certificate(t)
+	b := servers.SecureKafka(t, files, true)
+	at := func(scheme, password, settings string) *Client {
+		t.Helper()
+		address, err := Parse(scheme + "://" + servers.KafkaUser + ":" + url.PathEscape(password) + "@" + b.Addr + "?" + settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(t.Context(), Config{Address: address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	for _, way := range []string{"sasl=plain", "sasl=scram-sha-256", "sasl=scram-sha-512"} {
+		c := at("kafkas", servers.KafkaPassword, way+"&ca="+files.CA)
+		publish(t, c, 3, 5)
+		seen := newEffects()
+		cfg := quick()
+		cfg.Group = "group-" + way[5:]
+		consumer := c.Consumer(cfg, handlerFunc(func(_ context.Context, batch []Record) error { seen.add(batch); return nil }))
+		stop := consume(t, consumer)
+		drained(t, consumer)
+		stop()
+		if seen.count() == 0 {
+			t.Errorf("%s: nothing was consumed", way)
+		}
+	}
+	for name, c := range map[string]*Client{
+		"another password":  at("kafkas", "wrong", "ca="+files.CA),
+		"another authority": at("kafkas", servers.KafkaPassword, "ca="+servers.Certificate(t).CA),
+		"no authority":      at("kafkas", servers.KafkaPassword, ""),
+		"in clear":          at("kafka", servers.KafkaPassword, ""),
+	} {
+		if err := c.Publish(t.Context(), []Message{{Topic: topic, Brand: 1, ID: "x", Value: []byte("{}")}}); !stream.IsUnavailable(err) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,17 +59,11 @@ func (c *Consumer) bury(ctx context.Context, r *Record, why error, tries int) er
 	return nil
 }
 
-// Replayed is what came of dead letters.
-type Replayed struct {
-	Consumed int
-	Kept     int // failed again, and are dead letters again
-}
-
 // Replay gives each of the group's dead letters that are there now to the handler, alone.
 // One that fails is buried again with the new reason and one more try. How far it came is
 // committed under the group's name with .dlq behind it, so the next Replay goes on from
 // there. It may work beside Run.
-func (c *Consumer) Replay(ctx context.Context) (sum Replayed, _ error) {
+func (c *Consumer) Replay(ctx context.Context) (sum stream.Replayed, _ error) {
 	for _, topic := range c.Topics {
 		if err := c.replayTopic(ctx, topic, &sum); err != nil {
 			return sum, fmt.Errorf("replay dead letters of %s in %s: %w", c.Group, topic, err)
@@ -76,7 +72,7 @@ func (c *Consumer) Replay(ctx context.Context) (sum Replayed, _ error) {
 	return sum, nil
 }
 
-func (c *Consumer) replayTopic(ctx context.Context, topic string, sum *Replayed) error {
+func (c *Consumer) replayTopic(ctx context.Context, topic string, sum *stream.Replayed) error {
 	letters := topic + lettersSuffix
 	if err := c.client.ensure(ctx, letters); err != nil {
 		return err
@@ -85,6 +81,13 @@ func (c *Consumer) replayTopic(ctx context.Context, topic string, sum *Replayed)
 	if err != nil || len(left) == 0 {
 		return err
 	}
+	return c.eachLetter(ctx, letters, left, func(raw *kgo.Record) (bool, error) {
+		return true, c.replayOne(ctx, topic, raw, sum)
+	})
+}
+
+// eachLetter gives fn what is left, each partition in its order, until fn wants no more.
+func (c *Consumer) eachLetter(ctx context.Context, letters string, left map[int32]span, fn func(*kgo.Record) (more bool, _ error)) error {
 	from := map[int32]kgo.Offset{}
 	for partition, span := range left {
 		from[partition] = kgo.NewOffset().At(span.from)
@@ -101,10 +104,10 @@ func (c *Consumer) replayTopic(ctx context.Context, topic string, sum *Replayed)
 		}
 		for _, raw := range fetches.Records() {
 			span, open := left[raw.Partition]
-			if !open {
+			if !open || raw.Offset >= span.end {
 				continue // buried since we began
 			}
-			if err := c.replayOne(ctx, topic, raw, sum); err != nil {
+			if more, err := fn(raw); err != nil || !more {
 				return err
 			}
 			if raw.Offset+1 >= span.end {
@@ -113,6 +116,90 @@ func (c *Consumer) replayTopic(ctx context.Context, topic string, sum *Replayed)
 		}
 	}
 	return nil
+}
+
+// Dead lists up to limit of the group's dead letters that no Replay has looked at, by
+// topic, partition and offset, behind the one with the id after.
+func (c *Consumer) Dead(ctx context.Context, after string, limit int) ([]stream.Letter, error) {
+	ctx, cancel := context.WithTimeout(ctx, deliveryMax)
+	defer cancel()
+	from, err := c.parseLetterID(after)
+	if err != nil {
+		return nil, err
+	}
+	var all []stream.Letter
+	for _, topic := range c.Topics[from.topic:] {
+		if err := c.deadOf(ctx, topic, from, limit, &all); err != nil {
+			return nil, stream.Unavailable(fmt.Errorf("list dead letters of %s in %s: %w", c.Group, topic, err))
+		}
+		from = letterPlace{}
+	}
+	return all, nil
+}
+
+func (c *Consumer) deadOf(ctx context.Context, topic string, from letterPlace, limit int, all *[]stream.Letter) error {
+	letters := topic + lettersSuffix
+	if err := c.client.ensure(ctx, letters); err != nil {
+		return err
+	}
+	left, err := c.lettersLeft(ctx, letters)
+	if err != nil {
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(left)) {
+		s := left[partition]
+		if partition == from.partition {
+			s.from = max(s.from, from.offset)
+		}
+		if partition < from.partition || s.from >= s.end {
+			continue
+		}
+		err := c.eachLetter(ctx, letters, map[int32]span{partition: s}, func(raw *kgo.Record) (bool, error) {
+			if header(raw, headerGroup) == c.Group {
+				*all = append(*all, c.letter(topic, raw))
+			}
+			return len(*all) < limit, nil
+		})
+		if err != nil || len(*all) == limit {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) letter(topic string, raw *kgo.Record) stream.Letter {
+	tries, _ := strconv.Atoi(header(raw, headerTries)) // ours
+	at, _ := time.Parse(time.RFC3339Nano, header(raw, headerBuriedAt))
+	return stream.Letter{
+		ID: fmt.Sprintf("%s:%s:%d-%d", c.Group, topic, raw.Partition, raw.Offset), Group: c.Group,
+		Value: raw.Value, Reason: header(raw, headerReason), Tries: tries, BuriedAt: at.UTC(),
+	}
+}
+
+// letterPlace is where a list goes on.
+type letterPlace struct {
+	topic     int // of the consumer's
+	partition int32
+	offset    int64
+}
+
+// parseLetterID gives the place behind a letter.
+func (c *Consumer) parseLetterID(id string) (p letterPlace, _ error) {
+	if id == "" {
+		return p, nil
+	}
+	parts := strings.Split(id, ":")
+	if len(parts) != 3 || parts[0] != c.Group {
+		return p, stream.ErrBadLetterID
+	}
+	left, right, _ := strings.Cut(parts[2], "-")
+	partition, err1 := strconv.ParseInt(left, 10, 32)
+	offset, err2 := strconv.ParseInt(right, 10, 64)
+	p = letterPlace{slices.Index(c.Topics, parts[1]), int32(partition), offset + 1}
+	if err1 != nil || err2 != nil || p.topic < 0 || partition < 0 || offset < 0 {
+		return letterPlace{}, stream.ErrBadLetterID
+	}
+	return p, nil
 }
 
 // span is a part of a partition: from, and the first offset behind it.
@@ -152,7 +239,7 @@ func (c *Consumer) lettersLeft(ctx context.Context, letters string) (map[int32]s
 }
 
 // replayOne tries one letter, if it is the group's, and notes that it was looked at.
-func (c *Consumer) replayOne(ctx context.Context, topic string, raw *kgo.Record, sum *Replayed) error {
+func (c *Consumer) replayOne(ctx context.Context, topic string, raw *kgo.Record, sum *stream.Replayed) error {
 	if header(raw, headerGroup) == c.Group {
 		r := recordsOf([]*kgo.Record{raw})[0]
 		r.Topic = topic

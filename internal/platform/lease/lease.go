@@ -44,15 +44,19 @@ type Leases struct {
 // are, also from its own earlier run: a random word.
 func New(db *sqldb.DB, owner string, c clock.Clock) *Leases { return &Leases{db, owner, c} }
 
+// aheadMax is how many lives a lease may still last. One that lasts longer was taken by a
+// clock that was far ahead, and must not hold up everybody until then.
+const aheadMax = 2
+
 // Hold takes a lease that nobody holds, or keeps one that this process holds for
 // another life from now. ok is false when another process holds it.
 func (l *Leases) Hold(ctx context.Context, name string, life time.Duration) (token int64, ok bool, _ error) {
 	now := l.clock.Now()
 	err := l.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		const take = `UPDATE leases SET token = CASE WHEN owner = ? THEN token ELSE token + 1 END, owner = ?, expires_at = ?
-			WHERE name = ? AND (owner = ? OR expires_at <= ?)`
-		until := sqldb.Micros(now.Add(life))
-		if _, err := tx.ExecContext(ctx, take, l.owner, l.owner, until, name, l.owner, sqldb.Micros(now)); err != nil {
+			WHERE name = ? AND (owner = ? OR expires_at <= ? OR expires_at > ?)`
+		until, absurd := sqldb.Micros(now.Add(life)), sqldb.Micros(now.Add(aheadMax*life))
+		if _, err := tx.ExecContext(ctx, take, l.owner, l.owner, until, name, l.owner, sqldb.Micros(now), absurd); err != nil {
 			return err
 		}
 		var owner string

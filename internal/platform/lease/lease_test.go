@@ -113,3 +113,25 @@ func TestOneOfMany(t *testing.T) {
 		}
 	})
 }
+
+// TestFarAhead: a clock that was far ahead holds nobody up.
+func TestFarAhead(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		t.Parallel()
+		db := fresh(t)()
+		if err := db.Migrate(t.Context(), "lease", Schema()); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+		ahead := New(db, "ahead", clock.Func(func() time.Time { return now.AddDate(9, 0, 0) }))
+		right := New(db, "right", clock.Func(func() time.Time { return now }))
+		first, ok, err := ahead.Hold(t.Context(), "relay", life)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if token, ok, err := right.Hold(t.Context(), "relay", life); err != nil || !ok || token <= first {
+			t.Errorf("the other holds it: %v, with token %d after %d, %v", ok, token, first, err)
+		}
+	})
+}

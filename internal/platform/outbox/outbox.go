@@ -73,6 +73,7 @@ func Commit(ctx context.Context, tx *sqldb.Tx, shard ids.Shard, now time.Time) (
 		return Stamp{}, fmt.Errorf("read stamp of shard %d: %w", shard, err)
 	}
 	s.At = sqldb.Time(us)
+	tx.Announce(int(shard), s.Seq)
 	return s, nil
 }
 
@@ -136,6 +137,12 @@ type Outbox struct{ db *sqldb.DB }
 
 // New makes a reader of the database's outbox.
 func New(db *sqldb.DB) *Outbox { return &Outbox{db} }
+
+// OnCommit has fn told how far a shard's order of commit has come whenever this process
+// has committed, or may have. fn must not wait.
+func (o *Outbox) OnCommit(fn func(shard ids.Shard, seq int64)) {
+	o.db.Watch(func(key int, value int64) { fn(ids.Shard(key), value) })
+}
 
 // Cursor is a place in the feeds of all shards.
 type Cursor [ids.Shards]int64

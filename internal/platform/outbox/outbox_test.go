@@ -386,3 +386,27 @@ func TestSkip(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestCommitsAreTold: who watches is told of what was committed, and of nothing else.
+func TestCommitsAreTold(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		t.Parallel()
+		db := migrated(t, fresh(t))
+		var told []Stamp
+		New(db).OnCommit(func(shard ids.Shard, seq int64) { told = append(told, Stamp{Shard: shard, Seq: seq}) })
+		mustTell(t, db, 3, start(), "first")
+		no := errors.New("no")
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := Commit(ctx, tx, 4, start())
+			return errors.Join(err, no)
+		})
+		if !errors.Is(err, no) {
+			t.Fatal(err)
+		}
+		mustTell(t, db, 3, start(), "second")
+		if diff := cmp.Diff([]Stamp{{Shard: 3, Seq: 1}, {Shard: 3, Seq: 2}}, told); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

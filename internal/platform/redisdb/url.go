@@ -1,7 +1,6 @@
 package redisdb
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/redis/rueidis"
+
+	"github.com/chopmark/chopmark/internal/platform/tlsclient"
 )
 
-const urlForms = "redis://[:pass@]host:port/0, redis+sentinel://host:port,…/master or redis+cluster://host:port,…; rediss for TLS"
+const urlForms = "redis://[:pass@]host:port/0, redis+sentinel://host:port,…/master or redis+cluster://host:port,…; rediss for TLS, with ?ca=FILE for an authority of your own"
 
 // parse reads a URL by hand: net/url allows one host, and its errors show the password.
 func parse(text string) (o rueidis.ClientOption, _ error) {
@@ -34,6 +35,7 @@ func parse(text string) (o rueidis.ClientOption, _ error) {
 		}
 		rest = rest[at+1:]
 	}
+	rest, query, _ := strings.Cut(rest, "?")
 	hosts, path, _ := strings.Cut(rest, "/")
 	for host := range strings.SplitSeq(hosts, ",") {
 		if h, port, err := net.SplitHostPort(host); err != nil || h == "" || port == "" {
@@ -41,9 +43,14 @@ func parse(text string) (o rueidis.ClientOption, _ error) {
 		}
 		o.InitAddress = append(o.InitAddress, host)
 	}
+	ca, err := caOf(query, base == "rediss")
+	if err != nil {
+		return bad(err.Error())
+	}
 	if base == "rediss" {
-		name, _, _ := net.SplitHostPort(o.InitAddress[0])
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name}
+		if o.TLSConfig, err = tlsclient.Config(ca); err != nil {
+			return o, err
+		}
 	}
 	switch kind {
 	case "":
@@ -66,6 +73,20 @@ func parse(text string) (o rueidis.ClientOption, _ error) {
 		return bad(fmt.Sprintf("has the unknown kind %q", kind))
 	}
 	return o, nil
+}
+
+// caOf reads what stands behind the ?.
+func caOf(query string, secure bool) (file string, _ error) {
+	settings, err := url.ParseQuery(query)
+	if err != nil {
+		return "", errors.New("has settings behind ? that cannot be read")
+	}
+	for key, values := range settings {
+		if key != "ca" || len(values) != 1 || values[0] == "" || !secure {
+			return "", errors.New("has a setting behind ? that is not ca=FILE of a rediss URL")
+		}
+	}
+	return settings.Get("ca"), nil
 }
 
 func hasPrefix(s string, prefixes ...string) bool {

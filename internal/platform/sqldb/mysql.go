@@ -15,6 +15,8 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
+
+	"github.com/chopmark/chopmark/internal/platform/tlsclient"
 )
 
 // The seed's pool of 100 connections, 20 of them idle, is for writers and readers
@@ -36,7 +38,8 @@ type MySQLOptions struct {
 }
 
 // OpenMySQL opens a database of a server that speaks the MySQL protocol:
-// mysql://user:pass@host:port/db?tls=true (or skip-verify). A server that may lose
+// mysql://user:pass@host:port/db?tls=true (or skip-verify), with &tls-ca=FILE for an
+// authority of your own. A server that may lose
 // what it has acknowledged is refused, with the reason and the fix. The password is
 // in no name and no error.
 func OpenMySQL(ctx context.Context, rawURL string, o MySQLOptions) (*DB, error) {
@@ -81,16 +84,8 @@ func mysqlConfig(rawURL string) (_ *mysql.Config, name string, _ error) {
 		cfg.User = u.User.Username()
 		cfg.Passwd, _ = u.User.Password()
 	}
-	for key, values := range u.Query() {
-		if key != "tls" || len(values) != 1 {
-			return nil, "", fmt.Errorf("%w: the only setting behind ? is tls, not %s", errMySQLURL, key)
-		}
-		switch values[0] {
-		case "true", "false", "skip-verify":
-			cfg.TLSConfig = values[0]
-		default:
-			return nil, "", fmt.Errorf("%w: tls is true, false or skip-verify", errMySQLURL)
-		}
+	if err := mysqlTLS(cfg, u.Query()); err != nil {
+		return nil, "", err
 	}
 	cfg.Collation = "utf8mb4_bin"
 	cfg.ParseTime = true       // of goose's own tables; ours hold microseconds
@@ -101,6 +96,31 @@ func mysqlConfig(rawURL string) (_ *mysql.Config, name string, _ error) {
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = connectTimeout, ioTimeout, ioTimeout
 	name = (&url.URL{Scheme: "mysql", User: userOf(cfg.User), Host: cfg.Addr, Path: "/" + database}).String()
 	return cfg, name, nil
+}
+
+func mysqlTLS(cfg *mysql.Config, settings url.Values) (err error) {
+	for key, values := range settings {
+		if key != "tls" && key != "tls-ca" || len(values) != 1 {
+			return fmt.Errorf("%w: the only settings behind ? are tls and tls-ca, each once, not %s", errMySQLURL, key)
+		}
+	}
+	switch cfg.TLSConfig = settings.Get("tls"); cfg.TLSConfig {
+	case "true", "false", "skip-verify":
+	case "":
+		if settings.Has("tls") {
+			return fmt.Errorf("%w: tls is true, false or skip-verify", errMySQLURL)
+		}
+	default:
+		return fmt.Errorf("%w: tls is true, false or skip-verify", errMySQLURL)
+	}
+	if !settings.Has("tls-ca") {
+		return nil
+	}
+	if cfg.TLSConfig != "true" {
+		return fmt.Errorf("%w: tls-ca needs tls=true", errMySQLURL)
+	}
+	cfg.TLS, err = tlsclient.Config(settings.Get("tls-ca"))
+	return err
 }
 
 func userOf(name string) *url.Userinfo {

@@ -40,6 +40,8 @@ type DB struct {
 	// writes must not wait for a connection that a writer like it holds.
 	read *sql.DB
 	mig  migrator
+
+	watched watchers
 }
 
 // Querier is what a read needs; DB.Reader and Tx both are one.

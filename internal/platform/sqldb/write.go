@@ -39,6 +39,7 @@ const (
 type Tx struct {
 	tx    *sql.Tx
 	ended error
+	said  []announcement
 }
 
 // ExecContext runs a statement.
@@ -144,8 +145,10 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 	err = tx.Commit()
 	switch {
 	case err == nil:
+		d.watched.tell(mine.said)
 		return nil
 	case d.dialect == MySQL && !conflict(err):
+		d.watched.tell(mine.said)
 		return fmt.Errorf("commit in %s: %w", d.name, ErrUnknownOutcome.Because(err))
 	}
 	return fmt.Errorf("commit in %s: %w", d.name, err)

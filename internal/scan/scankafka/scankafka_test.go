@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, dir: filepath.Join(t.TempDir(), "log"), broker: servers.Kafka(t, 1), told: scantest.NewLog(), at: scantest.Start(), traffic: scantest.Traffic{Brands: 5, Batches: 2, PerItem: 3}}
 	var err error
-	if w.client, err = kafka.Open(t.Context(), kafka.Config{Brokers: []string{w.broker.Addr}}); err != nil {
+	if w.client, err = kafka.Open(t.Context(), kafka.Config{Address: kafka.Address{Brokers: []string{w.broker.Addr}}}); err != nil {
 		t.Fatal(err)
 	}
 	w.open()
@@ -336,7 +336,7 @@ func TestOneDocument(t *testing.T) {
 		t.Errorf("dead letters: %v", letters)
 	}
 	well.Store(true)
-	if sum, err := c.Replay(t.Context()); err != nil || sum != (kafka.Replayed{Consumed: 1, Kept: 2}) {
+	if sum, err := c.Replay(t.Context()); err != nil || sum != (stream.Replayed{Consumed: 1, Kept: 2}) {
 		t.Errorf("replayed %+v, %v", sum, err)
 	}
 	writes, requests := server.Counts()

@@ -3,8 +3,8 @@ package scansql
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/scan"
@@ -41,10 +41,14 @@ func (e *Engine) Cells(t *testing.T) map[scan.Cell]*scan.Counts {
 	return cells
 }
 
-// Turn is turn.
-func (e *Shared) Turn(ctx context.Context, name string, every time.Duration) (bool, error) {
-	return e.turn(ctx, name, every)
+// Look is look, with one step that is due every second time.
+func (e *Shared) Look(ctx context.Context, n int, step func()) int {
+	steps := []upkeep{{"step", 2, func(context.Context) error { step(); return nil }}}
+	return e.look(ctx, n, steps, slog.New(slog.DiscardHandler))
 }
+
+// Release is what Keep does at its end.
+func (e *Shared) Release(ctx context.Context) error { return e.leases.Release(ctx, leaseUpkeep) }
 
 // Ends is ends.
 func (r *SharedRecords) Ends(ctx context.Context) ([]scan.Day, error) { return r.ends(ctx) }

@@ -111,6 +111,9 @@ func (e *Engine) Wire(d *scan.Deps) {
 	d.Records, d.Statistics, d.Policies = e.Records, e.Statistics, e.Vault
 }
 
+// Config is how the groups take from the log: as is usual.
+func (*Engine) Config() stream.Config { return stream.Config{} }
+
 // Consumers are the groups that read the log, and their effects.
 func (e *Engine) Consumers() map[string]stream.Handler {
 	return map[string]stream.Handler{scan.GroupRecords: e.Records, scan.GroupStatistics: e.Statistics}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -327,33 +326,36 @@ func TestSummaryTells(t *testing.T) {
 	checkShared(t, e, log.Sightings)
 }
 
-// TestSharedTurns: of many processes one looks after things at a time, and a clock that
-// was wrong holds up nobody.
-func TestSharedTurns(t *testing.T) {
+// TestSharedUpkeep: of many processes one looks after things, until it ends.
+func TestSharedUpkeep(t *testing.T) {
 	t.Parallel()
 	open, now := sqldbtest.MariaDB(t), scantest.Start()
-	var mu sync.Mutex
-	take := func(at time.Time) (turns int) {
-		var all sync.WaitGroup
-		for range 4 {
-			e := openShared(t, open(), scantest.Codes{}, &at, nil)
-			all.Go(func() {
-				mine, err := e.Turn(t.Context(), "fold", time.Minute)
-				ok(t, err)
-				mu.Lock()
-				defer mu.Unlock()
-				if mine {
-					turns++
-				}
-			})
-		}
-		all.Wait()
-		return turns
+	var did [2]int
+	var next [2]int
+	var all [2]*scansql.Shared
+	for i := range all {
+		all[i] = openShared(t, open(), scantest.Codes{}, &now, nil)
 	}
-	got := map[string]int{"first": take(now), "too early": take(now.Add(59 * time.Second)), "due": take(now.Add(time.Minute)), "far ahead": take(now.AddDate(9, 0, 0))}
-	got["back again"] = take(now.Add(2 * time.Minute))
-	want := map[string]int{"first": 1, "too early": 0, "due": 1, "far ahead": 1, "back again": 1}
-	if !maps.Equal(got, want) {
-		t.Errorf("turns %v, want %v", got, want)
+	look := func(who int, at time.Duration) {
+		now = scantest.Start().Add(at)
+		next[who] = all[who].Look(t.Context(), next[who], func() { did[who]++ })
+	}
+	for at := range 4 {
+		look(0, time.Duration(at)*5*time.Second)
+		look(1, time.Duration(at)*5*time.Second)
+	}
+	if did != [2]int{2, 0} {
+		t.Errorf("in four looks the step was done %v times", did)
+	}
+	ok(t, all[0].Release(t.Context()))
+	look(1, 20*time.Second)
+	look(0, 20*time.Second)
+	look(1, 25*time.Second)
+	if did != [2]int{2, 1} {
+		t.Errorf("after the first has ended the step was done %v times", did)
+	}
+	look(0, time.Hour) // the second has died without a word
+	if did != [2]int{3, 1} {
+		t.Errorf("after the second has died the step was done %v times", did)
 	}
 }

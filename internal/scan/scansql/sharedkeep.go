@@ -2,22 +2,33 @@ package scansql
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
-
-	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
 
-// sharedFold is how long sightings wait for their sketches: until then who asks for
-// distinct codes reads them one by one.
-const sharedFold = 10 * time.Second
+const (
+	leaseUpkeep = "scan-upkeep"
+	upkeepLife  = 30 * time.Second
+	// sharedFold is how long sightings wait for their sketches: until then who asks for
+	// distinct codes reads them one by one.
+	sharedFold = 10 * time.Second
+)
+
+// upkeep is a step that is done every so many looks.
+type upkeep struct {
+	name  string
+	looks int
+	fn    func(context.Context) error
+}
 
 // Keep looks after what is kept until ctx ends, as Engine.Keep does. All processes may
-// run it: they take turns. To do a step twice is harmless.
+// run it: the one that has the lease does the work.
 func (e *Shared) Keep(ctx context.Context, floor func(context.Context) (time.Time, error), log *slog.Logger) {
-	look := time.NewTicker(foldLook)
-	defer look.Stop()
+	defer func() {
+		if err := e.leases.Release(context.WithoutCancel(ctx), leaseUpkeep); err != nil {
+			log.WarnContext(ctx, "the lease of looking after scan records cannot be given back and will run out", "error", err)
+		}
+	}()
 	days := func(ctx context.Context) error {
 		at, err := floor(ctx)
 		if err == nil {
@@ -35,20 +46,14 @@ func (e *Shared) Keep(ctx context.Context, floor func(context.Context) (time.Tim
 		_, err := e.Vault.Forget(ctx)
 		return err
 	}
-	for {
-		for _, step := range []struct {
-			name  string
-			every time.Duration
-			fn    func(context.Context) error
-		}{{"forget", keepLook, forget}, {"fold", sharedFold, e.Statistics.Fold}, {"days", keepLook, days}, {"prune", pruneLook, e.Statistics.Prune}} {
-			mine, err := e.turn(ctx, step.name, step.every)
-			if mine {
-				err = step.fn(ctx)
-			}
-			if err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "looking after scan records failed; it is tried again", "step", step.name, "error", err)
-			}
-		}
+	steps := []upkeep{
+		{"forget", int(keepLook / foldLook), forget}, {"fold", int(sharedFold / foldLook), e.Statistics.Fold},
+		{"days", int(keepLook / foldLook), days}, {"prune", int(pruneLook / foldLook), e.Statistics.Prune},
+	}
+	look := time.NewTicker(foldLook)
+	defer look.Stop()
+	for n := 0; ; {
+		n = e.look(ctx, n, steps, log)
 		select {
 		case <-ctx.Done():
 			return
@@ -57,22 +62,24 @@ func (e *Shared) Keep(ctx context.Context, floor func(context.Context) (time.Tim
 	}
 }
 
-// turn reports that a step is due and nobody else does it now. Whoever got the turn and
-// died is followed by another at the next. A clock that was far ahead holds nobody up.
-func (e *Shared) turn(ctx context.Context, name string, every time.Duration) (mine bool, _ error) {
-	now := e.clock.Now()
-	err := e.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE scan_upkeep SET next_at = ? WHERE name = ? AND (next_at <= ? OR next_at > ?)`,
-			sqldb.Micros(now.Add(every)), name, sqldb.Micros(now), sqldb.Micros(now.Add(2*every)))
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
-		mine = n == 1
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("take a turn: %w", err)
+// look does what is due at the n-th look since this process has the lease, and gives the
+// number of the next. No step needs the lease's token: to do one twice, also at once, is
+// harmless.
+func (e *Shared) look(ctx context.Context, n int, steps []upkeep, log *slog.Logger) int {
+	_, mine, err := e.leases.Hold(ctx, leaseUpkeep, upkeepLife)
+	if err != nil && ctx.Err() == nil {
+		log.ErrorContext(ctx, "looking after scan records failed; it is tried again", "error", err)
 	}
-	return mine, nil
+	if !mine {
+		return 0
+	}
+	for _, step := range steps {
+		if n%step.looks != 0 {
+			continue
+		}
+		if err := step.fn(ctx); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "looking after scan records failed; it is tried again", "step", step.name, "error", err)
+		}
+	}
+	return n + 1
 }

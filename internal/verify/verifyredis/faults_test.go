@@ -2,7 +2,6 @@ package verifyredis
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -177,11 +176,8 @@ func TestClusterFailover(t *testing.T) {
 	sums := &summary{}
 	c := newCrowd(t, url, sums)
 	c.after(t, &c.whole, 300)
-	for _, n := range nodes {
-		if text, err := n.Command("INFO", "replication"); err == nil && strings.Contains(text, "role:master") {
-			n.Kill()
-			break
-		}
+	if err := servers.RedisClusterFailover(nodes); err != nil {
+		t.Fatal(err)
 	}
 	whole := func() bool {
 		for _, p := range c.two {

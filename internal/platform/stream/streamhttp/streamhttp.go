@@ -6,8 +6,11 @@
 package streamhttp
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -15,18 +18,38 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/stream"
 )
 
-// Group is a group of consumers as its letters are tried again.
+// Group is a group of consumers, and what can be done with its letters.
 type Group struct {
-	Name    string
-	Config  stream.Config
-	Split   stream.Split
-	Handler stream.Handler
+	Name string
+	// Dead lists letters behind the one with the id after, "" = from the oldest. An id that
+	// is none is stream.ErrBadLetterID.
+	Dead   func(ctx context.Context, after string, limit int) ([]stream.Letter, error)
+	Replay func(ctx context.Context) (stream.Replayed, error)
+	// Discard gives up letters with these ids of stream.LetterID. nil = where these
+	// letters are kept none can be given up alone.
+	Discard func(ctx context.Context, ids ...string) error
 }
 
-type api struct {
-	letters stream.Letters
-	groups  []Group
+// Of is a group that reads a stream.
+func Of(name string, letters stream.Letters, cfg stream.Config, split stream.Split, h stream.Handler) Group {
+	return Group{
+		Name: name,
+		Dead: func(ctx context.Context, after string, limit int) ([]stream.Letter, error) {
+			if after != "" {
+				if _, _, _, err := stream.ParseLetterID(after); err != nil {
+					return nil, err
+				}
+			}
+			return letters.Dead(ctx, name, after, limit)
+		},
+		Replay: func(ctx context.Context) (stream.Replayed, error) {
+			return stream.Replay(ctx, cfg, name, letters, split, h)
+		},
+		Discard: letters.Discard,
+	}
 }
+
+type api struct{ groups []Group }
 
 const (
 	listUsual  = 100
@@ -35,8 +58,8 @@ const (
 )
 
 // Mount adds the routes. All of them need a key.
-func Mount(rt *httpx.Router, letters stream.Letters, groups []Group) {
-	a := &api{letters, groups}
+func Mount(rt *httpx.Router, groups []Group) {
+	a := &api{groups}
 	rt.Admin("GET /api/v1/dead-letters", a.list)
 	rt.Admin("POST /api/v1/dead-letters/replay", a.replay)
 	rt.Admin("POST /api/v1/dead-letters/discard", a.discard)
@@ -69,15 +92,12 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	after := q.Get("cursor")
-	if after != "" {
-		if _, _, _, err := stream.ParseLetterID(after); err != nil {
-			return fault.Field("stream.bad_cursor", "cursor", "is not a cursor of this list")
-		}
-	}
-	page, err := a.letters.Dead(r.Context(), g.Name, after, limit)
-	if err != nil {
-		return err
+	page, err := g.Dead(r.Context(), q.Get("cursor"), limit)
+	switch {
+	case errors.Is(err, stream.ErrBadLetterID):
+		return fault.Field("stream.bad_cursor", "cursor", "is not a cursor of this list")
+	case err != nil:
+		return outOfReach(err)
 	}
 	out := struct {
 		Letters []letter `json:"letters"`
@@ -105,7 +125,7 @@ func (a *api) replay(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	sum, err := stream.Replay(r.Context(), g.Config, g.Name, a.letters, g.Split, g.Handler)
+	sum, err := g.Replay(r.Context())
 	if err != nil {
 		return fault.New(fault.Unavailable, "stream.replay_stopped", "stopped after %d messages: their store is out of reach", sum.Consumed).Because(err)
 	}
@@ -123,17 +143,36 @@ func (a *api) discard(w http.ResponseWriter, r *http.Request) error {
 	if len(body.IDs) == 0 || len(body.IDs) > discardMax {
 		return fault.Field("stream.bad_ids", "letter_ids", "must name 1 to %d letters", discardMax)
 	}
+	of := map[string][]string{}
 	for _, id := range body.IDs {
-		group, _, _, err := stream.ParseLetterID(id)
+		name, _, _ := strings.Cut(id, ":")
+		g, err := a.group(name)
+		if err == nil && g.Discard == nil {
+			return fault.Field("stream.bad_ids", "letter_ids", "%q lies in Kafka, which forgets no single one", id)
+		}
 		if err == nil {
-			_, err = a.group(group)
+			_, _, _, err = stream.ParseLetterID(id)
 		}
 		if err != nil {
 			return fault.Field("stream.bad_ids", "letter_ids", "%q is no letter", id)
 		}
+		of[name] = append(of[name], id)
 	}
-	if err := a.letters.Discard(r.Context(), body.IDs...); err != nil {
-		return err
+	for _, g := range a.groups {
+		if len(of[g.Name]) == 0 {
+			continue
+		}
+		if err := g.Discard(r.Context(), of[g.Name]...); err != nil {
+			return outOfReach(err)
+		}
 	}
 	return httpx.OK(w, map[string]int{"discarded": len(body.IDs)})
+}
+
+// outOfReach tells that where letters are kept does not answer.
+func outOfReach(err error) error {
+	if stream.IsUnavailable(err) {
+		return fault.New(fault.Unavailable, "stream.unavailable", "what keeps the letters does not answer").Because(err)
+	}
+	return err
 }

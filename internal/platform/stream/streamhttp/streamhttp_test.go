@@ -53,7 +53,15 @@ func TestLetters(t *testing.T) {
 		return nil
 	})
 	rt := httpx.NewRouter(anyone{}, unwatched{}, slog.New(slog.DiscardHandler))
-	Mount(rt, log, []Group{{Name: "mail", Handler: h, Config: stream.Config{HandlerTries: 1, Backoff: 1}}})
+	away := fmt.Errorf("it is away: %w", stream.Unavailable(errors.New("no route")))
+	Mount(rt, []Group{
+		Of("mail", log, stream.Config{HandlerTries: 1, Backoff: 1}, nil, h),
+		{
+			Name:   "kept-group",
+			Dead:   func(context.Context, string, int) ([]stream.Letter, error) { return nil, away },
+			Replay: func(context.Context) (stream.Replayed, error) { return stream.Replayed{Consumed: 3}, away },
+		},
+	})
 	ask := func(method, target, body, key string) (int, string) {
 		r := httptest.NewRequest(method, target, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
@@ -111,4 +119,8 @@ func TestLetters(t *testing.T) {
 		t.Errorf("handled %q", handled)
 	}
 	want(200, `"letters":[]`)(ask("GET", list, "", "k"))
+
+	want(503, "stream.unavailable")(ask("GET", "/api/v1/dead-letters?group=kept-group", "", "k"))
+	want(503, "after 3 messages")(ask("POST", "/api/v1/dead-letters/replay", `{"group":"kept-group"}`, "k"))
+	want(400, "lies in Kafka")(ask("POST", "/api/v1/dead-letters/discard", `{"letter_ids":["kept-group:topic:1-2"]}`, "k"))
 }

@@ -271,14 +271,25 @@ func TestEmptied(t *testing.T) {
 	s.check()
 }
 
-// TestFailover kills the master while two processes append and consume.
+// TestFailover kills the master under Sentinels while two processes append and consume.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	r := servers.RedisSentinel(t)
-	s := newShop(t, r.URL, Options{Settle: time.Second})
+	failover(t, r.URL, r.Failover)
+}
+
+// TestClusterFailover kills the master that has the streams, of three with a replica each.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	url, nodes := servers.RedisCluster(t, 1)
+	failover(t, url, func() error { return servers.RedisClusterFailover(nodes) })
+}
+
+func failover(t *testing.T, url string, happens func() error) {
+	s := newShop(t, url, Options{Settle: time.Second})
 	s.append(200)
 	failed := make(chan error, 1)
-	go func() { failed <- r.Failover() }()
+	go func() { failed <- happens() }()
 	for done := false; !done; {
 		s.append(2)
 		select {

@@ -133,10 +133,3 @@ CREATE TABLE IF NOT EXISTS scan_summaries (
     last_province  VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     last_city      VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
 );
-
--- whose turn upkeep is: nobody's before next_at
-CREATE TABLE IF NOT EXISTS scan_upkeep (
-    name    VARBINARY(16) PRIMARY KEY,
-    next_at BIGINT NOT NULL
-);
-INSERT IGNORE INTO scan_upkeep (name, next_at) VALUES ('days', 0), ('fold', 0), ('forget', 0), ('prune', 0);
