@@ -58,7 +58,8 @@ type App struct {
 	product   *productMetrics
 	texts     *verify.TextCache
 	renamed   chan ids.BrandID // whose products' texts are to be forgotten
-	db        *sqldb.DB
+	dbs       *sqldb.Shards    // nil without SQL, as db
+	db        *sqldb.DB        // their home
 	store     *batchsql.Store
 	keys      *keyring
 	identity  *identity.Service
@@ -207,18 +208,22 @@ func (a *App) openData(ctx context.Context) error {
 	return err
 }
 
-// Migrate brings all tables to their newest form.
-func Migrate(ctx context.Context, db *sqldb.DB) error {
-	return errors.Join(
-		db.Migrate(ctx, "outbox", outbox.Schema()),
-		db.Migrate(ctx, "idem", idem.Schema()),
-		db.Migrate(ctx, "task", task.Schema()),
-		db.Migrate(ctx, "lease", lease.Schema()),
-		db.Migrate(ctx, "translog", translog.Schema()),
-		db.Migrate(ctx, "keyset", keysetsql.Schema()),
-		db.Migrate(ctx, "batch", batchsql.Schema()),
-		db.Migrate(ctx, "identity", identitysql.Schema()),
-	)
+// Migrate brings all tables to their newest form, in every database.
+func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
+	var errs []error
+	for _, db := range dbs.All() {
+		errs = append(errs,
+			db.Migrate(ctx, "outbox", outbox.Schema()),
+			db.Migrate(ctx, "idem", idem.Schema()),
+			db.Migrate(ctx, "task", task.Schema()),
+			db.Migrate(ctx, "lease", lease.Schema()),
+			db.Migrate(ctx, "translog", translog.Schema()),
+			db.Migrate(ctx, "keyset", keysetsql.Schema()),
+			db.Migrate(ctx, "batch", batchsql.Schema()),
+			db.Migrate(ctx, "identity", identitysql.Schema()),
+		)
+	}
+	return errors.Join(errs...)
 }
 
 // lock keeps a second process out. The lock ends with the process, however it ends.
@@ -296,7 +301,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 
-	a.product.watch(a.db, a.texts)
+	a.product.watch(a.dbs, a.texts)
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}
 	if a.SQL != "" { // others change states too, and may do so unheard

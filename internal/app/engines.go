@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchsql"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
 	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
@@ -19,6 +21,7 @@ import (
 // each is optional, and what is not named is embedded under Data.
 type EngineConfig struct {
 	SQL         string // mysql://user:pass@host:port/db
+	SQLRead     string // its replicas, by commas
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
 	Redis       string // redis://… , redis+sentinel://…, redis+cluster://…
@@ -31,6 +34,9 @@ type EngineConfig struct {
 func (c *EngineConfig) check() error {
 	if c.SQL == "" && (c.KEKFile != "" || c.KEK != "") {
 		return usage("kek", "wraps the keys that are kept in SQL: it needs --sql")
+	}
+	if c.SQL == "" && c.SQLRead != "" {
+		return usage("sql-read", "names replicas of --sql: it needs that")
 	}
 	if c.Search != "" && c.Kafka == "" {
 		return usage("search", "is fed from Kafka: it needs --kafka")
@@ -48,16 +54,31 @@ func (a *App) openSQL(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("remove an unfinished backup: %w", err)
 	}
-	if a.SQL == "" {
-		a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL))
-	} else {
-		a.db, err = sqldb.OpenMySQL(ctx, a.SQL, sqldb.MySQLOptions{AllowUnsafe: a.AllowUnsafe, Log: a.log})
+	if a.SQL != "" {
+		return a.openServers(ctx)
 	}
-	if err != nil {
+	if a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL)); err != nil {
+		return err
+	}
+	a.dbs = sqldb.One(a.db)
+	a.closers = append(a.closers, a.dbs.Close)
+	return Migrate(ctx, a.dbs)
+}
+
+// openServers opens the servers' databases and their replicas.
+func (a *App) openServers(ctx context.Context) (err error) {
+	if a.db, err = sqldb.OpenMySQL(ctx, a.SQL, sqldb.MySQLOptions{AllowUnsafe: a.AllowUnsafe, Log: a.log}); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.db.Close)
-	return Migrate(ctx, a.db)
+	if a.dbs, err = sqldb.Join(ctx, a.db, [ids.Shards]*sqldb.DB{}); err != nil {
+		return err
+	}
+	if err := Migrate(ctx, a.dbs); err != nil || a.SQLRead == "" {
+		return err
+	}
+	a.closers = append(a.closers, a.dbs.Close)
+	return a.dbs.Replicate(ctx, strings.Split(a.SQLRead, ","), sqldb.ReplicaOptions{AllowUnsafe: a.AllowUnsafe, Clock: a.clock, Log: a.log})
 }
 
 // kek is the key that wraps keys; nil when there is none.

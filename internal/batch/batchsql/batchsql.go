@@ -128,8 +128,9 @@ func (s *Store) Brand(ctx context.Context, id ids.BrandID) (batch.Brand, error) 
 
 // Brands implements batch.Catalog.
 func (s *Store) Brands(ctx context.Context, after ids.BrandID, limit int) ([]batch.Brand, error) {
-	return sqldb.Collect(ctx, s.db.Reader(), scanBrand,
-		`SELECT `+brandColumns+` FROM brands WHERE brand_id > ? ORDER BY brand_id LIMIT ?`, after, limit)
+	return sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]batch.Brand, error) {
+		return sqldb.Collect(ctx, q, scanBrand, `SELECT `+brandColumns+` FROM brands WHERE brand_id > ? ORDER BY brand_id LIMIT ?`, after, limit)
+	})
 }
 
 const productColumns = `product_id, brand_id, name, gtin, description, help, pool_target, pool_batch_quantity, pool_expire_hours, pool_rotate_seconds, pool_mark, pool_inner_code, created_at`
@@ -169,7 +170,7 @@ func (s *Store) Product(ctx context.Context, id ids.ProductID) (batch.Product, e
 	return first(all, err, batch.ErrUnknownProduct)
 }
 
-// Products implements batch.Catalog.
+// Products implements batch.Catalog. It never asks a replica: edges are told of texts by it.
 func (s *Store) Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]batch.Product, error) {
 	if brand == 0 {
 		return sqldb.Collect(ctx, s.db.Reader(), scanProduct,

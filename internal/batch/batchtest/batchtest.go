@@ -109,6 +109,15 @@ func (w *world) makeAs(n batch.NewBatch) batch.Batch {
 	return b
 }
 
+// batches are those of the world's product, in the order of their serials.
+func (w *world) batches() []batch.Batch {
+	w.t.Helper()
+	all, err := w.ListBatches(w.t.Context(), w.product.ID, Start().Add(time.Hour), "", 1000)
+	w.must(err)
+	slices.SortFunc(all, func(a, b batch.Batch) int { return int(a.First) - int(b.First) })
+	return all
+}
+
 func block(b batch.Batch, quantity int64) batch.ClaimAsk {
 	return batch.ClaimAsk{BatchID: b.ID, Shard: b.Shard(), Claimant: "line 7", Quantity: quantity, CreatedAt: Start()}
 }

@@ -56,11 +56,7 @@ func createProduct(w *world) (doer, func() int) {
 		}
 }
 
-func (w *world) countBatches() int {
-	all, err := w.AllBatches(w.t.Context(), w.shard(), 0, 1000)
-	w.must(err)
-	return len(all)
-}
+func (w *world) countBatches() int { return len(w.batches()) }
 
 func createBatch(w *world) (doer, func() int) {
 	return func(ctx context.Context, r ids.Request) (string, bool, error) {

@@ -132,10 +132,17 @@ func Skip(ctx context.Context, db *sqldb.DB, numbers int64) error {
 }
 
 // Outbox reads what was told.
-type Outbox struct{ db *sqldb.DB }
+type Outbox struct {
+	db     *sqldb.DB
+	recent bool // replicas may answer
+}
 
 // New makes a reader of the database's outbox.
-func New(db *sqldb.DB) *Outbox { return &Outbox{db} }
+func New(db *sqldb.DB) *Outbox { return &Outbox{db: db} }
+
+// Recent is the outbox as sqldb.ReadRecent gives it: for those who ask, not for relays. A
+// replica that is behind gives less; what it gives has no gaps.
+func (o *Outbox) Recent() *Outbox { return &Outbox{db: o.db, recent: true} }
 
 // Cursor is a place in the feeds of all shards.
 type Cursor [ids.Shards]int64
@@ -183,7 +190,16 @@ func (o *Outbox) Read(ctx context.Context, after Cursor, limit int) ([]Event, Cu
 	const query = `SELECT seq, event_id, type, brand_id, subject, at, data, traceparent FROM outbox WHERE shard = ? AND seq > ? ORDER BY seq, n LIMIT ?`
 	var all []Event
 	for shard := range ids.Shard(ids.Shards) {
-		page, err := sqldb.Collect(ctx, o.db.Reader(), scanEvent(shard), query, shard, after[shard], limit+eventsPerTxMax)
+		read := func(ctx context.Context, q sqldb.Querier) ([]Event, error) {
+			return sqldb.Collect(ctx, q, scanEvent(shard), query, shard, after[shard], limit+eventsPerTxMax)
+		}
+		var page []Event
+		var err error
+		if o.recent {
+			page, err = sqldb.ReadRecent(ctx, o.db, read)
+		} else {
+			page, err = read(ctx, o.db.Reader())
+		}
 		if err != nil {
 			return nil, after, fmt.Errorf("read outbox of shard %d: %w", shard, err)
 		}

@@ -19,7 +19,7 @@ var ErrFenced = errors.New("outbox: another relay has taken over")
 // the relay is known to have delivered.
 func (o *Outbox) Resume(ctx context.Context, relay string, token int64) (Cursor, error) {
 	var c Cursor
-	err := o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := o.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		there, err := positions(ctx, tx, relay)
 		for shard := range ids.Shard(ids.Shards) {
 			if _, ok := there[shard]; err == nil && !ok {
@@ -54,7 +54,7 @@ func (o *Outbox) Resume(ctx context.Context, relay string, token int64) (Cursor,
 // Advance notes that everything up to the cursor was delivered. from is where the
 // relay stood: only what moved is written.
 func (o *Outbox) Advance(ctx context.Context, relay string, token int64, from, to Cursor) error {
-	return o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return AdvanceIn(ctx, tx, relay, token, from, to) })
+	return o.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error { return AdvanceIn(ctx, tx, relay, token, from, to) })
 }
 
 // AdvanceIn is Advance for a relay whose effect is in the same database: both are one

@@ -16,6 +16,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,6 +41,11 @@ type DB struct {
 	// writes must not wait for a connection that a writer like it holds.
 	read *sql.DB
 	mig  migrator
+
+	place    string       // its id among an installation's; "" = alone
+	commits  atomic.Int64 // that ReadRecent must show
+	replicas *replicas    // of this database and others; nil = none
+	marks    marks
 }
 
 // Querier is what a read needs; DB.Reader and Tx both are one.

@@ -41,7 +41,7 @@ func (p *Progress) Save(ctx context.Context, step string, checkpoint any, done i
 	}
 	p.State, p.Step, p.Checkpoint, p.Done = Running, step, raw, done
 	for {
-		err := p.runner.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
+		err := p.runner.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
 		if fault.KindOf(err) != fault.Unavailable {
 			return err
 		}
@@ -207,7 +207,7 @@ func (r *Runner) take(id ids.TaskID) (known bool) {
 	}
 	p := &Progress{runner: r}
 	taken := false
-	err = r.db.Write(r.ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+	err = r.db.Write(sqldb.Aside(r.ctx), func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		now := r.clock.Now()
 		p.Task, p.fence, taken, err = take(ctx, tx, id, r.owner, now, now.Add(leaseFor))
 		return err
@@ -291,7 +291,7 @@ func (r *Runner) hold(ctx context.Context, p *Progress, lease time.Duration) err
 	if lease > 0 {
 		until = r.clock.Now().Add(lease)
 	}
-	return r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return hold(ctx, tx, p.ID, p.fence, until) })
+	return r.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error { return hold(ctx, tx, p.ID, p.fence, until) })
 }
 
 // finish ends the task, with what its end means, in one transaction. The task's row

@@ -16,6 +16,7 @@ const sharedFold = 10 * time.Second
 // Keep looks after what is kept until ctx ends, as Engine.Keep does. All processes may
 // run it: they take turns. To do a step twice is harmless.
 func (e *Shared) Keep(ctx context.Context, floor func(context.Context) (time.Time, error), log *slog.Logger) {
+	ctx = sqldb.Aside(ctx)
 	look := time.NewTicker(foldLook)
 	defer look.Stop()
 	days := func(ctx context.Context) error {

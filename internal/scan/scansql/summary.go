@@ -40,7 +40,7 @@ func (s *Summary) Handle(ctx context.Context, lane int, batch []stream.Message) 
 	if err != nil {
 		return err
 	}
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		fresh, err := inbox.Take(ctx, tx, scan.GroupSummary, lane, batch)
 		if err != nil || len(fresh) == 0 {
 			return err
