@@ -60,7 +60,7 @@ type App struct {
 	renamed   chan ids.BrandID // whose products' texts are to be forgotten
 	dbs       *sqldb.Shards    // nil without SQL, as db
 	db        *sqldb.DB        // their home
-	store     *batchsql.Store
+	store     *batchsql.Sharded
 	keys      *keyring
 	identity  *identity.Service
 	proj      *batch.Projection
@@ -263,7 +263,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.local, a.closers = local, append(a.closers, local.Close)
-	a.store = batchsql.New(a.db, a.clock)
+	a.store = batchsql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, a.store.Close)
 	a.proj = batch.NewProjection(a.store, local, a.Region)
 	if a.texts, err = verify.NewTextCache(func(ctx context.Context, id ids.ProductID) (verify.Text, error) {
@@ -288,7 +288,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.product = newProductMetrics(a.metrics.Registry)
-	a.tasks = task.NewRunner(a.db, a.clock, a.log, taskSlots)
+	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
 	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
@@ -296,7 +296,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
 	a.tasks.Handle(batch.TaskGenerate, files)
 	a.tasks.Handle(batch.TaskExport, files)
-	a.outbox = outbox.New(a.db)
+	a.outbox = outbox.New(a.dbs)
 	if err := a.openLog(ctx); err != nil {
 		return err
 	}

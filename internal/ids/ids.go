@@ -88,6 +88,14 @@ func NewIn(shard Shard, prefix string) string {
 	return id[:len(id)-1] + alphabet32[2*shard+1:2*shard+2]
 }
 
+// Beside is New for what belongs to the shard that another identifier names, if it does.
+func Beside(other, prefix string) string {
+	if shard, ok := ShardIn(other); ok {
+		return NewIn(shard, prefix)
+	}
+	return New(prefix)
+}
+
 // ShardIn tells the shard that an identifier names; ok is false for one of New.
 func ShardIn(id string) (_ Shard, ok bool) {
 	if id == "" {

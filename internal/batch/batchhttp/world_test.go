@@ -125,7 +125,7 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	if err := proj.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	w.tasks = task.NewRunner(w.db, c, log, 2)
+	w.tasks = task.NewRunner(sqldb.One(w.db), c, log, 2)
 	t.Cleanup(w.tasks.Stop)
 	w.svc = batch.NewService(batch.Config{PublicURL: publicURL}, store, codebook.NewItems([32]byte{7}), proj, batchtest.NewKeys(), w.tasks, w.scans, c)
 	handler := &held{Handler: batchfile.New(batchfile.Config{}, w.svc, store, files, c, log), gate: make(chan struct{})}
@@ -133,7 +133,7 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	w.stop = stop
 	t.Cleanup(stop)
 	deps := batchhttp.Deps{
-		Service: w.svc, Claims: store, Tasks: w.tasks, Files: files, Outbox: outbox.New(w.db), Auth: credentials{},
+		Service: w.svc, Claims: store, Tasks: w.tasks, Files: files, Outbox: outbox.New(sqldb.One(w.db)), Auth: credentials{},
 		DownloadKey: [32]byte{9}, Clock: c, Log: log, Stopping: stopping,
 		PollEvery: 5 * time.Millisecond, BeatEvery: 20 * time.Millisecond,
 		Generated: w.generated, Traced: func(time.Duration) { w.mu.Lock(); w.traced++; w.mu.Unlock() },

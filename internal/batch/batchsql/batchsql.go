@@ -101,14 +101,19 @@ func (s *Store) CreateBrand(ctx context.Context, r ids.Request, b batch.Brand) (
 		if err != nil {
 			return "", err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO brands (brand_id, name, created_at) VALUES (?,?,?)`, id, b.Name, sqldb.Micros(b.CreatedAt))
-		return strconv.Itoa(int(id)), err
+		b.ID = ids.BrandID(id)
+		return strconv.Itoa(int(id)), insertBrand(ctx, tx, b)
 	})
 	if err != nil {
 		return batch.Brand{}, false, fmt.Errorf("create brand: %w", err)
 	}
 	b, err = s.Brand(ctx, ids.BrandID(number(effect)))
 	return b, replayed, err
+}
+
+func insertBrand(ctx context.Context, tx *sqldb.Tx, b batch.Brand) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO brands (brand_id, name, created_at) VALUES (?,?,?)`, b.ID, b.Name, sqldb.Micros(b.CreatedAt))
+	return err
 }
 
 const brandColumns = `brand_id, name, created_at`
@@ -135,14 +140,16 @@ func (s *Store) Brands(ctx context.Context, after ids.BrandID, limit int) ([]bat
 
 const productColumns = `product_id, brand_id, name, gtin, description, help, pool_target, pool_batch_quantity, pool_expire_hours, pool_rotate_seconds, pool_mark, pool_inner_code, created_at`
 
-// CreateProduct implements batch.Catalog.
+// CreateProduct implements batch.Catalog. The product's number names its shard, as its
+// brand's does, so that every database can count for itself.
 func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Product) (batch.Product, bool, error) {
 	const insert = `INSERT INTO products (` + productColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		id, err := nextID(ctx, tx, "product")
+		n, err := nextID(ctx, tx, "product")
 		if err != nil {
 			return "", err
 		}
+		id := n*ids.Shards + int32(ids.ShardOf(p.BrandID))
 		_, err = tx.ExecContext(ctx, insert, id, p.BrandID, p.Name, string(p.GTIN), p.Description, p.Help,
 			p.Pool.Target, p.Pool.BatchQuantity, p.Pool.ExpireHours, seconds(p.Pool.RotateEvery), p.Pool.Mark, p.Pool.InnerCode,
 			sqldb.Micros(p.CreatedAt))

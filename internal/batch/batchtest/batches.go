@@ -267,7 +267,7 @@ func cmpText(a, b string) int {
 func claimAndTaskAreBornWithIt(t *testing.T, open Open) {
 	w := newWorld(t, open)
 	n := w.ask("generated", 1000)
-	n.Claim = &batch.Claim{ID: ids.ClaimID(ids.New("clm")), BatchID: n.Batch.ID, Claimant: "tester", From: 1, To: 1000, CreatedAt: Start()}
+	n.Claim = &batch.Claim{ID: ids.ClaimID(ids.Beside(string(n.Batch.ID), "clm")), BatchID: n.Batch.ID, Claimant: "tester", From: 1, To: 1000, CreatedAt: Start()}
 	var seen []batch.Claim
 	n.Task = newTask(&seen)
 	effect, _, err := w.CreateBatch(t.Context(), ids.Request{}, n)

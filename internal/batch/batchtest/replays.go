@@ -67,7 +67,7 @@ func createBatch(w *world) (doer, func() int) {
 func createBatchWithTask(w *world) (doer, func() int) {
 	return func(ctx context.Context, r ids.Request) (string, bool, error) {
 		n := w.ask(ids.New("no"), 100)
-		n.Claim = &batch.Claim{ID: ids.ClaimID(ids.New("clm")), BatchID: n.Batch.ID, From: 1, To: 100, CreatedAt: Start()}
+		n.Claim = &batch.Claim{ID: ids.ClaimID(ids.Beside(string(n.Batch.ID), "clm")), BatchID: n.Batch.ID, From: 1, To: 100, CreatedAt: Start()}
 		n.Task = newTask(nil)
 		return w.CreateBatch(ctx, r, n)
 	}, w.countBatches

@@ -133,16 +133,16 @@ func Skip(ctx context.Context, db *sqldb.DB, numbers int64) error {
 
 // Outbox reads what was told.
 type Outbox struct {
-	db     *sqldb.DB
+	dbs    *sqldb.Shards
 	recent bool // replicas may answer
 }
 
-// New makes a reader of the database's outbox.
-func New(db *sqldb.DB) *Outbox { return &Outbox{db: db} }
+// New makes a reader of the databases' outbox. Where relays stand is kept in their home.
+func New(dbs *sqldb.Shards) *Outbox { return &Outbox{dbs: dbs} }
 
 // Recent is the outbox as sqldb.ReadRecent gives it: for those who ask, not for relays. A
 // replica that is behind gives less; what it gives has no gaps.
-func (o *Outbox) Recent() *Outbox { return &Outbox{db: o.db, recent: true} }
+func (o *Outbox) Recent() *Outbox { return &Outbox{dbs: o.dbs, recent: true} }
 
 // Cursor is a place in the feeds of all shards.
 type Cursor [ids.Shards]int64
@@ -195,10 +195,11 @@ func (o *Outbox) Read(ctx context.Context, after Cursor, limit int) ([]Event, Cu
 		}
 		var page []Event
 		var err error
+		db := o.dbs.Of(shard)
 		if o.recent {
-			page, err = sqldb.ReadRecent(ctx, o.db, read)
+			page, err = sqldb.ReadRecent(ctx, db, read)
 		} else {
-			page, err = read(ctx, o.db.Reader())
+			page, err = read(ctx, db.Reader())
 		}
 		if err != nil {
 			return nil, after, fmt.Errorf("read outbox of shard %d: %w", shard, err)

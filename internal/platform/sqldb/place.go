@@ -48,6 +48,9 @@ func readPlace(ctx context.Context, q Querier) (place, error) {
 	return all[0], nil
 }
 
+// noHome stands in place of the shards where a database is no installation's home.
+const noHome = "-"
+
 // settle makes the database a place of the installation, or of a new one when that is
 // "", unless it is one already. old tells that it has records from before places were
 // noted.
@@ -64,13 +67,14 @@ func (d *DB) settle(ctx context.Context, installation string) (p place, old bool
 	if !errors.Is(err, sql.ErrNoRows) {
 		return p, false, err
 	}
+	shards := ""
 	if installation == "" {
 		installation = ids.New("ins")
-	} else if tables > 0 {
+	} else if shards = noHome; tables > 0 {
 		return p, false, fmt.Errorf("%w: %s has records already", ErrOtherInstallation, d.name)
 	}
 	err = d.Write(ctx, func(ctx context.Context, tx *Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO sql_place (id, installation, place, shards, beat) VALUES (1,?,?,'',0)`, installation, ids.New("plc"))
+		_, err := tx.ExecContext(ctx, `INSERT INTO sql_place (id, installation, place, shards, beat) VALUES (1,?,?,?,0)`, installation, ids.New("plc"), shards)
 		return err
 	})
 	if err != nil && !IsDuplicate(err) { // another process may be first
