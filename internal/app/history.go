@@ -60,7 +60,7 @@ func (a *App) openScans(ctx context.Context) error {
 		a.scans, a.closers = engine, append(a.closers, engine.Close)
 		return nil
 	}
-	engine, err := scansql.OpenShared(ctx, a.db, scansql.SharedConfig{
+	engine, err := scansql.Over(ctx, a.dbs, scansql.SharedConfig{
 		Wrap: a.keys.scansKey(), RecordDays: a.ScanDays, Raise: a.raise,
 	}, scanCodes{a}, a.clock, a.log)
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *App) openScans(ctx context.Context) error {
 	if a.Redis == "" {
 		return nil
 	}
-	return a.openShared(ctx, sqlSummary{engine.Summary})
+	return a.openShared(ctx, sqlSummary{engine})
 }
 
 // group gives a group of consumers: of the logs of all processes, or of this one's.

@@ -26,6 +26,7 @@ import (
 // one transaction at a time into a lane, so that the rows of a brand have one writer.
 type SharedStatistics struct {
 	db    *sqldb.DB
+	mine  func(ids.BrandID) bool // nil = all brands are counted here
 	clock clock.Clock
 
 	mu     sync.Mutex
@@ -64,6 +65,9 @@ func (s *SharedStatistics) Handle(ctx context.Context, lane int, batch []stream.
 		seen, err := seenOfAll(fresh)
 		if err != nil {
 			return err
+		}
+		if seen = own(seen, s.mine); len(seen) == 0 {
+			return nil
 		}
 		return s.count(ctx, tx, lane, seen, tops)
 	})
@@ -204,10 +208,12 @@ func (s *SharedStatistics) Sum(ctx context.Context, ask scan.SumAsk) ([]scan.Sum
 	if len(sums) > ask.RowsMax {
 		return nil, scan.ErrTooMuch
 	}
-	slices.SortFunc(sums, func(a, b scan.Sum) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Province, b.Province))
-	})
+	slices.SortFunc(sums, compareSums)
 	return sums, nil
+}
+
+func compareSums(a, b scan.Sum) int {
+	return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Province, b.Province))
 }
 
 // Distinct implements scan.Statistics. What is pending is read first: Fold moves it
