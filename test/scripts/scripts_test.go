@@ -122,7 +122,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 func flags(env []string) (args []string) {
 	for _, one := range env {
 		name, value, _ := strings.Cut(strings.TrimPrefix(one, "CHOPMARK_"), "=")
-		args = append(args, "--"+strings.ToLower(name)+"="+value)
+		args = append(args, "--"+strings.ToLower(strings.ReplaceAll(name, "_", "-"))+"="+value)
 	}
 	return args
 }
