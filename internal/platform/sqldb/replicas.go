@@ -245,17 +245,21 @@ func (r *replica) look(ctx context.Context, all []*DB, allowUnsafe bool) error {
 		if !ok {
 			return errBehind
 		}
-		next := &standing{of: db, commits: at.commits, asOf: at.asOf}
-		if before != nil {
-			next.up, next.down = before.up, before.down
-		} else {
-			next.up, next.down = context.WithCancel(context.Background())
-			r.log.InfoContext(ctx, "a replica is read", "replica", r.name)
-		}
-		r.now.CompareAndSwap(before, next) // unless it was left out meanwhile
+		r.now.CompareAndSwap(before, r.standing(before, db, at)) // unless it was left out meanwhile
 		return nil
 	}
 	return ErrOtherInstallation
+}
+
+func (r *replica) standing(before *standing, of *DB, at mark) *standing {
+	next := &standing{of: of, commits: at.commits, asOf: at.asOf}
+	if before != nil {
+		next.up, next.down = before.up, before.down
+		return next
+	}
+	next.up, next.down = context.WithCancel(context.Background())
+	r.log.Info("a replica is read", "replica", r.name)
+	return next
 }
 
 // judge refuses what has no replicas of our kind.

@@ -68,7 +68,10 @@ func Join(ctx context.Context, home *DB, of [ids.Shards]*DB) (*Shards, error) {
 		places[db], db.place = p.id, p.id
 		s.all = append(s.all, db)
 	}
-	return s, s.hold(ctx, places, old)
+	if err := s.hold(ctx, places, old); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // hold compares the shards with those of the first start; old records are all in the home.

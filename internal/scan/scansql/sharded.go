@@ -170,10 +170,15 @@ func (s shardedRecords) OfCode(ctx context.Context, code string, from verifyeven
 // Each implements scan.Records: the databases' records, each in order, merged.
 func (s shardedRecords) Each(ctx context.Context, day scan.Day, fn func(scan.Record) error) error {
 	var heads []head
+	var stops []func()
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
 	for _, one := range s.all {
 		next, stop := iter.Pull2(recordsOf(ctx, one, day))
-		defer stop()
-		heads = append(heads, head{next: next})
+		heads, stops = append(heads, head{next: next}), append(stops, stop)
 	}
 	for i := range heads {
 		heads[i].step()
