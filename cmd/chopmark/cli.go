@@ -43,6 +43,8 @@ type dataFlags struct {
 	ExpireRule  string          `placeholder:"TIME" help:"When batches expire that name no expiry, with a zone: \"2030-12-31 23:59:59 Asia/Shanghai\"."`
 	LogLevel    string          `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	SQL         string          `name:"sql" placeholder:"URL" help:"Records on a server: mysql://user:pass@host:port/db, ?tls=true&tls-ca=FILE. Default: embedded."`
+	SQLRead     string          `name:"sql-read" placeholder:"LIST" help:"Replicas of --sql that answer what may be stale: such URLs, by commas."`
+	SQLShard    string          `name:"sql-shard" placeholder:"LIST" help:"Brands by their number mod 16 in databases of their own: 0-7=URL,8-15=URL; those not named are in --sql. The first start decides."`
 	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
 	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas; rediss and ?ca=FILE for TLS."`
 	Kafka       string          `placeholder:"URL" help:"Tell of events there: host:port, by commas, or kafka://user:pass@host:port; kafkas and ?ca=FILE for TLS."`
@@ -55,7 +57,7 @@ type dataFlags struct {
 func (f *dataFlags) config() app.Config {
 	return app.Config{
 		Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version,
-		EngineConfig: app.EngineConfig{SQL: f.SQL, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe,
+		EngineConfig: app.EngineConfig{SQL: f.SQL, SQLRead: f.SQLRead, SQLShard: f.SQLShard, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe,
 			Redis: f.Redis, Kafka: f.Kafka, Search: f.Search, Blob: f.Blob,
 		},
 	}

@@ -57,8 +57,9 @@ type App struct {
 	product   *productMetrics
 	texts     *verify.TextCache
 	renamed   chan ids.BrandID // whose products' texts are to be forgotten
-	db        *sqldb.DB
-	store     *batchsql.Store
+	dbs       *sqldb.Shards    // nil without SQL, as db
+	db        *sqldb.DB        // their home
+	store     *batchsql.Sharded
 	keys      *keyring
 	identity  *identity.Service
 	proj      *batch.Projection
@@ -211,18 +212,22 @@ func (a *App) openData(ctx context.Context) error {
 	return err
 }
 
-// Migrate brings all tables to their newest form.
-func Migrate(ctx context.Context, db *sqldb.DB) error {
-	return errors.Join(
-		db.Migrate(ctx, "outbox", outbox.Schema()),
-		db.Migrate(ctx, "idem", idem.Schema()),
-		db.Migrate(ctx, "task", task.Schema()),
-		db.Migrate(ctx, "lease", lease.Schema()),
-		db.Migrate(ctx, "translog", translog.Schema()),
-		db.Migrate(ctx, "keyset", keysetsql.Schema()),
-		db.Migrate(ctx, "batch", batchsql.Schema()),
-		db.Migrate(ctx, "identity", identitysql.Schema()),
-	)
+// Migrate brings all tables to their newest form, in every database.
+func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
+	var errs []error
+	for _, db := range dbs.All() {
+		errs = append(errs,
+			db.Migrate(ctx, "outbox", outbox.Schema()),
+			db.Migrate(ctx, "idem", idem.Schema()),
+			db.Migrate(ctx, "task", task.Schema()),
+			db.Migrate(ctx, "lease", lease.Schema()),
+			db.Migrate(ctx, "translog", translog.Schema()),
+			db.Migrate(ctx, "keyset", keysetsql.Schema()),
+			db.Migrate(ctx, "batch", batchsql.Schema()),
+			db.Migrate(ctx, "identity", identitysql.Schema()),
+		)
+	}
+	return errors.Join(errs...)
 }
 
 // lock keeps a second process out. The lock ends with the process, however it ends.
@@ -262,7 +267,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.local, a.closers = local, append(a.closers, local.Close)
-	a.store = batchsql.New(a.db, a.clock)
+	a.store = batchsql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, a.store.Close)
 	a.proj = batch.NewProjection(a.store, local, a.Region)
 	if a.texts, err = verify.NewTextCache(func(ctx context.Context, id ids.ProductID) (verify.Text, error) {
@@ -287,7 +292,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.product = newProductMetrics(a.metrics.Registry)
-	a.tasks = task.NewRunner(a.db, a.clock, a.log, taskSlots)
+	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
 	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
@@ -295,7 +300,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
 	a.tasks.Handle(batch.TaskGenerate, files)
 	a.tasks.Handle(batch.TaskExport, files)
-	a.outbox = outbox.New(a.db)
+	a.outbox = outbox.New(a.dbs)
 	if err := a.openLog(ctx); err != nil {
 		return err
 	}
@@ -303,7 +308,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.onCommit = append(a.onCommit, a.tail.Wake)
 	a.work.Go(func() { a.tail.Run(a.background) })
 
-	a.product.watch(a.db, a.texts)
+	a.product.watch(a.dbs, a.texts)
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}
 	if a.SQL != "" { // others change states too, and may do so unheard

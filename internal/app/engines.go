@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchsql"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
 	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
@@ -19,6 +22,8 @@ import (
 // each is optional, and what is not named is embedded under Data.
 type EngineConfig struct {
 	SQL         string // mysql://user:pass@host:port/db
+	SQLRead     string // replicas, by commas
+	SQLShard    string // where shards are that are not in SQL: 0-7=mysql://…, by commas
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
 	Redis       string // redis://… , redis+sentinel://…, redis+cluster://…
@@ -31,6 +36,15 @@ type EngineConfig struct {
 func (c *EngineConfig) check() error {
 	if c.SQL == "" && (c.KEKFile != "" || c.KEK != "") {
 		return usage("kek", "wraps the keys that are kept in SQL: it needs --sql")
+	}
+	if c.SQL == "" && c.SQLRead != "" {
+		return usage("sql-read", "names replicas of --sql: it needs that")
+	}
+	if _, err := parseShards(c.SQLShard); err != nil {
+		return err
+	}
+	if c.SQL == "" && c.SQLShard != "" {
+		return usage("sql-shard", "moves shards out of --sql: it needs that")
 	}
 	if c.Search != "" && c.Kafka == "" {
 		return usage("search", "is fed from Kafka: it needs --kafka")
@@ -48,16 +62,77 @@ func (a *App) openSQL(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("remove an unfinished backup: %w", err)
 	}
-	if a.SQL == "" {
-		a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL))
-	} else {
-		a.db, err = sqldb.OpenMySQL(ctx, a.SQL, sqldb.MySQLOptions{AllowUnsafe: a.AllowUnsafe, Log: a.log})
+	if a.SQL != "" {
+		return a.openServers(ctx)
 	}
+	if a.db, err = sqldb.OpenSQLite(ctx, filepath.Join(a.Data, fileSQL)); err != nil {
+		return err
+	}
+	a.dbs = sqldb.One(a.db)
+	a.closers = append(a.closers, a.dbs.Close)
+	return Migrate(ctx, a.dbs)
+}
+
+// parseShards reads --sql-shard: of each shard the URL, "" = in the home.
+func parseShards(text string) (urls [ids.Shards]string, _ error) {
+	if text == "" {
+		return urls, nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		span, url, ok := strings.Cut(item, "=")
+		low, high, isRange := strings.Cut(span, "-")
+		if !isRange {
+			high = low
+		}
+		from, err1 := strconv.Atoi(low)
+		to, err2 := strconv.Atoi(high)
+		if !ok || url == "" || err1 != nil || err2 != nil || from < 0 || to < from || to >= ids.Shards {
+			return urls, usage("sql-shard", "must look like 0-7=mysql://…,8-15=mysql://…: shards are 0 to %d", ids.Shards-1)
+		}
+		for i := from; i <= to; i++ {
+			if urls[i] != "" {
+				return urls, usage("sql-shard", "names shard %d twice", i)
+			}
+			urls[i] = url
+		}
+	}
+	return urls, nil
+}
+
+// openServers opens the servers' databases and their replicas.
+func (a *App) openServers(ctx context.Context) (err error) {
+	open := map[string]*sqldb.DB{}
+	openOnce := func(url string) (*sqldb.DB, error) {
+		if db, ok := open[url]; ok || url == "" {
+			return db, nil
+		}
+		db, err := sqldb.OpenMySQL(ctx, url, sqldb.MySQLOptions{AllowUnsafe: a.AllowUnsafe, Log: a.log})
+		if err == nil {
+			open[url], a.closers = db, append(a.closers, db.Close)
+		}
+		return db, err
+	}
+	if a.db, err = openOnce(a.SQL); err != nil {
+		return err
+	}
+	urls, err := parseShards(a.SQLShard)
 	if err != nil {
 		return err
 	}
-	a.closers = append(a.closers, a.db.Close)
-	return Migrate(ctx, a.db)
+	var of [ids.Shards]*sqldb.DB
+	for i, url := range urls {
+		if of[i], err = openOnce(url); err != nil {
+			return err
+		}
+	}
+	if a.dbs, err = sqldb.Join(ctx, a.db, of); err != nil {
+		return err
+	}
+	if err := Migrate(ctx, a.dbs); err != nil || a.SQLRead == "" {
+		return err
+	}
+	a.closers = append(a.closers, a.dbs.Close)
+	return a.dbs.Replicate(ctx, strings.Split(a.SQLRead, ","), sqldb.ReplicaOptions{AllowUnsafe: a.AllowUnsafe, Clock: a.clock, Log: a.log})
 }
 
 // kek is the key that wraps keys; nil when there is none.
@@ -85,7 +160,7 @@ func (a *App) kek() (*keyset.KEK, error) {
 // keyOptions is where this installation keeps its keys: beside the records, where
 // every process of it finds the same.
 func (a *App) keyOptions(ctx context.Context) (keyset.Options, error) {
-	has, err := batchsql.New(a.db, a.clock).HasBatches(ctx)
+	has, err := batchsql.Over(a.dbs, a.clock).HasBatches(ctx)
 	o := keyset.Options{Store: keysetsql.New(a.db), Clock: a.clock, HasBatches: has}
 	if err != nil || a.SQL == "" {
 		o.Vault = keysetfile.New(filepath.Join(a.Data, fileKeys))

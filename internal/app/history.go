@@ -14,6 +14,7 @@ import (
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamkv"
@@ -61,7 +62,7 @@ func (a *App) openScans(ctx context.Context) error {
 		a.scans, a.closers = engine, append(a.closers, engine.Close)
 		return nil
 	}
-	engine, err := scansql.OpenShared(ctx, a.db, scansql.SharedConfig{
+	engine, err := scansql.Over(ctx, a.dbs, scansql.SharedConfig{
 		Wrap: a.keys.scansKey(), RecordDays: a.ScanDays, Raise: a.raise,
 	}, scanCodes{a}, a.clock, a.log)
 	if err != nil {
@@ -71,7 +72,7 @@ func (a *App) openScans(ctx context.Context) error {
 	if a.Redis == "" {
 		return nil
 	}
-	return a.openShared(ctx, sqlSummary{engine.Summary})
+	return a.openShared(ctx, sqlSummary{engine})
 }
 
 // group gives a group of consumers: of the logs of all processes, or of this one's.
@@ -221,23 +222,26 @@ func (a *App) letterGroups() (all []streamhttp.Group) {
 	return all
 }
 
-// lags tells how far each group is behind.
+// lags tells how far each group is behind, and with it what answers are read from.
 func (a *App) lags() scanLags {
-	l := scanLags{}
+	l := scanLags{a.dbs, map[string]stream.Group{}}
 	for _, c := range a.consumers {
-		l[c.group.Name()] = c.group
+		l.groups[c.group.Name()] = c.group
 	}
 	return l
 }
 
-type scanLags map[string]stream.Group
+type scanLags struct {
+	dbs    *sqldb.Shards
+	groups map[string]stream.Group
+}
 
 var _ scan.Lags = scanLags{}
 
 // Lag implements scan.Lags.
 func (l scanLags) Lag(ctx context.Context, group string) (scan.Lag, error) {
-	lag, err := l[group].Lag(ctx)
-	return scan.Lag{Records: lag.Records, Age: lag.Age}, err
+	lag, err := l.groups[group].Lag(ctx)
+	return scan.Lag{Records: lag.Records, Age: lag.Age + l.dbs.StaleBy()}, err
 }
 
 // pacer lets consumers rest while many scan: the log has everything, and who stands

@@ -108,8 +108,8 @@ func (m *productMetrics) Generated(b ids.BrandID, codes int64, err error) {
 // Traced times a trace query.
 func (m *productMetrics) Traced(took time.Duration) { m.traced.Observe(took.Seconds()) }
 
-// watch adds the gauges of what others hold; db is nil in a process without SQL.
-func (m *productMetrics) watch(db *sqldb.DB, texts *verify.TextCache) {
+// watch adds the gauges of what others hold; dbs is nil in a process without SQL.
+func (m *productMetrics) watch(dbs *sqldb.Shards, texts *verify.TextCache) {
 	gauge := func(name, help, database string, value func() float64) {
 		o := prometheus.GaugeOpts{Name: name, Help: help}
 		if database != "" {
@@ -118,12 +118,25 @@ func (m *productMetrics) watch(db *sqldb.DB, texts *verify.TextCache) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(o, value))
 	}
 	gauge("cache_hit_rate", "Share of product texts that memory answered.", "", texts.HitRate)
-	if db == nil {
+	if dbs == nil {
 		return
 	}
 	const active, most = "SQL connections in use.", "SQL connections that may be open."
-	gauge("db_connections_active", active, "write", func() float64 { w, _ := db.Pools(); return float64(w.InUse) })
-	gauge("db_connections_active", active, "read", func() float64 { _, r := db.Pools(); return float64(r.InUse) })
-	gauge("db_connections_max", most, "write", func() float64 { w, _ := db.Pools(); return float64(w.MaxOpenConnections) })
-	gauge("db_connections_max", most, "read", func() float64 { _, r := db.Pools(); return float64(r.MaxOpenConnections) })
+	for _, p := range dbs.Pools() {
+		gauge("db_connections_active", active, p.Name, func() float64 { return float64(p.Stats().InUse) })
+		gauge("db_connections_max", most, p.Name, func() float64 { return float64(p.Stats().MaxOpenConnections) })
+		if p.Behind == nil {
+			continue
+		}
+		gauge("chopmark_sql_replica_lag_seconds", "How far a replica is behind, at most; 0 while nobody can tell.", p.Name, func() float64 {
+			behind, _ := p.Behind()
+			return behind.Seconds()
+		})
+		gauge("chopmark_sql_replica_read", "1 while a replica is read, 0 while it is left out.", p.Name, func() float64 {
+			if _, ok := p.Behind(); ok {
+				return 1
+			}
+			return 0
+		})
+	}
 }

@@ -40,7 +40,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 // issueRoutes are those of operators.
 func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx.Authenticator) {
 	batchhttp.Mount(rt, batchhttp.Deps{
-		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox, Tail: a.tail, Auth: auth,
+		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox.Recent(), Tail: a.tail, Auth: auth,
 		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,
 		Generated: a.product.Generated, Traced: a.product.Traced,
 	})

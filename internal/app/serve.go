@@ -210,7 +210,7 @@ func (a *App) probes(rt *httpx.Router, ready *atomic.Bool) {
 		if a.db == nil { // an edge: it answers what it knows, and says how old that is
 			return httpx.OK(w, map[string]any{"status": "ready", "as_of": a.proj.AsOf()})
 		}
-		if err := a.db.Ping(r.Context()); err != nil {
+		if err := a.dbs.Ping(r.Context()); err != nil {
 			return fault.New(fault.Unavailable, "not_ready", "the database does not answer").Because(err)
 		}
 		return httpx.OK(w, map[string]string{"status": "ready"})

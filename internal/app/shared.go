@@ -127,24 +127,24 @@ func sumOf(t *scansql.Tallied) verify.Sum {
 }
 
 // sqlSummary loads counts from SQL.
-type sqlSummary struct{ summary *scansql.Summary }
+type sqlSummary struct{ scans *scansql.Sharded }
 
 var _ verifyredis.Summary = sqlSummary{}
 
 // Tally implements verifyredis.Summary.
 func (s sqlSummary) Tally(ctx context.Context, serial ids.Serial) (verify.Sum, bool, error) {
-	t, ok, err := s.summary.Tally(ctx, serial)
+	t, ok, err := s.scans.Tally(ctx, serial)
 	return sumOf(&t), ok, err
 }
 
 // tally tells edges what is known for good; nil where no counts are shared.
 func (a *App) tally() func(context.Context, ids.Serial) (feed.Tally, bool, error) {
-	engine, ok := a.scans.(*scansql.Shared)
+	engine, ok := a.scans.(*scansql.Sharded)
 	if !ok || a.shared == nil {
 		return nil
 	}
 	return func(ctx context.Context, s ids.Serial) (feed.Tally, bool, error) {
-		t, known, err := engine.Summary.Tally(ctx, s)
+		t, known, err := engine.Tally(ctx, s)
 		return feed.Tally{
 			Count: t.Count, Sessions: t.Sessions, FirstAt: t.FirstAt, LastAt: t.LastAt,
 			FirstIn: [3]string{t.FirstIn.Country, t.FirstIn.Province, t.FirstIn.City},

@@ -97,7 +97,7 @@ type FileJob struct {
 // newTask prepares a file task that works on what pick chooses of the claims that
 // are made with it.
 func (s *Service) newTask(cmd Command, kind string, b *Batch, spec FileSpec, pick func([]Claim) (Runs, []ids.ClaimID)) *NewTask {
-	id := ids.TaskID(ids.New("task"))
+	id := ids.TaskID(ids.Beside(string(b.ID), "task"))
 	return &NewTask{
 		ID: id, Kind: kind, Step: StepReserve, File: spec.fileName(id), CreatedBy: cmd.Actor, CreatedAt: s.clock.Now(),
 		Payload: func(claimed []Claim) (json.RawMessage, int64, error) {

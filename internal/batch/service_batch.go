@@ -101,7 +101,7 @@ func (s *Service) Generate(ctx context.Context, cmd Command, spec BatchSpec) (id
 		return "", false, err
 	}
 	n.Claim = &Claim{
-		ID: ids.ClaimID(ids.New("clm")), BatchID: n.Batch.ID, Claimant: cmd.Actor,
+		ID: ids.ClaimID(ids.NewIn(n.Shard, "clm")), BatchID: n.Batch.ID, Claimant: cmd.Actor,
 		From: 1, To: spec.Quantity, CreatedAt: n.Batch.CreatedAt,
 	}
 	n.Task = s.newTask(cmd, TaskGenerate, &n.Batch, FileSpec{Format: FormatCSV}, claimedRuns)
@@ -137,7 +137,7 @@ func (s *Service) newBatch(ctx context.Context, spec BatchSpec) (NewBatch, error
 	}
 	now := s.clock.Now()
 	b := Batch{
-		ID: ids.BatchID(ids.New("bat")), ProductID: p.ID, BrandID: p.BrandID, No: spec.No, Quantity: spec.Quantity,
+		ID: ids.BatchID(ids.NewIn(ids.ShardOf(p.BrandID), "bat")), ProductID: p.ID, BrandID: p.BrandID, No: spec.No, Quantity: spec.Quantity,
 		Mark: spec.Mark, RotateEvery: spec.RotateEvery, ExpiresAt: spec.ExpiresAt, ProductionDate: spec.ProductionDate,
 		Description: spec.Description, CreatedAt: now,
 	}

@@ -326,7 +326,7 @@ func TestPoolUnderManyLines(t *testing.T) {
 	}
 	free, _ := offices[0].free(p)
 	issued := int64(0)
-	batches, err := offices[0].store.AllBatches(t.Context(), ids.ShardOf(p.BrandID), 0, 10_000)
+	batches, err := offices[0].store.ListBatches(t.Context(), p.ID, time.Now().Add(time.Hour), "", 10_000)
 	offices[0].must(err)
 	for _, b := range batches {
 		issued += b.Quantity

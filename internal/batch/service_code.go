@@ -146,7 +146,7 @@ func (s *Service) TryInner(ctx context.Context, r ids.Request, serial ids.Serial
 	}
 	b := item.Batch
 	rec, err := s.store.TryInner(ctx, r, ItemChange{
-		ID: ids.ChangeID(ids.New("chg")), Batch: b.First, Serial: serial, Version: 1, Actor: "public", Reason: "inner code checked",
+		ID: ids.ChangeID(ids.NewIn(serial.Shard(), "chg")), Batch: b.First, Serial: serial, Version: 1, Actor: "public", Reason: "inner code checked",
 	}, b.BrandID, right, triesMax)
 	if err != nil || !right {
 		return rec, err

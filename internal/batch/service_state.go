@@ -65,7 +65,7 @@ func (s *Service) ChangeState(ctx context.Context, cmd Command, spec StateSpec) 
 		return Change{}, false, err
 	}
 	c := Change{
-		ID: ids.ChangeID(ids.New("chg")), To: to, Reverts: spec.Reverts, Reason: spec.Reason, Actor: cmd.Actor,
+		To: to, Reverts: spec.Reverts, Reason: spec.Reason, Actor: cmd.Actor,
 		At: spec.At, Place: spec.Place,
 	}
 	targets, unknown, err := s.targets(ctx, &spec)
@@ -78,8 +78,8 @@ func (s *Service) ChangeState(ctx context.Context, cmd Command, spec StateSpec) 
 		}
 		return Change{Refused: unknown, To: to, Reason: spec.Reason}, false, nil
 	}
-	c.BrandID = targets[0].BrandID
 	shard := targets[0].Shard()
+	c.ID, c.BrandID = ids.ChangeID(ids.NewIn(shard, "chg")), targets[0].BrandID
 	lock := &s.deciding[shard]
 	lock.Lock()
 	defer lock.Unlock()
@@ -292,7 +292,7 @@ func (s *Service) reissue(ctx context.Context, cmd Command, serial ids.Serial, c
 		return 0, false, fault.New(fault.Conflict, "code.versions_used_up", "this code has had all of its 65535 versions")
 	}
 	change := ItemChange{
-		ID: ids.ChangeID(ids.New("chg")), Batch: b.First, Serial: serial, Version: extra.Version + 1,
+		ID: ids.ChangeID(ids.NewIn(b.Shard(), "chg")), Batch: b.First, Serial: serial, Version: extra.Version + 1,
 		Actor: cmd.Actor, Reason: reason,
 	}
 	event, err := NewEvent(batchevent.CodeStateChanged, b.BrandID, string(b.ID), batchevent.StateChanged{

@@ -17,6 +17,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
 
 func TestBadBatchesAreRefused(t *testing.T) {
@@ -390,7 +391,7 @@ func TestTaskIsWokenAlsoWhenTheCallerHasGone(t *testing.T) {
 // changesTold reads the state changes that the outbox tells of.
 func (o *office) changesTold() (all []batchevent.StateChanged) {
 	o.t.Helper()
-	events, _, err := outbox.New(o.db).Read(o.t.Context(), outbox.Cursor{}, 100_000)
+	events, _, err := outbox.New(sqldb.One(o.db)).Read(o.t.Context(), outbox.Cursor{}, 100_000)
 	o.must(err)
 	for _, e := range events {
 		if e.Type == batchevent.CodeStateChanged {

@@ -74,9 +74,6 @@ type Batches interface {
 	CreateBatch(ctx context.Context, r ids.Request, n NewBatch) (effect string, replayed bool, _ error)
 	Batch(ctx context.Context, id ids.BatchID) (Batch, error)
 	BatchByNo(ctx context.Context, product ids.ProductID, no string) (Batch, error)
-	// AllBatches gives every batch of a shard with serials at or above from, in
-	// their order.
-	AllBatches(ctx context.Context, shard ids.Shard, from ids.Serial, limit int) ([]Batch, error)
 	// ListBatches gives batches newest first; 0 for any product.
 	ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]Batch, error)
 }

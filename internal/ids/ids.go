@@ -70,7 +70,9 @@ func (s Serial) Shard() Shard { return Shard(s % regionCapacity / ShardCapacity)
 // N is the serial's number within its shard.
 func (s Serial) N() int64 { return int64(s % ShardCapacity) }
 
-var lower32 = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+const alphabet32 = "0123456789abcdefghjkmnpqrstvwxyz"
+
+var lower32 = base32.NewEncoding(alphabet32).WithPadding(base32.NoPadding)
 
 // New makes an identifier with 128 random bits: prefix, underscore, 26 characters.
 func New(prefix string) string {
@@ -78,6 +80,33 @@ func New(prefix string) string {
 	rand.Read(b[:]) // never fails: crypto/rand ends the process first
 	return prefix + "_" + lower32.EncodeToString(b[:])
 }
+
+// NewIn is New for what belongs to a shard, and says so: New's last character stands for
+// an even number (three bits and two that are 0), here it stands for an odd one.
+func NewIn(shard Shard, prefix string) string {
+	id := New(prefix)
+	return id[:len(id)-1] + alphabet32[2*shard+1:2*shard+2]
+}
+
+// Beside is New for what belongs to the shard that another identifier names, if it does.
+func Beside(other, prefix string) string {
+	if shard, ok := ShardIn(other); ok {
+		return NewIn(shard, prefix)
+	}
+	return New(prefix)
+}
+
+// ShardIn tells the shard that an identifier names; ok is false for one of New.
+func ShardIn(id string) (_ Shard, ok bool) {
+	if id == "" {
+		return 0, false
+	}
+	n := strings.IndexByte(alphabet32, id[len(id)-1])
+	return Shard(n / 2), n%2 == 1
+}
+
+// ShardOfProduct tells where a product lives, as its brand does.
+func ShardOfProduct(p ProductID) Shard { return Shard(uint32(p) % Shards) }
 
 // Valid reports whether s has the shape that New gives for the prefix. It keeps
 // junk away from the stores.
@@ -87,7 +116,7 @@ func Valid(prefix, s string) bool {
 		return false
 	}
 	for i := range len(rest) {
-		if strings.IndexByte("0123456789abcdefghjkmnpqrstvwxyz", rest[i]) < 0 {
+		if strings.IndexByte(alphabet32, rest[i]) < 0 {
 			return false
 		}
 	}

@@ -82,3 +82,21 @@ func TestRequestWithoutAKeyIsZero(t *testing.T) {
 		t.Error("a request is zero when it has no key, whatever its body")
 	}
 }
+
+func TestIdentifiersNameTheirShard(t *testing.T) {
+	t.Parallel()
+	for shard := range Shard(Shards) {
+		id := NewIn(shard, "bat")
+		if got, ok := ShardIn(id); !ok || got != shard || !Valid("bat", id) {
+			t.Errorf("%s names shard %d, %v; want %d", id, got, ok, shard)
+		}
+		if got, ok := ShardIn(Beside(id, "clm")); !ok || got != shard {
+			t.Errorf("beside %s: shard %d, %v", id, got, ok)
+		}
+	}
+	for _, id := range []string{New("bat"), New("bat"), Beside(New("bat"), "clm"), "", "x_!", "bat_"} {
+		if shard, ok := ShardIn(id); ok {
+			t.Errorf("%q names shard %d", id, shard)
+		}
+	}
+}

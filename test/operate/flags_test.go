@@ -9,9 +9,6 @@ import (
 	"github.com/chopmark/chopmark/test/harness"
 )
 
-// unbuilt are flags that the chart hands on and the program does not have yet.
-var unbuilt = []string{"sql-read"}
-
 // TestFlagsExist holds the chart, compose, the unit and the Dockerfile to the flags that
 // the program has: a wrong one would end it at once, a wrong variable would do nothing.
 func TestFlagsExist(t *testing.T) {
@@ -27,12 +24,6 @@ func TestFlagsExist(t *testing.T) {
 	known := map[string]bool{"admin-key": true} // of the environment only
 	for _, m := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(string(help), -1) {
 		known[m[1]] = true
-	}
-	for _, name := range unbuilt {
-		if known[name] {
-			t.Errorf("--%s is there now: take it off the list", name)
-		}
-		known[name] = true
 	}
 	variable := regexp.MustCompile(`CHOPMARK_([A-Z_]+)`)
 	flag := regexp.MustCompile(`(?m)^(?: *- |ExecStart=\S+ serve |.* )--([a-z-]+)[= ]`)

@@ -54,7 +54,8 @@ func TestScripts(t *testing.T) {
 		}
 		runScripts(t, bin, false, func() []string {
 			return []string{
-				"CHOPMARK_SQL=" + servers.MariaDB(t), "CHOPMARK_REDIS=" + servers.Redis(t).URL(),
+				// The first brand is 1001, of shard 9: its records are in the second database.
+				"CHOPMARK_SQL=" + servers.MariaDB(t), "CHOPMARK_SQL_SHARD=9=" + servers.MariaDB(t), "CHOPMARK_REDIS=" + servers.Redis(t).URL(),
 				"CHOPMARK_KAFKA=" + kafka.Addr, "CHOPMARK_BLOB=" + files, "CHOPMARK_KEK=" + kek,
 			}
 		})
@@ -121,7 +122,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 func flags(env []string) (args []string) {
 	for _, one := range env {
 		name, value, _ := strings.Cut(strings.TrimPrefix(one, "CHOPMARK_"), "=")
-		args = append(args, "--"+strings.ToLower(name)+"="+value)
+		args = append(args, "--"+strings.ToLower(strings.ReplaceAll(name, "_", "-"))+"="+value)
 	}
 	return args
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -242,3 +243,40 @@ func (s *MariaDBServer) answers() error {
 		}
 	}
 }
+
+// StartPrimary starts a server that replicas can follow, which ends with the test.
+func StartPrimary(t testing.TB) *MariaDBServer {
+	t.Helper()
+	return StartMariaDB(t, "--server-id=1", "--log-bin=binlog", "--binlog-format=ROW", "--sync-binlog=1")
+}
+
+// Replica starts a read-only server that follows this one by GTID from the beginning.
+func (s *MariaDBServer) Replica(t testing.TB) *MariaDBServer {
+	t.Helper()
+	r := StartMariaDB(t, "--server-id=2", "--read-only=1", "--relay-log=relay")
+	r.Exec(t, "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = "+s.port+", MASTER_USER = '"+mariadbUser+
+		"', MASTER_PASSWORD = '"+MariaDBPassword+"', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1")
+	r.Exec(t, "START SLAVE")
+	return r
+}
+
+// Exec runs an administrator's statement.
+func (s *MariaDBServer) Exec(t testing.TB, statement string) {
+	t.Helper()
+	admin, err := sql.Open("mysql", s.dsn())
+	if err == nil {
+		_, err = admin.ExecContext(t.Context(), statement)
+		err = errors.Join(err, admin.Close())
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Same is the URL of the database of that name on this server.
+func (s *MariaDBServer) Same(url string) string {
+	return "mysql://" + mariadbUser + ":" + MariaDBPassword + "@127.0.0.1:" + s.port + url[strings.LastIndexByte(url, '/'):]
+}
+
+// Kill ends the server with -9, for good.
+func (s *MariaDBServer) Kill() { s.proc.stop() }

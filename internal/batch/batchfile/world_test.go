@@ -132,7 +132,7 @@ func openWorld(t testing.TB, o open) *world {
 	if err := proj.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	w.runner = task.NewRunner(w.db, c, log, 2)
+	w.runner = task.NewRunner(sqldb.One(w.db), c, log, 2)
 	var tasks batch.Tasks = w.runner
 	if o.idle {
 		tasks = &batchtest.Tasks{}
@@ -275,7 +275,7 @@ func (w *world) wantFiles(names ...string) {
 // told gives the events of a task's end.
 func (w *world) told(id ids.TaskID) []batchevent.Generated {
 	w.t.Helper()
-	all, _, err := outbox.New(w.db).Read(w.t.Context(), outbox.Cursor{}, 1000)
+	all, _, err := outbox.New(sqldb.One(w.db)).Read(w.t.Context(), outbox.Cursor{}, 1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}

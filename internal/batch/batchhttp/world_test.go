@@ -125,14 +125,14 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	if err := proj.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	w.tasks = task.NewRunner(w.db, c, log, 2)
+	w.tasks = task.NewRunner(sqldb.One(w.db), c, log, 2)
 	t.Cleanup(w.tasks.Stop)
 	w.svc = batch.NewService(batch.Config{PublicURL: publicURL}, store, codebook.NewItems([32]byte{7}), proj, batchtest.NewKeys(), w.tasks, w.scans, c)
 	handler := &held{Handler: batchfile.New(batchfile.Config{}, w.svc, store, files, c, log), gate: make(chan struct{})}
 	stopping, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	t.Cleanup(stop)
-	told := outbox.New(w.db)
+	told := outbox.New(sqldb.One(w.db))
 	tail := outbox.NewTail(told, log)
 	told.OnCommit(func(ids.Shard, int64) { tail.Wake() })
 	var tailing sync.WaitGroup

@@ -116,19 +116,15 @@ func (s *Store) BatchByNo(ctx context.Context, product ids.ProductID, no string)
 	return first(all, err, batch.ErrUnknownBatch)
 }
 
-// AllBatches implements batch.Batches.
-func (s *Store) AllBatches(ctx context.Context, shard ids.Shard, from ids.Serial, limit int) ([]batch.Batch, error) {
-	const query = `SELECT ` + batchColumns + ` FROM batches WHERE first_serial >= ? AND brand_id % 16 = ? ORDER BY first_serial LIMIT ?`
-	return sqldb.Collect(ctx, s.db.Reader(), scanBatch, query, int64(from), shard, limit)
-}
-
 // ListBatches implements batch.Batches.
 func (s *Store) ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]batch.Batch, error) {
 	const query = `SELECT ` + batchColumns + ` FROM batches
 		WHERE (? = 0 OR product_id = ?) AND (created_at < ? OR (created_at = ? AND batch_id < ?))
 		ORDER BY created_at DESC, batch_id DESC LIMIT ?`
 	us := sqldb.Micros(before)
-	return sqldb.Collect(ctx, s.db.Reader(), scanBatch, query, product, product, us, us, beforeID, limit)
+	return sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]batch.Batch, error) {
+		return sqldb.Collect(ctx, q, scanBatch, query, product, product, us, us, beforeID, limit)
+	})
 }
 
 func seconds(d time.Duration) int64  { return int64(d / time.Second) }

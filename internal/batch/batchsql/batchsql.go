@@ -101,14 +101,19 @@ func (s *Store) CreateBrand(ctx context.Context, r ids.Request, b batch.Brand) (
 		if err != nil {
 			return "", err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO brands (brand_id, name, created_at) VALUES (?,?,?)`, id, b.Name, sqldb.Micros(b.CreatedAt))
-		return strconv.Itoa(int(id)), err
+		b.ID = ids.BrandID(id)
+		return strconv.Itoa(int(id)), insertBrand(ctx, tx, b)
 	})
 	if err != nil {
 		return batch.Brand{}, false, fmt.Errorf("create brand: %w", err)
 	}
 	b, err = s.Brand(ctx, ids.BrandID(number(effect)))
 	return b, replayed, err
+}
+
+func insertBrand(ctx context.Context, tx *sqldb.Tx, b batch.Brand) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO brands (brand_id, name, created_at) VALUES (?,?,?)`, b.ID, b.Name, sqldb.Micros(b.CreatedAt))
+	return err
 }
 
 const brandColumns = `brand_id, name, created_at`
@@ -128,20 +133,23 @@ func (s *Store) Brand(ctx context.Context, id ids.BrandID) (batch.Brand, error) 
 
 // Brands implements batch.Catalog.
 func (s *Store) Brands(ctx context.Context, after ids.BrandID, limit int) ([]batch.Brand, error) {
-	return sqldb.Collect(ctx, s.db.Reader(), scanBrand,
-		`SELECT `+brandColumns+` FROM brands WHERE brand_id > ? ORDER BY brand_id LIMIT ?`, after, limit)
+	return sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]batch.Brand, error) {
+		return sqldb.Collect(ctx, q, scanBrand, `SELECT `+brandColumns+` FROM brands WHERE brand_id > ? ORDER BY brand_id LIMIT ?`, after, limit)
+	})
 }
 
 const productColumns = `product_id, brand_id, name, gtin, description, help, pool_target, pool_batch_quantity, pool_expire_hours, pool_rotate_seconds, pool_mark, pool_inner_code, created_at`
 
-// CreateProduct implements batch.Catalog.
+// CreateProduct implements batch.Catalog. The product's number names its shard, as its
+// brand's does, so that every database can count for itself.
 func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Product) (batch.Product, bool, error) {
 	const insert = `INSERT INTO products (` + productColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		id, err := nextID(ctx, tx, "product")
+		n, err := nextID(ctx, tx, "product")
 		if err != nil {
 			return "", err
 		}
+		id := n*ids.Shards + int32(ids.ShardOf(p.BrandID))
 		_, err = tx.ExecContext(ctx, insert, id, p.BrandID, p.Name, string(p.GTIN), p.Description, p.Help,
 			p.Pool.Target, p.Pool.BatchQuantity, p.Pool.ExpireHours, seconds(p.Pool.RotateEvery), p.Pool.Mark, p.Pool.InnerCode,
 			sqldb.Micros(p.CreatedAt))
@@ -169,7 +177,7 @@ func (s *Store) Product(ctx context.Context, id ids.ProductID) (batch.Product, e
 	return first(all, err, batch.ErrUnknownProduct)
 }
 
-// Products implements batch.Catalog.
+// Products implements batch.Catalog. It never asks a replica: edges are told of texts by it.
 func (s *Store) Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]batch.Product, error) {
 	if brand == 0 {
 		return sqldb.Collect(ctx, s.db.Reader(), scanProduct,

@@ -254,16 +254,22 @@ func takeCovers(e *batch.Entry, covers []ownedCover) []ownedCover {
 
 // Recent implements batch.Changes.
 func (s *Store) Recent(ctx context.Context, brand ids.BrandID, before time.Time, seq int64, limit int) ([]batch.Entry, error) {
+	return sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]batch.Entry, error) {
+		return recent(ctx, q, brand, before, seq, limit)
+	})
+}
+
+func recent(ctx context.Context, q sqldb.Querier, brand ids.BrandID, before time.Time, seq int64, limit int) ([]batch.Entry, error) {
 	const query = `SELECT ` + changeColumns + ` FROM changes c
 		WHERE c.brand_id = ? AND c.kind IN (?, ?, ?) AND (c.effective_at < ? OR (c.effective_at = ? AND c.seq < ?))
 		ORDER BY c.effective_at DESC, c.seq DESC LIMIT ?`
 	us := sqldb.Micros(before)
-	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, query, brand,
+	entries, err := sqldb.Collect(ctx, q, scanEntry, query, brand,
 		batch.StateChanged, batch.Reissued, batch.InnerChecked, us, us, seq, limit)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
-	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+	covers, err := sqldb.Collect(ctx, q, scanCover,
 		`SELECT `+coverColumns+` FROM changes c JOIN change_covers v ON v.change_id = c.change_id
 		WHERE c.brand_id = ? AND c.effective_at >= ? AND c.effective_at <= ? ORDER BY c.effective_at DESC, c.seq DESC, v.n`,
 		brand, sqldb.Micros(entries[len(entries)-1].At), us)
@@ -315,8 +321,16 @@ func (s *Store) History(ctx context.Context, b ids.Serial) ([]batch.Change, erro
 }
 
 // ItemHistory implements batch.Changes.
-func (s *Store) ItemHistory(ctx context.Context, b ids.Serial, no int64, serial ids.Serial) ([]batch.Change, []batch.Entry, error) {
-	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
+func (s *Store) ItemHistory(ctx context.Context, b ids.Serial, no int64, serial ids.Serial) (changes []batch.Change, _ []batch.Entry, _ error) {
+	entries, err := sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) (entries []batch.Entry, err error) {
+		changes, entries, err = itemHistory(ctx, q, b, no, serial)
+		return entries, err
+	})
+	return changes, entries, err
+}
+
+func itemHistory(ctx context.Context, q sqldb.Querier, b ids.Serial, no int64, serial ids.Serial) ([]batch.Change, []batch.Entry, error) {
+	covers, err := sqldb.Collect(ctx, q, scanCover,
 		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id
 		WHERE v.batch_first = ? AND v.from_no <= ? AND v.to_no >= ? ORDER BY c.seq`, int64(b), no, no)
 	if err != nil {
@@ -327,7 +341,7 @@ func (s *Store) ItemHistory(ctx context.Context, b ids.Serial, no int64, serial 
 		if !o.Numbers.Contains(no) {
 			continue
 		}
-		all, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ?`, o.id)
+		all, err := sqldb.Collect(ctx, q, scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ?`, o.id)
 		e, err := first(all, err, batch.ErrUnknownChange)
 		if err != nil {
 			return nil, nil, err
@@ -335,7 +349,7 @@ func (s *Store) ItemHistory(ctx context.Context, b ids.Serial, no int64, serial 
 		e.Change.To = o.To
 		changes = append(changes, *e.Change)
 	}
-	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
+	entries, err := sqldb.Collect(ctx, q, scanEntry,
 		`SELECT `+changeColumns+` FROM changes c WHERE c.serial = ? AND c.kind IN (?, ?) ORDER BY c.seq`, int64(serial), batch.Reissued, batch.InnerChecked)
 	return changes, entries, err
 }

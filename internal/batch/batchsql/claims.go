@@ -64,7 +64,9 @@ func findClaim(ctx context.Context, q sqldb.Querier, b ids.BatchID, id ids.Claim
 // ClaimsOf implements batch.Claims.
 func (s *Store) ClaimsOf(ctx context.Context, b ids.BatchID, within batch.Run, limit int) ([]batch.Claim, error) {
 	const query = `SELECT ` + claimColumns + ` FROM claims WHERE batch_id = ? AND from_no <= ? AND to_no >= ? AND to_no >= from_no ORDER BY from_no LIMIT ?`
-	return sqldb.Collect(ctx, s.db.Reader(), scanClaim, query, b, within.To, within.From, limit)
+	return sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]batch.Claim, error) {
+		return sqldb.Collect(ctx, q, scanClaim, query, b, within.To, within.From, limit)
+	})
 }
 
 // ReturnClaim implements batch.Claims.

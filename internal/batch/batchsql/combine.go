@@ -34,7 +34,7 @@ func (a *claimAct) effect() string {
 	if a.ask.Quantity == 0 && a.task != nil {
 		return string(a.task.ID)
 	}
-	return ids.New("clm")
+	return ids.NewIn(a.ask.Shard, "clm")
 }
 
 // Claim implements batch.Claims.
@@ -129,7 +129,7 @@ func (a *claimAct) claimsOf(taken batch.Runs, effect string) []batch.Claim {
 			From: run.From, To: run.To, CreatedAt: a.ask.CreatedAt,
 		}
 		if a.ask.Quantity == 0 { // the blocks of a run: the effect is their task's
-			c.ID = ids.ClaimID(ids.New("clm"))
+			c.ID = ids.ClaimID(ids.NewIn(a.ask.Shard, "clm"))
 		}
 		if a.task != nil {
 			c.TaskID = a.task.ID

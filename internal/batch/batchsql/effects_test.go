@@ -64,7 +64,7 @@ func (s *shop) must(err error) {
 // events lists the kinds of what was told, with the seq of its transaction.
 func (s *shop) events() (kinds []string, seqs []int64) {
 	s.t.Helper()
-	all, _, err := outbox.New(s.db).Read(s.t.Context(), outbox.Cursor{}, 1000)
+	all, _, err := outbox.New(sqldb.One(s.db)).Read(s.t.Context(), outbox.Cursor{}, 1000)
 	s.must(err)
 	for _, e := range all {
 		kinds, seqs = append(kinds, e.Type), append(seqs, e.Seq)

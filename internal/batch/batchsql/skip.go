@@ -56,7 +56,7 @@ func (s *Store) withdraw(ctx context.Context, tx *sqldb.Tx, claimant string) (w 
 		}
 		for i := range page {
 			c := &page[i]
-			c.ID, c.Claimant, c.CreatedAt = ids.ClaimID(ids.New("clm")), claimant, s.clock.Now()
+			c.ID, c.Claimant, c.CreatedAt = ids.ClaimID(ids.Beside(string(c.BatchID), "clm")), claimant, s.clock.Now()
 			w.Claims, w.Numbers, last = w.Claims+1, w.Numbers+c.To-c.From+1, *c
 		}
 		if err := insertClaims(ctx, tx, page...); err != nil {

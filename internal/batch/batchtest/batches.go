@@ -103,8 +103,7 @@ func disjointAcrossCreators(t *testing.T, open Open) {
 		})
 	}
 	all.Wait()
-	batches, err := w.AllBatches(t.Context(), w.shard(), 0, 1000)
-	w.must(err)
+	batches := w.batches()
 	if len(batches) != creators*each {
 		t.Fatalf("%d batches, want %d", len(batches), creators*each)
 	}
@@ -185,7 +184,6 @@ func TestBatches(t *testing.T, open Open) {
 		_, err = w.BatchByNo(t.Context(), w.product.ID, "never made")
 		wantFault(t, err, batch.ErrUnknownBatch)
 	})
-	t.Run("AllBatchesInOrderOfSerials", func(t *testing.T) { allBatchesInOrder(t, open) })
 	t.Run("ListedNewestFirst", func(t *testing.T) { listedNewestFirst(t, open) })
 	t.Run("ClaimAndTaskAreBornWithIt", func(t *testing.T) { claimAndTaskAreBornWithIt(t, open) })
 }
@@ -209,32 +207,6 @@ func batchNoIsByteExact(t *testing.T, open Open) {
 		w.must(err)
 		if b.ID != want[no] || b.No != no {
 			t.Errorf("batch_no %q found the batch of %q", no, b.No)
-		}
-	}
-}
-
-func allBatchesInOrder(t *testing.T, open Open) {
-	w := newWorld(t, open)
-	_, other := w.addProduct("other")
-	var want []ids.BatchID
-	for i := range 5 {
-		want = append(want, w.make(strconv.Itoa(i), int64(1+i*i)).ID)
-		w.makeAs(w.askOf(other, strconv.Itoa(i), 10))
-	}
-	for limit := 1; limit <= 6; limit++ {
-		var got []ids.BatchID
-		for from := ids.Serial(0); ; {
-			page, err := w.AllBatches(t.Context(), w.shard(), from, limit)
-			w.must(err)
-			for _, b := range page {
-				got, from = append(got, b.ID), b.Serial(b.Quantity)+1
-			}
-			if len(page) < limit || len(got) > len(want) {
-				break
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("in pages of %d (-want +got):\n%s", limit, diff)
 		}
 	}
 }
@@ -295,7 +267,7 @@ func cmpText(a, b string) int {
 func claimAndTaskAreBornWithIt(t *testing.T, open Open) {
 	w := newWorld(t, open)
 	n := w.ask("generated", 1000)
-	n.Claim = &batch.Claim{ID: ids.ClaimID(ids.New("clm")), BatchID: n.Batch.ID, Claimant: "tester", From: 1, To: 1000, CreatedAt: Start()}
+	n.Claim = &batch.Claim{ID: ids.ClaimID(ids.Beside(string(n.Batch.ID), "clm")), BatchID: n.Batch.ID, Claimant: "tester", From: 1, To: 1000, CreatedAt: Start()}
 	var seen []batch.Claim
 	n.Task = newTask(&seen)
 	effect, _, err := w.CreateBatch(t.Context(), ids.Request{}, n)

@@ -87,7 +87,7 @@ func (w *world) ask(no string, quantity int64) batch.NewBatch {
 
 func (w *world) askOf(p batch.Product, no string, quantity int64) batch.NewBatch {
 	b := batch.Batch{
-		ID: ids.BatchID(ids.New("bat")), ProductID: p.ID, BrandID: p.BrandID, No: no, Quantity: quantity,
+		ID: ids.BatchID(ids.NewIn(ids.ShardOf(p.BrandID), "bat")), ProductID: p.ID, BrandID: p.BrandID, No: no, Quantity: quantity,
 		Mark: batch.Print, CreatedAt: Start(),
 	}
 	return batch.NewBatch{Batch: b, Shard: ids.ShardOf(p.BrandID), Limit: ids.ShardCapacity, Event: event("code.generated", p.BrandID)}
@@ -107,6 +107,15 @@ func (w *world) makeAs(n batch.NewBatch) batch.Batch {
 	b, err := w.Batch(w.t.Context(), n.Batch.ID)
 	w.must(err)
 	return b
+}
+
+// batches are those of the world's product, in the order of their serials.
+func (w *world) batches() []batch.Batch {
+	w.t.Helper()
+	all, err := w.ListBatches(w.t.Context(), w.product.ID, Start().Add(time.Hour), "", 1000)
+	w.must(err)
+	slices.SortFunc(all, func(a, b batch.Batch) int { return int(a.First) - int(b.First) })
+	return all
 }
 
 func block(b batch.Batch, quantity int64) batch.ClaimAsk {
@@ -136,7 +145,7 @@ func (w *world) wantFree(b batch.Batch, want ...batch.Run) {
 // change is a change of some numbers of a batch to a state.
 func (w *world) change(b batch.Batch, to gs1.Disposition, numbers ...batch.Run) batch.Change {
 	return batch.Change{
-		ID: ids.ChangeID(ids.New("chg")), BrandID: b.BrandID, To: to, Reason: "suite", Actor: "tester",
+		ID: ids.ChangeID(ids.NewIn(b.Shard(), "chg")), BrandID: b.BrandID, To: to, Reason: "suite", Actor: "tester",
 		Items: batch.Runs(numbers).Count(), Covers: []batch.Cover{{Batch: b.First, To: to, Numbers: numbers}},
 	}
 }

@@ -40,7 +40,7 @@ func TestChanges(t *testing.T, open Open) {
 		w := newWorld(t, open)
 		b := w.make("lot", 10)
 		c := batch.Change{
-			ID: ids.ChangeID(ids.New("chg")), BrandID: w.brand.ID, To: gs1.RetailSold, Reason: "r", Actor: "a",
+			ID: ids.ChangeID(ids.NewIn(w.shard(), "chg")), BrandID: w.brand.ID, To: gs1.RetailSold, Reason: "r", Actor: "a",
 			Refused: []batch.Refused{{Batch: b.First, State: gs1.Void, Numbers: batch.Runs{{From: 1, To: 10}}}},
 		}
 		done := w.commit(c)
@@ -99,7 +99,7 @@ func (w *world) bigChange(a, b batch.Batch) batch.Change {
 		scattered = append(scattered, 1+l.below(a.Quantity))
 	}
 	return batch.Change{
-		ID: ids.ChangeID(ids.New("chg")), BrandID: w.brand.ID, To: 0, Reverts: ids.ChangeID(ids.New("chg")),
+		ID: ids.ChangeID(ids.NewIn(w.shard(), "chg")), BrandID: w.brand.ID, To: 0, Reverts: ids.ChangeID(ids.New("chg")),
 		Reason: "召回 recall", Actor: "tester", At: Start().Add(-time.Hour), Place: "Yiwu", Items: 12, Unchanged: 34,
 		Refused: []batch.Refused{
 			{Batch: a.First, State: gs1.Void, Numbers: batch.Runs{{From: 5, To: 6}, {From: 8, To: 8}}},

@@ -13,7 +13,7 @@ import (
 
 func (w *world) itemChange(b batch.Batch, no int64) batch.ItemChange {
 	return batch.ItemChange{
-		ID: ids.ChangeID(ids.New("chg")), Batch: b.First, Serial: b.Serial(no), Actor: "tester", Reason: "suite",
+		ID: ids.ChangeID(ids.NewIn(b.Shard(), "chg")), Batch: b.First, Serial: b.Serial(no), Actor: "tester", Reason: "suite",
 	}
 }
 

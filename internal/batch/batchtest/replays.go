@@ -56,11 +56,7 @@ func createProduct(w *world) (doer, func() int) {
 		}
 }
 
-func (w *world) countBatches() int {
-	all, err := w.AllBatches(w.t.Context(), w.shard(), 0, 1000)
-	w.must(err)
-	return len(all)
-}
+func (w *world) countBatches() int { return len(w.batches()) }
 
 func createBatch(w *world) (doer, func() int) {
 	return func(ctx context.Context, r ids.Request) (string, bool, error) {
@@ -71,7 +67,7 @@ func createBatch(w *world) (doer, func() int) {
 func createBatchWithTask(w *world) (doer, func() int) {
 	return func(ctx context.Context, r ids.Request) (string, bool, error) {
 		n := w.ask(ids.New("no"), 100)
-		n.Claim = &batch.Claim{ID: ids.ClaimID(ids.New("clm")), BatchID: n.Batch.ID, From: 1, To: 100, CreatedAt: Start()}
+		n.Claim = &batch.Claim{ID: ids.ClaimID(ids.Beside(string(n.Batch.ID), "clm")), BatchID: n.Batch.ID, From: 1, To: 100, CreatedAt: Start()}
 		n.Task = newTask(nil)
 		return w.CreateBatch(ctx, r, n)
 	}, w.countBatches

@@ -257,11 +257,11 @@ func (f *facts) tellMany(transactions int) {
 // relay makes one of a process of its own.
 func (f *facts) relay(c *Client, owner string) *Relay {
 	db := f.open()
-	return NewRelay(c, outbox.New(db), lease.New(db, owner, clock.System{}), "kafka", source)
+	return NewRelay(c, outbox.New(sqldb.One(db)), lease.New(db, owner, clock.System{}), "kafka", source)
 }
 
 func (f *facts) delivered() func() bool {
-	o := outbox.New(f.db)
+	o := outbox.New(sqldb.One(f.db))
 	return func() bool {
 		b, err := o.Backlog(f.t.Context(), "kafka")
 		return err == nil && b.Events == 0
@@ -371,7 +371,7 @@ func relayDies(t *testing.T, f *facts) {
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
-		o := outbox.New(f.db)
+		o := outbox.New(sqldb.One(f.db))
 		at, err := o.Resume(t.Context(), "kafka", token)
 		if err != nil {
 			t.Fatal(err)
@@ -413,7 +413,7 @@ func twoRelays(t *testing.T, f *facts) {
 	f.tellMany(50)
 	until(t, "all is delivered", f.delivered())
 	const later = 1 << 40 // the token of who has taken over
-	o := outbox.New(f.db)
+	o := outbox.New(sqldb.One(f.db))
 	at, err := o.Resume(t.Context(), "kafka", later)
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,7 @@ const aheadMax = 2
 // another life from now. ok is false when another process holds it.
 func (l *Leases) Hold(ctx context.Context, name string, life time.Duration) (token int64, ok bool, _ error) {
 	now := l.clock.Now()
-	err := l.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := l.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		const take = `UPDATE leases SET token = CASE WHEN owner = ? THEN token ELSE token + 1 END, owner = ?, expires_at = ?
 			WHERE name = ? AND (owner = ? OR expires_at <= ? OR expires_at > ?)`
 		until, absurd := sqldb.Micros(now.Add(life)), sqldb.Micros(now.Add(aheadMax*life))

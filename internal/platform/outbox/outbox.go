@@ -99,6 +99,22 @@ func Heads(ctx context.Context, q sqldb.Querier) (heads [ids.Shards]int64, _ err
 	return heads, nil
 }
 
+// heads is Heads over all databases: of each shard what its own says.
+func (o *Outbox) heads(ctx context.Context) (c Cursor, _ error) {
+	for _, db := range o.dbs.All() {
+		heads, err := Heads(ctx, db.Reader())
+		if err != nil {
+			return c, err
+		}
+		for shard := range ids.Shard(ids.Shards) {
+			if o.dbs.Of(shard) == db {
+				c[shard] = heads[shard]
+			}
+		}
+	}
+	return c, nil
+}
+
 // Append writes events under the transaction's stamp. An event without a trace context
 // gets that of ctx.
 func Append(ctx context.Context, tx *sqldb.Tx, s Stamp, events ...Event) error {
@@ -133,15 +149,24 @@ func Skip(ctx context.Context, db *sqldb.DB, numbers int64) error {
 }
 
 // Outbox reads what was told.
-type Outbox struct{ db *sqldb.DB }
+type Outbox struct {
+	dbs    *sqldb.Shards
+	recent bool // replicas may answer
+}
 
-// New makes a reader of the database's outbox.
-func New(db *sqldb.DB) *Outbox { return &Outbox{db} }
+// New makes a reader of the databases' outbox. Where relays stand is kept in their home.
+func New(dbs *sqldb.Shards) *Outbox { return &Outbox{dbs: dbs} }
+
+// Recent is the outbox as sqldb.ReadRecent gives it: for those who ask, not for relays. A
+// replica that is behind gives less; what it gives has no gaps.
+func (o *Outbox) Recent() *Outbox { return &Outbox{dbs: o.dbs, recent: true} }
 
 // OnCommit has fn told how far a shard's order of commit has come whenever this process
 // has committed, or may have. fn must not wait.
 func (o *Outbox) OnCommit(fn func(shard ids.Shard, seq int64)) {
-	o.db.Watch(func(key int, value int64) { fn(ids.Shard(key), value) })
+	for _, db := range o.dbs.All() {
+		db.Watch(func(key int, value int64) { fn(ids.Shard(key), value) })
+	}
 }
 
 // Cursor is a place in the feeds of all shards.
@@ -190,7 +215,17 @@ func (o *Outbox) Read(ctx context.Context, after Cursor, limit int) ([]Event, Cu
 	const query = `SELECT seq, event_id, type, brand_id, subject, at, data, traceparent FROM outbox WHERE shard = ? AND seq > ? ORDER BY seq, n LIMIT ?`
 	var all []Event
 	for shard := range ids.Shard(ids.Shards) {
-		page, err := sqldb.Collect(ctx, o.db.Reader(), scanEvent(shard), query, shard, after[shard], limit+eventsPerTxMax)
+		read := func(ctx context.Context, q sqldb.Querier) ([]Event, error) {
+			return sqldb.Collect(ctx, q, scanEvent(shard), query, shard, after[shard], limit+eventsPerTxMax)
+		}
+		var page []Event
+		var err error
+		db := o.dbs.Of(shard)
+		if o.recent {
+			page, err = sqldb.ReadRecent(ctx, db, read)
+		} else {
+			page, err = read(ctx, db.Reader())
+		}
 		if err != nil {
 			return nil, after, fmt.Errorf("read outbox of shard %d: %w", shard, err)
 		}

@@ -103,7 +103,7 @@ func TestStampOrderIsCommitOrder(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			if seen := readAll(t, New(dbs[1]), Cursor{}, 10); len(seen) != 0 {
+			if seen := readAll(t, New(sqldb.One(dbs[1])), Cursor{}, 10); len(seen) != 0 {
 				t.Errorf("while the first is open a reader sees %v", seen)
 			}
 			close(release)
@@ -111,7 +111,7 @@ func TestStampOrderIsCommitOrder(t *testing.T) {
 			if late.Seq <= held.Seq {
 				t.Errorf("the first to stamp has %d, the second %d", held.Seq, late.Seq)
 			}
-			if diff := cmp.Diff([]string{"held", "later"}, readAll(t, New(dbs[1]), Cursor{}, 10)); diff != "" {
+			if diff := cmp.Diff([]string{"held", "later"}, readAll(t, New(sqldb.One(dbs[1])), Cursor{}, 10)); diff != "" {
 				t.Errorf("in the end (-want +got):\n%s", diff)
 			}
 		})
@@ -121,7 +121,7 @@ func TestStampOrderIsCommitOrder(t *testing.T) {
 
 func manyWriters(t *testing.T, dbs []*sqldb.DB, shard ids.Shard) {
 	const writers, each = 8, 25
-	_, from, err := New(dbs[0]).Read(t.Context(), Cursor{}, 1000)
+	_, from, err := New(sqldb.One(dbs[0])).Read(t.Context(), Cursor{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func manyWriters(t *testing.T, dbs []*sqldb.DB, shard ids.Shard) {
 				last = true
 			default:
 			}
-			page, next, err := New(dbs[1]).Read(t.Context(), after, 3)
+			page, next, err := New(sqldb.One(dbs[1])).Read(t.Context(), after, 3)
 			if err != nil {
 				t.Error(err)
 				return
@@ -208,7 +208,7 @@ func TestFailedTransactionLeavesNoGap(t *testing.T) {
 		if s := mustTell(t, db, 0, start(), "b"); s.Seq != 2 {
 			t.Errorf("the next stamp is %d, want 2", s.Seq)
 		}
-		if diff := cmp.Diff([]string{"a", "b"}, readAll(t, New(db), Cursor{}, 10)); diff != "" {
+		if diff := cmp.Diff([]string{"a", "b"}, readAll(t, New(sqldb.One(db)), Cursor{}, 10)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
@@ -236,7 +236,7 @@ func TestEventsKeepEveryField(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, next, err := New(db).Read(t.Context(), Cursor{}, 10)
+		got, next, err := New(sqldb.One(db)).Read(t.Context(), Cursor{}, 10)
 		if err != nil || len(got) != 1 || !ids.Valid("evt", got[0].ID) {
 			t.Fatalf("Read = %+v, %v", got, err)
 		}
@@ -283,7 +283,7 @@ func TestPagesAreWholeTransactions(t *testing.T) {
 				total += size
 			}
 		}
-		o := New(db)
+		o := New(sqldb.One(db))
 		whole := readAll(t, o, Cursor{}, 10*total)
 		if len(whole) != total {
 			t.Fatalf("%d events, want %d", len(whole), total)
@@ -379,10 +379,10 @@ func TestSkip(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustTell(t, db, 3, start(), "news")
-	if diff := cmp.Diff([]string{"news"}, readAll(t, New(db), ahead, 10)); diff != "" {
+	if diff := cmp.Diff([]string{"news"}, readAll(t, New(sqldb.One(db)), ahead, 10)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"both know", "news"}, readAll(t, New(db), Cursor{}, 10)); diff != "" {
+	if diff := cmp.Diff([]string{"both know", "news"}, readAll(t, New(sqldb.One(db)), Cursor{}, 10)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -394,7 +394,7 @@ func TestCommitsAreTold(t *testing.T) {
 		t.Parallel()
 		db := migrated(t, fresh(t))
 		var told []Stamp
-		New(db).OnCommit(func(shard ids.Shard, seq int64) { told = append(told, Stamp{Shard: shard, Seq: seq}) })
+		New(sqldb.One(db)).OnCommit(func(shard ids.Shard, seq int64) { told = append(told, Stamp{Shard: shard, Seq: seq}) })
 		mustTell(t, db, 3, start(), "first")
 		no := errors.New("no")
 		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {

@@ -19,7 +19,7 @@ var ErrFenced = errors.New("outbox: another relay has taken over")
 // the relay is known to have delivered.
 func (o *Outbox) Resume(ctx context.Context, relay string, token int64) (Cursor, error) {
 	var c Cursor
-	err := o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := o.dbs.Home().Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		there, err := positions(ctx, tx, relay)
 		for shard := range ids.Shard(ids.Shards) {
 			if _, ok := there[shard]; err == nil && !ok {
@@ -54,7 +54,7 @@ func (o *Outbox) Resume(ctx context.Context, relay string, token int64) (Cursor,
 // Advance notes that everything up to the cursor was delivered. from is where the
 // relay stood: only what moved is written.
 func (o *Outbox) Advance(ctx context.Context, relay string, token int64, from, to Cursor) error {
-	return o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return AdvanceIn(ctx, tx, relay, token, from, to) })
+	return o.dbs.Home().Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error { return AdvanceIn(ctx, tx, relay, token, from, to) })
 }
 
 // AdvanceIn is Advance for a relay whose effect is in the same database: both are one
@@ -108,13 +108,13 @@ const backlogMax = 100_000
 // Backlog tells how far behind a relay is.
 func (o *Outbox) Backlog(ctx context.Context, relay string) (b Backlog, _ error) {
 	const query = `SELECT COUNT(*), COALESCE(MIN(at), 0) FROM (SELECT at FROM outbox WHERE shard = ? AND seq > ? ORDER BY seq, n LIMIT ?) AS waiting`
-	at, err := positions(ctx, o.db.Reader(), relay)
+	at, err := positions(ctx, o.dbs.Home().Reader(), relay)
 	if err != nil {
 		return b, fmt.Errorf("read positions of relay %s: %w", relay, err)
 	}
 	for shard := range ids.Shard(ids.Shards) {
 		var n, oldest int64
-		if err := o.db.Reader().QueryRowContext(ctx, query, shard, at[shard].seq, backlogMax).Scan(&n, &oldest); err != nil {
+		if err := o.dbs.Of(shard).Reader().QueryRowContext(ctx, query, shard, at[shard].seq, backlogMax).Scan(&n, &oldest); err != nil {
 			return b, fmt.Errorf("count what waits for relay %s: %w", relay, err)
 		}
 		b.Events += n

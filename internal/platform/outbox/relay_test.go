@@ -22,7 +22,7 @@ func TestFencedRelayMovesNothing(t *testing.T) {
 }
 
 func fencedRelay(t *testing.T, db *sqldb.DB) {
-	o := New(db)
+	o := New(sqldb.One(db))
 	for shard, n := range map[int]int{0: 3, 5: 2} {
 		for range n {
 			mustTell(t, db, ids.Shard(shard), start(), "a", "b")
@@ -87,7 +87,7 @@ func keptTrace(t *testing.T, db *sqldb.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := New(db).Read(t.Context(), Cursor{}, 10)
+	got, _, err := New(sqldb.One(db)).Read(t.Context(), Cursor{}, 10)
 	if err != nil || len(got) != 2 || got[0].Trace != want || !got[1].Trace.IsZero() {
 		t.Errorf("read %+v, %v", got, err)
 	}

@@ -79,7 +79,7 @@ func (t *Tail) look(ctx context.Context, seen *Cursor) error {
 	if !waiting {
 		return nil
 	}
-	heads, err := Heads(ctx, t.outbox.db.Reader())
+	heads, err := t.outbox.heads(ctx)
 	if err != nil || reading && heads == *seen {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
 
@@ -19,7 +20,7 @@ func TestTail(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
 		t.Parallel()
-		tailOf(t, New(migrated(t, fresh(t))))
+		tailOf(t, New(sqldb.One(migrated(t, fresh(t)))))
 	})
 }
 
@@ -34,7 +35,7 @@ func tailOf(t *testing.T, o *Outbox) {
 	for shard := range ids.Shard(shards) {
 		writing.Go(func() {
 			for n := range commits {
-				if _, err := tell(ctx, o.db, shard, start(), fmt.Sprint(n, "a"), fmt.Sprint(n, "b")); err != nil {
+				if _, err := tell(ctx, o.dbs.Home(), shard, start(), fmt.Sprint(n, "a"), fmt.Sprint(n, "b")); err != nil {
 					t.Error(err)
 					return
 				}
@@ -81,8 +82,8 @@ func tailOf(t *testing.T, o *Outbox) {
 func TestTailRests(t *testing.T) {
 	t.Parallel()
 	o := New(migrated(t, sqldbtest.SQLite(t)))
-	mustTell(t, o.db, 2, start(), "old")
-	mustTell(t, o.db, 5, start()) // a commit that tells nothing
+	mustTell(t, o.dbs.Home(), 2, start(), "old")
+	mustTell(t, o.dbs.Home(), 5, start()) // a commit that tells nothing
 	tail := NewTail(o, slog.New(slog.DiscardHandler))
 	var seen Cursor
 	look := func() {
@@ -107,7 +108,7 @@ func TestTailRests(t *testing.T) {
 		}
 		cancel()
 	}
-	mustTell(t, o.db, 2, start(), "new")
+	mustTell(t, o.dbs.Home(), 2, start(), "new")
 	look()
 	if len(f.pages) != 1 {
 		t.Errorf("%d pages wait", len(f.pages))

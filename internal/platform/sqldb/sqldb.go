@@ -16,6 +16,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,11 @@ type DB struct {
 	mig  migrator
 
 	watched watchers
+
+	place    string       // its id among an installation's; "" = alone
+	commits  atomic.Int64 // that ReadRecent must show
+	replicas *replicas    // of this database and others; nil = none
+	marks    marks
 }
 
 // Querier is what a read needs; DB.Reader and Tx both are one.

@@ -97,6 +97,9 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	lockWaits := 0
 	for try := 1; ; try++ {
 		err := d.attempt(ctx, fn)
+		if err == nil || errors.Is(err, ErrUnknownOutcome) {
+			d.answered(ctx)
+		}
 		if err == nil || d.dialect == SQLite || ctx.Err() != nil || errors.Is(err, ErrUnknownOutcome) {
 			return err
 		}

@@ -41,7 +41,7 @@ func (p *Progress) Save(ctx context.Context, step string, checkpoint any, done i
 	}
 	p.State, p.Step, p.Checkpoint, p.Done = Running, step, raw, done
 	for {
-		err := p.runner.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
+		err := p.runner.in(p.ID).Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error { return save(ctx, tx, &p.Task, p.fence) })
 		if fault.KindOf(err) != fault.Unavailable {
 			return err
 		}
@@ -60,7 +60,7 @@ const saveAgain = 500 * time.Millisecond
 
 // Runner runs tasks, a few at a time.
 type Runner struct {
-	db       *sqldb.DB
+	dbs      *sqldb.Shards
 	clock    clock.Clock
 	log      *slog.Logger
 	handlers map[string]Handler
@@ -83,11 +83,12 @@ const (
 	lookEvery = 5 * time.Second
 )
 
-// NewRunner makes a runner that works on at most slots tasks at once.
-func NewRunner(db *sqldb.DB, c clock.Clock, log *slog.Logger, slots int) *Runner {
+// NewRunner makes a runner that works on at most slots tasks at once. A task is in the
+// database that its identifier names, with what it belongs to.
+func NewRunner(dbs *sqldb.Shards, c clock.Clock, log *slog.Logger, slots int) *Runner {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Runner{
-		db: db, clock: c, log: log, handlers: map[string]Handler{}, slots: make(chan struct{}, slots), owner: ids.New("run"),
+		dbs: dbs, clock: c, log: log, handlers: map[string]Handler{}, slots: make(chan struct{}, slots), owner: ids.New("run"),
 		started: map[ids.TaskID]bool{}, ctx: ctx, cancel: cancel,
 	}
 }
@@ -99,9 +100,10 @@ func (r *Runner) Handle(kind string, h Handler) { r.handlers[kind] = h }
 // from now on. Where several processes share the tasks it goes on looking for those
 // that others made, or left behind.
 func (r *Runner) Start(ctx context.Context) error {
-	shared := r.db.Dialect() != sqldb.SQLite
+	home := r.dbs.Home()
+	shared := home.Dialect() != sqldb.SQLite
 	if !shared {
-		if err := r.db.Write(ctx, abandon); err != nil {
+		if err := home.Write(ctx, abandon); err != nil {
 			return fmt.Errorf("end the leases of an earlier process: %w", err)
 		}
 	}
@@ -131,14 +133,17 @@ func (r *Runner) keepLooking() {
 
 // look launches what nobody works on.
 func (r *Runner) look(ctx context.Context) error {
-	open, err := waiting(ctx, r.db.Reader(), r.clock.Now())
-	if err != nil {
-		return fmt.Errorf("find open tasks: %w", err)
+	var errs []error
+	for _, db := range r.dbs.All() {
+		open, err := waiting(ctx, db.Reader(), r.clock.Now())
+		if err != nil {
+			errs = append(errs, fmt.Errorf("find open tasks: %w", err))
+		}
+		for _, t := range open {
+			r.launch(t.ID)
+		}
 	}
-	for _, t := range open {
-		r.launch(t.ID)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Wake starts a task that was just inserted. One that runs or has ended is left alone.
@@ -155,8 +160,11 @@ func (r *Runner) Wake(ctx context.Context, id ids.TaskID) error {
 
 // Find loads a task.
 func (r *Runner) Find(ctx context.Context, id ids.TaskID) (Task, error) {
-	return Find(ctx, r.db.Reader(), id)
+	return Find(ctx, r.in(id).Reader(), id)
 }
+
+// in is the database of a task.
+func (r *Runner) in(id ids.TaskID) *sqldb.DB { return r.dbs.Named(string(id)) }
 
 // Stop ends all work and waits for it. Open tasks go on at the next Start.
 func (r *Runner) Stop() {
@@ -207,7 +215,7 @@ func (r *Runner) take(id ids.TaskID) (known bool) {
 	}
 	p := &Progress{runner: r}
 	taken := false
-	err = r.db.Write(r.ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+	err = r.in(id).Write(sqldb.Aside(r.ctx), func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		now := r.clock.Now()
 		p.Task, p.fence, taken, err = take(ctx, tx, id, r.owner, now, now.Add(leaseFor))
 		return err
@@ -291,13 +299,13 @@ func (r *Runner) hold(ctx context.Context, p *Progress, lease time.Duration) err
 	if lease > 0 {
 		until = r.clock.Now().Add(lease)
 	}
-	return r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return hold(ctx, tx, p.ID, p.fence, until) })
+	return r.in(p.ID).Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error { return hold(ctx, tx, p.ID, p.fence, until) })
 }
 
 // finish ends the task, with what its end means, in one transaction. The task's row
 // comes first: what its end means is only for who holds it.
 func (r *Runner) finish(h Handler, p *Progress, failure error) error {
-	return r.db.Write(context.WithoutCancel(r.ctx), func(ctx context.Context, tx *sqldb.Tx) error {
+	return r.in(p.ID).Write(context.WithoutCancel(r.ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		now := r.clock.Now()
 		if err := hold(ctx, tx, p.ID, p.fence, now.Add(leaseFor)); err != nil {
 			return fmt.Errorf("end task %s: %w", p.ID, err)

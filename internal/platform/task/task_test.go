@@ -79,7 +79,7 @@ func (w *worker) count() int {
 }
 
 func newRunner(db *sqldb.DB, w *worker, slots int) *Runner {
-	r := NewRunner(db, clock.Func(start), slog.New(slog.DiscardHandler), slots)
+	r := NewRunner(sqldb.One(db), clock.Func(start), slog.New(slog.DiscardHandler), slots)
 	r.Handle("work", w)
 	return r
 }
@@ -353,7 +353,7 @@ func TestUnknownKindStaysOpen(t *testing.T) {
 		db := open(t, fresh)
 
 		logged := make(lines, 10)
-		r := NewRunner(db, clock.Func(start), slog.New(slog.NewTextHandler(logged, nil)), 1)
+		r := NewRunner(sqldb.One(db), clock.Func(start), slog.New(slog.NewTextHandler(logged, nil)), 1)
 		id := insert(t, db, "of a newer version")
 		other := insert(t, db, "work")
 		w := newWorker(func(context.Context, *Progress) error { return nil })
@@ -483,7 +483,7 @@ func TestTakenOverSavesNothing(t *testing.T) {
 			return start()
 		})
 		runner := func(w *worker) *Runner {
-			r := NewRunner(open(), clocks, slog.New(slog.DiscardHandler), 1)
+			r := NewRunner(sqldb.One(open()), clocks, slog.New(slog.DiscardHandler), 1)
 			r.Handle("work", w)
 			return r
 		}

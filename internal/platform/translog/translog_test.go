@@ -242,7 +242,7 @@ func TestFollowerLogsOnce(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
 		db := migrated(t, fresh(t)())
 		l := opened(t, db)
-		box := outbox.New(db)
+		box := outbox.New(sqldb.One(db))
 		f := &Follower{Log: l, Outbox: box, Statements: func(e *outbox.Event) ([]Statement, error) {
 			if e.Type == "quiet" {
 				return nil, nil

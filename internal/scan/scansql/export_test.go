@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/scan"
+	"github.com/chopmark/chopmark/internal/scan/scantest"
 )
 
 // WrappedKeys gives the stored keys of addresses.
@@ -52,3 +54,20 @@ func (e *Shared) Release(ctx context.Context) error { return e.leases.Release(ct
 
 // Ends is ends.
 func (r *SharedRecords) Ends(ctx context.Context) ([]scan.Day, error) { return r.ends(ctx) }
+
+// Driven is what the suite drives, with the upkeep of all databases.
+func (s *Sharded) Driven(now *time.Time) scantest.Engine {
+	all := func(fn func(ctx context.Context, one *Shared) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return s.each(nil, func(one *Shared) error { return fn(ctx, one) })
+		}
+	}
+	return scantest.Engine{
+		Records: shardedRecords{s}, Statistics: shardedStatistics{s}, Policies: shardedPolicies{s}, Split: Split,
+		Forget:    all(func(ctx context.Context, one *Shared) error { _, err := one.Vault.Forget(ctx); return err }),
+		CloseDays: all(func(ctx context.Context, one *Shared) error { return one.Records.CloseDays(ctx, *now) }),
+		DropDays:  all(func(ctx context.Context, one *Shared) error { return one.Records.DropDays(ctx) }),
+		Fold:      all(func(ctx context.Context, one *Shared) error { return one.Statistics.Fold(ctx) }),
+		Prune:     all(func(ctx context.Context, one *Shared) error { return one.Statistics.Prune(ctx) }),
+	}
+}

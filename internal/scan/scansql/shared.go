@@ -61,7 +61,7 @@ func OpenShared(ctx context.Context, db *sqldb.DB, cfg SharedConfig, codes scan.
 		return nil, err
 	}
 	s := &Shared{
-		Vault: vault, Statistics: newSharedStatistics(db, c), Summary: &Summary{db, cfg.Raise}, db: db, leases: lease.New(db, ids.New("proc"), c),
+		Vault: vault, Statistics: newSharedStatistics(db, c), Summary: &Summary{db: db, raise: cfg.Raise}, db: db, leases: lease.New(db, ids.New("proc"), c),
 		Records: &SharedRecords{db: db, vault: vault, codes: codes, keep: cmp.Or(cfg.RecordDays, RecordDaysUsual), clock: c, log: log},
 	}
 	return s, s.Records.MakeDays(ctx)

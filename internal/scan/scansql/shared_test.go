@@ -39,3 +39,16 @@ func TestSharedSuite(t *testing.T) {
 		}
 	})
 }
+
+// TestShardedSuite runs it over two databases, which have every second brand each.
+func TestShardedSuite(t *testing.T) {
+	t.Parallel()
+	scantest.Suite(t, func(t *testing.T, now *time.Time) scantest.Engine {
+		e, err := scansql.Over(t.Context(), sqldbtest.Halves(t), scansql.SharedConfig{Wrap: [32]byte{3}}, scantest.Codes{},
+			clockAt(now), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Driven(now)
+	})
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
 
 const (
@@ -24,6 +26,7 @@ type upkeep struct {
 // Keep looks after what is kept until ctx ends, as Engine.Keep does. All processes may
 // run it: the one that has the lease does the work.
 func (e *Shared) Keep(ctx context.Context, floor func(context.Context) (time.Time, error), log *slog.Logger) {
+	ctx = sqldb.Aside(ctx)
 	defer func() {
 		if err := e.leases.Release(context.WithoutCancel(ctx), leaseUpkeep); err != nil {
 			log.WarnContext(ctx, "the lease of looking after scan records cannot be given back and will run out", "error", err)

@@ -69,7 +69,7 @@ func (r *SharedRecords) Add(ctx context.Context, seen []*scan.Seen) error {
 			fresh[day] = true
 		}
 	}
-	err = r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = r.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		for _, day := range slices.Sorted(maps.Keys(fresh)) {
 			const query = `INSERT INTO scan_days (day, closed_at) VALUES (?,0) ON DUPLICATE KEY UPDATE day = VALUES(day)`
 			if _, err := tx.ExecContext(ctx, query, day); err != nil {
@@ -170,8 +170,12 @@ func (r *SharedRecords) open(ctx context.Context, rows []row, err error) ([]scan
 // Find implements scan.Records. A position says nothing of its day, so that the key is
 // looked up in each.
 func (r *SharedRecords) Find(ctx context.Context, ref verifyevent.Ref) (scan.Record, bool, error) {
+	return r.find(ctx, r.db.Reader(), ref)
+}
+
+func (r *SharedRecords) find(ctx context.Context, q sqldb.Querier, ref verifyevent.Ref) (scan.Record, bool, error) {
 	const query = `SELECT ` + recordColumns + ` FROM scan_days d JOIN scan_records r ON r.day = d.day WHERE r.pos = ? AND r.n = ?`
-	rows, err := sqldb.Collect(ctx, r.db.Reader(), scanRow, query, int64(ref.At), ref.N)
+	rows, err := sqldb.Collect(ctx, q, scanRow, query, int64(ref.At), ref.N)
 	records, err := r.open(ctx, rows, err)
 	if err != nil {
 		return scan.Record{}, false, fmt.Errorf("find scan record %s: %w", scan.RefText(ref), err)
@@ -190,24 +194,17 @@ func (r *SharedRecords) OfDay(ctx context.Context, day scan.Day, code string, li
 	return r.open(ctx, rows, err)
 }
 
+// errNotHere makes the primary be asked for what a replica does not have yet.
+var errNotHere = errors.New("scansql: a record is not here")
+
 // OfCode implements scan.ByCode.
 func (r *SharedRecords) OfCode(ctx context.Context, code string, from verifyevent.Ref, limit int) (_ []scan.Record, next verifyevent.Ref, _ error) {
-	const query = `SELECT ` + recordColumns + ` FROM scan_records r WHERE r.code = ?
-		AND (r.scan_time < ? OR r.scan_time = ? AND (r.pos < ? OR r.pos = ? AND r.n <= ?))
-		ORDER BY r.scan_time DESC, r.pos DESC, r.n DESC LIMIT ?`
-	at, pos, n := scan.Latest+1, int64(0), int64(0)
-	if from != (verifyevent.Ref{}) {
-		first, ok, err := r.Find(ctx, from)
-		if err != nil || !ok {
-			return nil, next, err
-		}
-		if first.Code != code {
-			return nil, next, scan.ErrBadCursor
-		}
-		at, pos, n = first.At.UnixMicro(), int64(from.At), int64(from.N)
+	records, err := sqldb.ReadStale(ctx, r.db, func(ctx context.Context, q sqldb.Querier) ([]scan.Record, error) {
+		return r.ofCode(ctx, q, code, from, limit+1)
+	})
+	if errors.Is(err, errNotHere) {
+		return nil, next, nil
 	}
-	rows, err := sqldb.Collect(ctx, r.db.Reader(), scanRow, query, code, at, at, pos, pos, n, limit+1)
-	records, err := r.open(ctx, rows, err)
 	if err != nil {
 		return nil, next, fmt.Errorf("history of a code: %w", err)
 	}
@@ -215,6 +212,27 @@ func (r *SharedRecords) OfCode(ctx context.Context, code string, from verifyeven
 		records, next = records[:limit], records[limit].Ref
 	}
 	return records, next, nil
+}
+
+func (r *SharedRecords) ofCode(ctx context.Context, q sqldb.Querier, code string, from verifyevent.Ref, limit int) ([]scan.Record, error) {
+	const query = `SELECT ` + recordColumns + ` FROM scan_records r WHERE r.code = ?
+		AND (r.scan_time < ? OR r.scan_time = ? AND (r.pos < ? OR r.pos = ? AND r.n <= ?))
+		ORDER BY r.scan_time DESC, r.pos DESC, r.n DESC LIMIT ?`
+	at, pos, n := scan.Latest+1, int64(0), int64(0)
+	if from != (verifyevent.Ref{}) {
+		first, ok, err := r.find(ctx, q, from)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			return nil, errNotHere
+		case first.Code != code:
+			return nil, scan.ErrBadCursor
+		}
+		at, pos, n = first.At.UnixMicro(), int64(from.At), int64(from.N)
+	}
+	rows, err := sqldb.Collect(ctx, q, scanRow, query, code, at, at, pos, pos, n, limit)
+	return r.open(ctx, rows, err)
 }
 
 // Each implements scan.Records.

@@ -26,6 +26,7 @@ import (
 // one transaction at a time into a lane, so that the rows of a brand have one writer.
 type SharedStatistics struct {
 	db    *sqldb.DB
+	mine  func(ids.BrandID) bool // nil = all brands are counted here
 	clock clock.Clock
 
 	mu     sync.Mutex
@@ -55,7 +56,7 @@ func (s *SharedStatistics) Handle(ctx context.Context, lane int, batch []stream.
 		return err
 	}
 	var tops map[ids.BrandID]entry
-	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		tops = map[ids.BrandID]entry{}
 		fresh, err := inbox.Take(ctx, tx, scan.GroupStatistics, lane, batch)
 		if err != nil || len(fresh) == 0 {
@@ -64,6 +65,9 @@ func (s *SharedStatistics) Handle(ctx context.Context, lane int, batch []stream.
 		seen, err := seenOfAll(fresh)
 		if err != nil {
 			return err
+		}
+		if seen = own(seen, s.mine); len(seen) == 0 {
+			return nil
 		}
 		return s.count(ctx, tx, lane, seen, tops)
 	})
@@ -195,38 +199,47 @@ func leastTop(ctx context.Context, q sqldb.Querier, brand ids.BrandID) (least in
 
 // Sum implements scan.Statistics.
 func (s *SharedStatistics) Sum(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, error) {
-	sums, err := storedSums(ctx, s.db.Reader(), ask)
+	sums, err := sqldb.ReadStale(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]scan.Sum, error) {
+		return storedSums(ctx, q, ask)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("sum scans: %w", err)
 	}
 	if len(sums) > ask.RowsMax {
 		return nil, scan.ErrTooMuch
 	}
-	slices.SortFunc(sums, func(a, b scan.Sum) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Province, b.Province))
-	})
+	slices.SortFunc(sums, compareSums)
 	return sums, nil
+}
+
+func compareSums(a, b scan.Sum) int {
+	return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Province, b.Province))
 }
 
 // Distinct implements scan.Statistics. What is pending is read first: Fold moves it
 // into the sketches, and to unite it twice changes nothing.
 func (s *SharedStatistics) Distinct(ctx context.Context, f scan.Filter, from, to scan.Day) (*scan.Sketch, bool, error) {
-	pending := scan.NewTally()
-	deltas, err := readDeltas(ctx, s.db.Reader(), `SELECT id, body FROM scan_deltas`)
-	if err == nil {
-		err = addDeltas(pending, deltas)
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("count distinct codes: %w", err)
-	}
-	return distinct(ctx, s.db.Reader(), f, from, to, pending)
+	sketch, err := sqldb.ReadStale(ctx, s.db, func(ctx context.Context, q sqldb.Querier) (*scan.Sketch, error) {
+		pending := scan.NewTally()
+		deltas, err := readDeltas(ctx, q, `SELECT id, body FROM scan_deltas`)
+		if err == nil {
+			err = addDeltas(pending, deltas)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("count distinct codes: %w", err)
+		}
+		sketch, _, err := distinct(ctx, q, f, from, to, pending)
+		return sketch, err
+	})
+	return sketch, sketch != nil, err
 }
 
 // TopCodes implements scan.Statistics.
 func (s *SharedStatistics) TopCodes(ctx context.Context, brand ids.BrandID, limit int) ([]scan.TopCode, error) {
-	codes, err := sqldb.Collect(ctx, s.db.Reader(), scanTop,
-		`SELECT serial, scans, last_at FROM scan_top_codes WHERE brand_id = ? ORDER BY scans DESC, last_at DESC, serial LIMIT ?`,
-		brand, min(limit, scan.TopCodesKept))
+	const query = `SELECT serial, scans, last_at FROM scan_top_codes WHERE brand_id = ? ORDER BY scans DESC, last_at DESC, serial LIMIT ?`
+	codes, err := sqldb.ReadStale(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]scan.TopCode, error) {
+		return sqldb.Collect(ctx, q, scanTop, query, brand, min(limit, scan.TopCodesKept))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read top codes of brand %d: %w", brand, err)
 	}
@@ -235,7 +248,9 @@ func (s *SharedStatistics) TopCodes(ctx context.Context, brand ids.BrandID, limi
 
 // Items implements scan.Statistics.
 func (s *SharedStatistics) Items(ctx context.Context, brand ids.BrandID, since, before time.Time, beforeSerial ids.Serial, limit int) ([]scan.Item, error) {
-	return storedItems(ctx, s.db.Reader(), brand, since, before, beforeSerial, limit)
+	return sqldb.ReadStale(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]scan.Item, error) {
+		return storedItems(ctx, q, brand, since, before, beforeSerial, limit)
+	})
 }
 
 // newestWait is how long an answer waits for the one number that may be missing.
@@ -246,8 +261,10 @@ const newestWait = 2 * time.Second
 func (s *SharedStatistics) Newest() time.Time {
 	ctx, cancel := context.WithTimeout(context.Background(), newestWait)
 	defer cancel()
-	var at int64
-	err := s.db.Reader().QueryRowContext(ctx, `SELECT COALESCE(MAX(at), 0) FROM scan_newest`).Scan(&at)
+	at, err := sqldb.ReadStale(ctx, s.db, func(ctx context.Context, q sqldb.Querier) (at int64, err error) {
+		err = q.QueryRowContext(ctx, `SELECT COALESCE(MAX(at), 0) FROM scan_newest`).Scan(&at)
+		return at, err
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {

@@ -28,6 +28,7 @@ type Tallied struct {
 // that processes share are loaded from, and brought up to after they were lost.
 type Summary struct {
 	db    *sqldb.DB
+	mine  func(ids.BrandID) bool // nil = all brands are summed up here
 	raise func(ctx context.Context, items []Tallied) error
 }
 
@@ -40,7 +41,7 @@ func (s *Summary) Handle(ctx context.Context, lane int, batch []stream.Message) 
 	if err != nil {
 		return err
 	}
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = s.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 		fresh, err := inbox.Take(ctx, tx, scan.GroupSummary, lane, batch)
 		if err != nil || len(fresh) == 0 {
 			return err
@@ -49,10 +50,10 @@ func (s *Summary) Handle(ctx context.Context, lane int, batch []stream.Message) 
 		if err != nil {
 			return err
 		}
-		return addTallied(ctx, tx, seen)
+		return addTallied(ctx, tx, own(seen, s.mine))
 	})
 	if err == nil && s.raise != nil {
-		err = s.tell(ctx, all)
+		err = s.tell(ctx, own(all, s.mine))
 	}
 	if err != nil {
 		return outOfReach(fmt.Errorf("sum up scans: %w", err))

@@ -55,9 +55,7 @@ func (s *Statistics) Sum(ctx context.Context, ask scan.SumAsk) ([]scan.Sum, erro
 	for b, c := range sums {
 		out = append(out, scan.Sum{Start: b.start, Number: b.number, Province: b.province, Counts: *c})
 	}
-	slices.SortFunc(out, func(a, b scan.Sum) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Province, b.Province))
-	})
+	slices.SortFunc(out, compareSums)
 	return out, nil
 }
 

@@ -190,7 +190,7 @@ func (v *Vault) Opener(ctx context.Context, brand ids.BrandID, day scan.Day) (*s
 func (v *Vault) key(ctx context.Context, id brandDay, create bool) (*scan.Sealer, error) {
 	wrapped, err := readKey(ctx, v.db.Reader(), id)
 	if err == nil && wrapped == nil && create {
-		err = v.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		err = v.db.Write(sqldb.Aside(ctx), func(ctx context.Context, tx *sqldb.Tx) error {
 			fresh := scan.Wrap(v.wrap, id.brand, id.day, scan.NewSealKey())
 			query := insertKey
 			if v.db.Dialect() == sqldb.MySQL {

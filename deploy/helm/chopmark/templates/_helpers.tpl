@@ -72,7 +72,7 @@ spec:
         {{- range $name, $value := $v.env }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}
-        {{- $keys := list (list "CHOPMARK_ADMIN_KEY" "admin-key") (list "CHOPMARK_BLOB" "blob") (list "CHOPMARK_REDIS" "redis") (list "CHOPMARK_SQL" "sql") (list "CHOPMARK_SQL_READ" "sql-read") (list "CHOPMARK_KEK" "kek") }}
+        {{- $keys := list (list "CHOPMARK_ADMIN_KEY" "admin-key") (list "CHOPMARK_BLOB" "blob") (list "CHOPMARK_REDIS" "redis") (list "CHOPMARK_SQL" "sql") (list "CHOPMARK_SQL_READ" "sql-read") (list "CHOPMARK_SQL_SHARD" "sql-shard") (list "CHOPMARK_KEK" "kek") }}
         {{- if eq .role "edge" }}{{ $keys = list (list "CHOPMARK_REDIS" "redis") }}{{ end }}
         {{- range $keys }}
         {{- include "chopmark.secretEnv" (dict "name" (index . 0) "key" (index . 1) "secret" $v.secretName) | nindent 8 }}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/test/servers"
 )
@@ -32,6 +33,22 @@ func MariaDB(t *testing.T) func() *sqldb.DB {
 	t.Helper()
 	url := servers.MariaDB(t)
 	return opener(t, func() (*sqldb.DB, error) { return sqldb.OpenMySQL(t.Context(), url, sqldb.MySQLOptions{}) })
+}
+
+// Halves makes two databases on the test binary's server, of which the second has the
+// shards with odd numbers.
+func Halves(t *testing.T) *sqldb.Shards {
+	t.Helper()
+	home, odd := MariaDB(t)(), MariaDB(t)()
+	var of [ids.Shards]*sqldb.DB
+	for i := 1; i < len(of); i += 2 {
+		of[i] = odd
+	}
+	dbs, err := sqldb.Join(t.Context(), home, of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dbs
 }
 
 func opener(t *testing.T, open func() (*sqldb.DB, error)) func() *sqldb.DB {
