@@ -81,7 +81,7 @@ func tailOf(t *testing.T, o *Outbox) {
 // TestTailRests: who waits makes nobody read, and nobody reads when nobody waits.
 func TestTailRests(t *testing.T) {
 	t.Parallel()
-	o := New(migrated(t, sqldbtest.SQLite(t)))
+	o := New(sqldb.One(migrated(t, sqldbtest.SQLite(t))))
 	mustTell(t, o.dbs.Home(), 2, start(), "old")
 	mustTell(t, o.dbs.Home(), 5, start()) // a commit that tells nothing
 	tail := NewTail(o, slog.New(slog.DiscardHandler))
