@@ -185,5 +185,16 @@ func (p pages) Unavailable(w io.Writer, lang string) error {
 	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusServiceUnavailable, Again: 5})
 }
 
+// Limited implements verifyhttp.Pages.
+func (p pages) Limited(w io.Writer, lang string, again time.Duration, challenge string) (csp string, _ error) {
+	csp = p.site.CSP()
+	if challenge != "" {
+		csp = p.site.ProofCSP()
+	}
+	return csp, p.site.RenderNotice(w, site.Notice{
+		Lang: lang, Status: http.StatusTooManyRequests, Again: int((again + time.Second - 1) / time.Second), Challenge: challenge,
+	})
+}
+
 // Front implements verifyhttp.Pages.
 func (p pages) Front(w io.Writer, lang string) error { return p.site.RenderFront(w, lang) }
