@@ -309,6 +309,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.work.Go(func() { a.tail.Run(a.background) })
 
 	a.product.watch(a.db, a.texts)
+	a.tellSettings()
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places, Limits: brandLimits{a.guard}}
 	if a.SQL != "" { // others change states too, and may do so unheard

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -54,7 +55,7 @@ func (a *App) openGuard() error {
 	if a.proxies, err = httpx.ParseProxies(a.TrustedProxies); err != nil {
 		return usage("trusted-proxy", "%v", err)
 	}
-	a.guard = limit.NewGuard(limit.Options{Limits: l, Clock: a.clock, ProofKey: a.proofKey})
+	a.guard = limit.NewGuard(limit.Options{Limits: l, Clock: a.clock, ProofKey: a.proofKey, Realm: a.brandMisses})
 	a.metrics.Registry.MustRegister(limitMetrics{a.guard})
 	return nil
 }
@@ -63,6 +64,33 @@ func (a *App) openGuard() error {
 // edge has no session key. After a rotation a proof is asked for once more.
 func (a *App) proofKey() [32]byte {
 	return keyset.Derive(a.keys.present().Current(keyset.Link), "proof/1")
+}
+
+// brandMisses is the limit that a brand chose.
+func (a *App) brandMisses(brand int32) (limit.Rate, bool) {
+	n := a.proj.Settings(ids.BrandID(brand)).MissesPerHour
+	if n == 0 {
+		return limit.Rate{}, false
+	}
+	return limit.Within(int64(n), time.Hour), true
+}
+
+// tellSettings says which settings of a brand are in force.
+func (a *App) tellSettings() {
+	version := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "chopmark_brand_settings_version", Help: "The version of a brand's settings that is in force here.",
+	}, []string{"brand_id"})
+	a.metrics.Registry.MustRegister(version)
+	say := func(s batch.Settings) {
+		version.WithLabelValues(a.product.brandLabel(s.BrandID)).Set(float64(s.Version))
+	}
+	for _, s := range a.proj.AllSettings() {
+		say(s)
+	}
+	a.proj.OnSettings(func(s batch.Settings) {
+		say(s)
+		a.log.Info("settings of a brand in force", "brand_id", s.BrandID, "version", s.Version, "misses_per_hour", s.MissesPerHour, "hide_places", s.HidePlaces)
+	})
 }
 
 // httpLimits holds requests to the limits.

@@ -60,7 +60,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 // scanRoutes are what marks link to, and the verify route.
 func (a *App) scanRoutes(rt *httpx.Router) {
 	scans := verifyhttp.Deps{
-		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site}, Observer: a.product,
+		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site, a.proj}, Observer: a.product,
 		Proxies: a.proxies, Limits: a.httpLimits(), Gate: a.gate, Log: a.log,
 	}
 	if a.tracer != nil {
