@@ -37,11 +37,10 @@ type Peers interface {
 	Tell(k Key, r Rate, n int64)
 }
 
-// Options are what a guard is made of. Peers, Realm and ProofKey may be nil.
+// Options are what a guard is made of. Realm and ProofKey may be nil.
 type Options struct {
 	Limits   Limits
 	Clock    clock.Clock
-	Peers    Peers
 	Realm    func(realm int32) (misses Rate, ok bool) // where a realm has a limit of its own
 	ProofKey func() [32]byte                          // of all processes; nil = nobody is asked for proof
 }
@@ -74,12 +73,15 @@ const (
 // NewGuard makes a guard that knows nobody yet.
 func NewGuard(o Options) *Guard {
 	g := &Guard{
-		clock: o.Clock, peers: o.Peers, realm: o.Realm, prover: prover{o.ProofKey},
+		clock: o.Clock, realm: o.Realm, prover: prover{o.ProofKey},
 		requests: NewMemory(requestAccounts), others: NewMemory(otherAccounts),
 	}
 	g.limits.Store(&o.Limits)
 	return g
 }
+
+// Join makes others hear of what is drawn here. It is called before anybody is admitted.
+func (g *Guard) Join(p Peers) { g.peers = p }
 
 // Set changes the limits. What was drawn stays drawn.
 func (g *Guard) Set(l Limits) { g.limits.Store(&l) }
