@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/chopmark/chopmark/internal/app"
-	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/obs"
 )
 
@@ -63,13 +57,15 @@ func (f *dataFlags) config() app.Config {
 	}
 }
 
-func (f *dataFlags) logger() *slog.Logger {
+func (f *dataFlags) level() slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.LogLevel)); err != nil {
 		level = slog.LevelInfo // the enum above allows nothing else
 	}
-	return obs.NewLogger(os.Stderr, level)
+	return level
 }
+
+func (f *dataFlags) logger() *slog.Logger { return obs.NewLogger(os.Stderr, f.level()) }
 
 // serveCmd runs the server.
 type serveCmd struct {
@@ -88,21 +84,34 @@ type serveCmd struct {
 	GeoIP         string `name:"geoip" placeholder:"FILE" help:"Where addresses are: ip2region .xdb or .mmdb; without it places are unknown."`
 
 	TrustedProxy []string `placeholder:"CIDR" help:"Networks whose X-Forwarded-For is believed."`
+	LimitAddress string   `default:"100/s" placeholder:"RATE" help:"Requests of one address, an IPv6 /64 being one (${default}); or off."`
+	LimitMisses  string   `default:"60/h" placeholder:"RATE" help:"How often one address may ask for what does not exist (${default}); or off."`
+	LimitKeys    string   `default:"60/h" placeholder:"RATE" help:"How many wrong keys one address may show (${default}); or off."`
+	MissBudget   string   `default:"10000/h" placeholder:"RATE" help:"Misses of all addresses; beyond it those with a miss must prove work (${default}); or off."`
 
 	Demo     bool   `help:"Brands, products, batches and history to look at."`
 	AdminKey string `env:"CHOPMARK_ADMIN_KEY" hidden:"" help:"Becomes the admin API key of an empty installation."`
 }
 
-// Run serves until a signal ends it.
-func (s *serveCmd) Run(ctx context.Context) error {
+func (s *serveCmd) config() app.Config {
 	cfg := s.dataFlags.config()
 	cfg.RoleConfig = s.roleFlags.config()
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
 	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
+	cfg.Limits = app.LimitConfig{Address: s.LimitAddress, Misses: s.LimitMisses, Keys: s.LimitKeys, MissBudget: s.MissBudget}
+	cfg.LogLevel = s.LogLevel
+	return cfg
+}
+
+// Run serves until a signal ends it.
+func (s *serveCmd) Run(ctx context.Context, started *configuration) error {
+	cfg := s.config()
 	go steadyMemory(ctx) // ends with ctx
-	log := s.logger()
+	level := &slog.LevelVar{}
+	level.Set(s.level())
+	log := obs.NewLogger(os.Stderr, level)
 	if cfg.ScanAckAsync {
 		log.Warn("scans are answered before they are on disk (--scan-ack async): a crash loses the last of them")
 	}
@@ -110,7 +119,10 @@ func (s *serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	reload := &reloader{app: a, log: log, level: level, inForce: started}
+	done := reload.run(ctx)
 	err = a.Serve(ctx, func(addrs app.Addresses) { app.Greet(os.Stdout, a, addrs) })
+	done()
 	if closing := a.Close(); err == nil {
 		err = closing
 	}
@@ -124,55 +136,4 @@ type versionCmd struct{}
 func (versionCmd) Run() error {
 	fmt.Println(version)
 	return nil
-}
-
-// strictYAML reads --config. It fills flags that neither the command line nor the
-// environment names, and refuses keys that are no flags.
-func strictYAML(r io.Reader) (kong.Resolver, error) {
-	values := map[string]any{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fault.New(fault.Invalid, "usage", "--config: %v", err)
-	}
-	return yamlResolver(values), nil
-}
-
-type yamlResolver map[string]any
-
-// Validate implements kong.Resolver.
-func (y yamlResolver) Validate(a *kong.Application) error {
-	known := map[string]bool{}
-	var visit func(n *kong.Node)
-	visit = func(n *kong.Node) {
-		for _, f := range n.Flags {
-			known[strings.ReplaceAll(f.Name, "-", "_")] = true
-		}
-		for _, child := range n.Children {
-			visit(child)
-		}
-	}
-	visit(a.Node)
-	for key := range y {
-		if !known[strings.ReplaceAll(key, "-", "_")] || key == "config" {
-			return fault.Field("usage", "config", "%q is not a setting", key)
-		}
-	}
-	return nil
-}
-
-// Resolve implements kong.Resolver.
-func (y yamlResolver) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
-	for _, env := range f.Envs {
-		if _, set := os.LookupEnv(env); set {
-			return nil, nil //nolint:nilnil // not ours to say
-		}
-	}
-	for _, key := range []string{f.Name, strings.ReplaceAll(f.Name, "-", "_")} {
-		if v, ok := y[key]; ok {
-			if t, isTime := v.(time.Time); isTime { // YAML knows times; flags are texts
-				return t.Format(time.RFC3339), nil
-			}
-			return fmt.Sprint(v), nil
-		}
-	}
-	return nil, nil //nolint:nilnil // not in the file
 }

@@ -30,25 +30,32 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var c cli
-	exit := -1
-	parser, err := kong.New(&c,
+	c, exit, err := parse(ctx, args)
+	if exit >= 0 {
+		return exit // --help and --version have done their work
+	}
+	if err == nil {
+		err = c.parsed.Run(c)
+	}
+	return report(err)
+}
+
+// parse reads the command line, the environment and the file of --config; exit is not
+// negative when that was all there is to do.
+func parse(ctx context.Context, args []string) (_ *configuration, exit int, _ error) {
+	c := &configuration{args: args}
+	exit = -1
+	parser, err := kong.New(&c.cli,
 		kong.Name("chopmark"), kong.Description("Codes, verdicts and history for every single item."),
-		kong.DefaultEnvars("CHOPMARK"), kong.Configuration(strictYAML), kong.UsageOnError(),
+		kong.DefaultEnvars("CHOPMARK"), kong.Configuration(c.strictYAML), kong.UsageOnError(),
 		kong.Exit(func(code int) { exit = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Vars{"version": version},
 	)
 	if err != nil {
 		panic(err) // the command line's own definition is wrong
 	}
-	parsed, err := parser.Parse(args)
-	if exit >= 0 {
-		return exit // --help and --version have done their work
-	}
-	if err == nil {
-		err = parsed.Run()
-	}
-	return report(err)
+	c.parsed, err = parser.Parse(args)
+	return c, exit, err
 }
 
 // report says what went wrong, and gives the exit code.

@@ -29,6 +29,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/kafka"
 	"github.com/chopmark/chopmark/internal/platform/lease"
+	"github.com/chopmark/chopmark/internal/platform/limit"
 	"github.com/chopmark/chopmark/internal/platform/obs"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
@@ -81,6 +82,8 @@ type App struct {
 	closers    []func() error     // in the order of opening
 	places     *places
 	proxies    httpx.Proxies
+	guard      *limit.Guard
+	reloads    *reloads
 	gate       *httpx.Gate
 	scans      scanEngine
 	shared     *shared       // nil = no other process counts
@@ -144,9 +147,11 @@ func openIdle(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err er
 	if a.URL, err = publicURL(&a.Config); err != nil {
 		return nil, err
 	}
-	if a.proxies, err = httpx.ParseProxies(a.TrustedProxies); err != nil {
-		return nil, usage("trusted-proxy", "%v", err)
+	if err := a.openGuard(); err != nil {
+		return nil, err
 	}
+	a.reloads = &reloads{clock: a.clock, version: a.policyVersion(), since: a.clock.Now()}
+	a.metrics.Registry.MustRegister(a.reloads)
 	a.gate = httpx.NewGate()
 	if err := a.openTracing(ctx); err != nil {
 		return nil, err
@@ -309,8 +314,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.work.Go(func() { a.tail.Run(a.background) })
 
 	a.product.watch(a.dbs, a.texts)
+	a.tellSettings()
 	a.work.Go(func() { a.forgetTexts(a.background) })
-	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places}
+	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places, Limits: brandLimits{a.guard}}
 	if a.SQL != "" { // others change states too, and may do so unheard
 		rules.Feed, rules.StaleAfter = a.proj, a.StaleAfter
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	ScanDays       int    // how long scan records are kept; 0 = the usual time
 	GeoIP          string // .xdb or .mmdb; "" = places are unknown
 	TrustedProxies []string
+	Limits         LimitConfig
+	LogLevel       string // told in the version of what is in force
 	ExpireRule     string // when batches expire that name no expiry, with a zone
 	Demo           bool
 	AdminKey       string // becomes the admin key of an empty installation
@@ -99,6 +101,9 @@ func (c *Config) check() error {
 	}
 	if c.SQL == "" && c.hasSQL() && !(c.Runs(RoleIssue) && c.Runs(RoleWorker)) && !c.AllowUnsafe {
 		return usage("target", "has not both issue and worker, and no other process can use this data directory: name a database that the processes share with --sql, or start with --target all")
+	}
+	if _, err := c.Limits.limits(); err != nil {
+		return err
 	}
 	if err := c.EngineConfig.check(); err != nil {
 		return err

@@ -77,9 +77,11 @@ func (a *App) openEdge(ctx context.Context) error {
 	}
 	a.product = newProductMetrics(a.metrics.Registry)
 	a.product.watch(nil, a.texts)
+	a.tellSettings()
 	a.watchFeed()
 	a.Verify = verify.NewService(verify.Config{
 		Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places, Feed: a.proj, StaleAfter: a.StaleAfter,
+		Limits: brandLimits{a.guard},
 	}, a.keys.items, itemView{a.proj}, a.keys, edgeTries{a.edge.join}, a.texts, a.sightings, a.clock)
 	a.site, err = site.New()
 	return err

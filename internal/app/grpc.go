@@ -10,12 +10,13 @@ import (
 	"github.com/chopmark/chopmark/internal/identity/identityrpc"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/grpcx"
+	"github.com/chopmark/chopmark/internal/platform/limit"
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
 // listenGRPC opens the gRPC listener with the seed's service on it.
 func (a *App) listenGRPC() (server, string, error) {
-	cfg := grpcx.Config{}
+	cfg := grpcx.Config{Guard: a.guard}
 	if a.tracer != nil {
 		cfg.Tracer = callTraces{a.tracer}
 	}
@@ -57,6 +58,13 @@ var _ batchrpc.Verifier = rpcScans{}
 
 // Verify implements batchrpc.Verifier.
 func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned, error) {
+	// a caller with a key is no stranger, but whose scans he asks for may be one
+	counted := (!q.Authorised || q.Named) && !q.ClientIP.IsLoopback()
+	if counted {
+		if err := s.app.guard.Admit(q.ClientIP); err != nil && (!errors.Is(err, limit.ErrProof) || !s.app.guard.Proven(q.ClientIP, grpcx.Proof(ctx))) {
+			return batchrpc.Scanned{}, err
+		}
+	}
 	var a verify.Answer
 	err := s.app.Verify.Verify(ctx, &verify.Query{
 		Code: q.Code, Source: verify.FromGRPC, Count: true,
@@ -64,6 +72,9 @@ func (s rpcScans) Verify(ctx context.Context, q batchrpc.Scan) (batchrpc.Scanned
 	}, &a)
 	if errors.Is(err, verify.ErrRefused) {
 		s.app.product.Verified(0, verify.Unknown)
+		if counted {
+			s.app.guard.Miss(q.ClientIP, int32(a.Item.BrandID))
+		}
 	}
 	if err != nil {
 		return batchrpc.Scanned{}, err

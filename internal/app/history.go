@@ -47,6 +47,8 @@ type scanEngine interface {
 	// OpenFrom is from where on the log answers questions; ok is false when it need not.
 	OpenFrom() (at stream.Position, ok bool)
 	Wire(d *scan.Deps)
+	// KeepRecords changes for how many days records of scans are kept.
+	KeepRecords(days int)
 	Close() error
 }
 

@@ -71,6 +71,13 @@ func (m *productMetrics) label(b ids.BrandID) string {
 	return l
 }
 
+// brandLabel is the brand's label value.
+func (m *productMetrics) brandLabel(b ids.BrandID) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.label(b)
+}
+
 // Verified implements verifyhttp.Observer.
 func (m *productMetrics) Verified(b ids.BrandID, v verify.Verdict) {
 	key := verdictKey{b, v}
@@ -94,9 +101,7 @@ func (m *productMetrics) Verified(b ids.BrandID, v verify.Verdict) {
 // Generated counts a request for codes, and the codes that it issued. Were successes
 // counted in codes, no share of failures could be told.
 func (m *productMetrics) Generated(b ids.BrandID, codes int64, err error) {
-	m.mu.Lock()
-	label := m.label(b)
-	m.mu.Unlock()
+	label := m.brandLabel(b)
 	if err != nil {
 		m.generation.WithLabelValues(label, "error").Inc()
 		return

@@ -24,6 +24,7 @@ import (
 // routes puts the routes of the process's roles on one handler.
 func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Authenticator) *httpx.Router {
 	rt := httpx.NewRouter(auth, a.metrics, a.log)
+	rt.Limit(a.httpLimits())
 	a.probes(rt, ready)
 	switch {
 	case a.Runs(RoleIssue):
@@ -59,8 +60,8 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 // scanRoutes are what marks link to, and the verify route.
 func (a *App) scanRoutes(rt *httpx.Router) {
 	scans := verifyhttp.Deps{
-		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site}, Observer: a.product,
-		Proxies: a.proxies, Gate: a.gate, Log: a.log,
+		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site, a.proj}, Observer: a.product,
+		Proxies: a.proxies, Limits: a.httpLimits(), Gate: a.gate, Log: a.log,
 	}
 	if a.tracer != nil {
 		scans.Tracer = scanTraces{a.tracer}

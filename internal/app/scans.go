@@ -125,7 +125,10 @@ func (a *App) warm(ctx context.Context) {
 const warmMax = 1000
 
 // pages shows answers with the site's pages.
-type pages struct{ site *site.Site }
+type pages struct {
+	site *site.Site
+	proj *batch.Projection
+}
 
 var _ verifyhttp.Pages = pages{}
 
@@ -151,6 +154,12 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 		page.Inner = &site.Inner{Asked: in.Asked, OK: in.OK, TriesLeft: in.TriesLeft}
 		if !in.First { // for the first right one there is no earlier time to warn of
 			page.Inner.FirstAt = in.FirstAt
+		}
+	}
+	if p.proj.Settings(a.Item.BrandID).HidePlaces {
+		page.FirstScan.Place = ""
+		if page.Sold != nil {
+			page.Sold.Place = ""
 		}
 	}
 	return p.site.Render(w, page)
@@ -183,6 +192,17 @@ func (p pages) Malformed(w io.Writer, lang, reason string) error {
 // Unavailable implements verifyhttp.Pages.
 func (p pages) Unavailable(w io.Writer, lang string) error {
 	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusServiceUnavailable, Again: 5})
+}
+
+// Limited implements verifyhttp.Pages.
+func (p pages) Limited(w io.Writer, lang string, again time.Duration, challenge string) (csp string, _ error) {
+	csp = p.site.CSP()
+	if challenge != "" {
+		csp = p.site.ProofCSP()
+	}
+	return csp, p.site.RenderNotice(w, site.Notice{
+		Lang: lang, Status: http.StatusTooManyRequests, Again: int((again + time.Second - 1) / time.Second), Challenge: challenge,
+	})
 }
 
 // Front implements verifyhttp.Pages.

@@ -216,13 +216,13 @@ func (a *App) probes(rt *httpx.Router, ready *atomic.Bool) {
 		return httpx.OK(w, map[string]string{"status": "ready"})
 	}
 	for _, path := range []string{"/livez", "/health"} {
-		rt.Public("GET "+path, live)
+		rt.Probe("GET "+path, live)
 	}
 	for _, path := range []string{"/readyz", "/ready"} {
-		rt.Public("GET "+path, isReady)
+		rt.Probe("GET "+path, isReady)
 	}
 	metrics := a.metrics.Handler()
-	rt.Public("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
+	rt.Probe("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
 		metrics.ServeHTTP(w, r)
 		return nil
 	})

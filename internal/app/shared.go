@@ -15,6 +15,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/lease"
+	"github.com/chopmark/chopmark/internal/platform/limit/limitredis"
 	"github.com/chopmark/chopmark/internal/platform/redisdb"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/scan"
@@ -54,6 +55,9 @@ func (a *App) openShared(ctx context.Context, summary verifyredis.Summary) (err 
 		return err
 	}
 	s.counts = verifyredis.New(s.redis, summary, verifyredis.Options{})
+	peers := limitredis.New(s.redis, a.guard.Heard)
+	a.guard.Join(peers)
+	a.work.Go(func() { peers.Run(a.background) })
 	a.shared = s
 	a.metrics.Registry.MustRegister(redisMetrics{s.redis})
 	return nil

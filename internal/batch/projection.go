@@ -32,6 +32,10 @@ type Projection struct {
 	shards  [ids.Shards]shardView
 	current atomic.Int64 // AsOf in microseconds; 0 = not known
 	watches watches
+
+	setting  sync.Mutex                               // one at a time changes settings
+	settings atomic.Pointer[map[ids.BrandID]Settings] // replaced under setting
+	told     func(Settings)
 }
 
 type shardView struct {
@@ -58,7 +62,8 @@ type Item struct {
 // NewProjection makes an empty projection; Start fills it, or Load where feed is nil
 // and entries come by Apply.
 func NewProjection(feed Source, local Local, region int) *Projection {
-	p := &Projection{feed: feed, local: local, region: region, texts: func(TextsEntry) {}}
+	p := &Projection{feed: feed, local: local, region: region, texts: func(TextsEntry) {}, told: func(Settings) {}}
+	p.settings.Store(&map[ids.BrandID]Settings{})
 	for i := range p.shards {
 		p.shards[i].changed = map[*entry]map[int64]bool{}
 		p.shards[i].entries.Store(&[]*entry{})
@@ -124,6 +129,7 @@ func (p *Projection) Load() (fresh bool, _ error) {
 		p.shards[shard].entries.Store(&all[shard])
 		p.shards[shard].seq.Store(at.Positions[shard])
 	}
+	p.setSettings(at.Settings...)
 	p.Heard(at.AsOf)
 	return false, nil
 }
@@ -133,6 +139,7 @@ func (p *Projection) forget() error {
 	if err := p.local.Reset(); err != nil {
 		return fmt.Errorf("reset projection: %w", err)
 	}
+	p.settings.Store(&map[ids.BrandID]Settings{})
 	for i := range p.shards {
 		p.shards[i].entries.Store(&[]*entry{})
 		p.shards[i].seq.Store(0)
@@ -294,6 +301,9 @@ func (p *Projection) apply(shard ids.Shard, e *Entry) error {
 	case TextsChanged:
 		p.texts(*e.Texts)
 		return nil
+	case SettingsChanged:
+		p.setSettings(*e.Settings)
+		return nil
 	}
 	return fmt.Errorf("unknown kind %d", e.Kind)
 }
@@ -387,6 +397,7 @@ func (p *Projection) Checkpoint() error {
 			snaps = append(snaps, e.snapshot(pages))
 		}
 	}
+	at.Settings = p.AllSettings() // not older than the positions
 	if err := p.local.Checkpoint(at, snaps); err != nil {
 		return fmt.Errorf("checkpoint projection: %w", err)
 	}

@@ -33,6 +33,10 @@ type Catalog interface {
 	Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]Product, error)
 	// ChangeTexts changes a product's texts, or a brand's, and tells the feed.
 	ChangeTexts(ctx context.Context, r ids.Request, t TextChange) (replayed bool, _ error)
+	// Settings gives those of a brand, of version 0 when nobody ever set them.
+	Settings(ctx context.Context, brand ids.BrandID) (Settings, error)
+	// ChangeSettings changes them, raises their version by one, and tells the feed.
+	ChangeSettings(ctx context.Context, r ids.Request, c SettingsChange) (version int64, replayed bool, _ error)
 }
 
 // NewBatch asks for a batch. The store takes its serials from the shard's counter
@@ -117,23 +121,25 @@ type FeedKind uint8
 
 // The kinds, as stored: append, never renumber.
 const (
-	_            FeedKind = iota
-	BatchCreated          // Entry.Batch
-	StateChanged          // Entry.Change
-	Reissued              // Entry.Item: its version
-	InnerChecked          // Entry.Item: its first right inner code
-	TextsChanged          // Entry.Texts
+	_               FeedKind = iota
+	BatchCreated             // Entry.Batch
+	StateChanged             // Entry.Change
+	Reissued                 // Entry.Item: its version
+	InnerChecked             // Entry.Item: its first right inner code
+	TextsChanged             // Entry.Texts
+	SettingsChanged          // Entry.Settings: those of now, perhaps of a later change
 )
 
 // Entry is one step of a shard's feed, in the order of commit.
 type Entry struct {
-	Seq    int64
-	At     time.Time
-	Kind   FeedKind
-	Batch  *Batch
-	Change *Change
-	Item   *ItemChange
-	Texts  *TextsEntry
+	Seq      int64
+	At       time.Time
+	Kind     FeedKind
+	Batch    *Batch
+	Change   *Change
+	Item     *ItemChange
+	Texts    *TextsEntry
+	Settings *Settings
 }
 
 // TextsEntry tells whose texts are others now: one product's, or with 0 all of the
@@ -248,7 +254,8 @@ type Local interface {
 // Standing is where a checkpoint stands.
 type Standing struct {
 	Positions [ids.Shards]int64 `json:"positions"`
-	AsOf      time.Time         `json:"as_of"` // see Projection.AsOf; zero = not known
+	AsOf      time.Time         `json:"as_of"`              // see Projection.AsOf; zero = not known
+	Settings  []Settings        `json:"settings,omitempty"` // of the brands that have some
 }
 
 // Snapshot is the stored form of a batch's states, whole or the part that changed.

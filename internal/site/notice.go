@@ -9,6 +9,7 @@ type Notice struct {
 	Detail    string // what exactly is wrong; may be empty
 	Reference string // the request's id, to be told to support; may be empty
 	Again     int    // after so many seconds the page asks again by itself; 0 = not
+	Challenge string // the page's script solves it and asks again; see ProofCSP. "" = none
 }
 
 // RenderNotice writes the whole notice.

@@ -30,6 +30,7 @@ var files embed.FS // read only
 type Site struct {
 	languages map[string]*language
 	csp       string
+	proofCSP  string
 	deskCSP   string
 	buffers   sync.Pool // of *bytes.Buffer
 }
@@ -47,13 +48,13 @@ type language struct {
 
 // assets are the constant texts within the pages. Their hashes are what the content
 // security policy allows, so they hold no data.
-type assets struct{ Head, Tail, Script, Desk, Copying string }
+type assets struct{ Head, Tail, Script, Proof, Desk, Copying string }
 
 // New parses the pages. An error means that the program was built wrong.
 func New() (*Site, error) {
 	var a assets
 	for name, text := range map[string]*string{
-		"head.css": &a.Head, "tail.css": &a.Tail, "page.js": &a.Script, "desk.css": &a.Desk, "copy.js": &a.Copying,
+		"head.css": &a.Head, "tail.css": &a.Tail, "page.js": &a.Script, "proof.js": &a.Proof, "desk.css": &a.Desk, "copy.js": &a.Copying,
 	} {
 		b, err := files.ReadFile("html/" + name)
 		if err != nil {
@@ -64,6 +65,7 @@ func New() (*Site, error) {
 	s := &Site{
 		languages: make(map[string]*language),
 		csp:       policy([]string{a.Head, a.Tail}, a.Script),
+		proofCSP:  policy([]string{a.Head, a.Tail}, a.Proof),
 		deskCSP:   policy([]string{a.Desk}, a.Copying),
 		buffers:   sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
@@ -137,6 +139,9 @@ func parsePage(name string, fixed any) (*template.Template, error) {
 
 // CSP is the Content-Security-Policy of Render and RenderNotice.
 func (s *Site) CSP() string { return s.csp }
+
+// ProofCSP is that of a notice with a challenge.
+func (s *Site) ProofCSP() string { return s.proofCSP }
 
 // DeskCSP is the Content-Security-Policy of RenderDemo and RenderSignIn.
 func (s *Site) DeskCSP() string { return s.deskCSP }

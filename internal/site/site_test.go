@@ -538,3 +538,27 @@ func BenchmarkNew(b *testing.B) {
 		newSite(b)
 	}
 }
+
+// TestChallenge: a notice with a challenge holds it and the one script that its policy
+// allows, and waits where there is no script.
+func TestChallenge(t *testing.T) {
+	t.Parallel()
+	s, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range []string{"zh", "en"} {
+		var page bytes.Buffer
+		if err := s.RenderNotice(&page, Notice{Lang: lang, Status: 429, Again: 120, Challenge: "1.15.abc.mac-_"}); err != nil {
+			t.Fatal(err)
+		}
+		_, script, ok := strings.Cut(page.String(), `<script data-c="1.15.abc.mac-_">`)
+		script, _, closed := strings.Cut(script, "</script>")
+		if !ok || !closed || !strings.Contains(s.ProofCSP(), hash(script)) || strings.Contains(s.CSP(), hash(script)) {
+			t.Errorf("the script is not what its policy allows:\n%s\n%s", s.ProofCSP(), page.String())
+		}
+		if !strings.Contains(page.String(), `<meta http-equiv="refresh" content="120">`) {
+			t.Error("without a script nobody is let in again")
+		}
+	}
+}

@@ -8,7 +8,7 @@ func english() words {
 		Notices: map[int]noticePhrase{
 			400: {"warn", "This link is not complete", "An item’s code has 18 digits; the one in this link does not.", "Scan the code on the item again, or check the digits you typed."},
 			404: {"wait", "No such page", "There is nothing at this address.", "To check an item, scan the code on it."},
-			429: {"wait", "Too many checks", "There were too many checks from your network just now.", "Please try again in a minute."},
+			429: {"wait", "Too many checks", "There were too many checks from your network just now.", "Please wait: it is tried again by itself."},
 			500: {"wait", "Cannot confirm right now", "Something went wrong on our side. It says nothing about your item.", "Please scan again a little later."},
 			503: {"wait", "Cannot confirm right now", "Our system is busy. It says nothing about your item.", "Please wait: it is tried again in a few seconds."},
 		},

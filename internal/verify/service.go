@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
@@ -29,6 +31,14 @@ type Config struct {
 	// all of them. What it says is confirmed only while it is not older than StaleAfter.
 	Feed       Feed
 	StaleAfter time.Duration
+
+	Limits Limits // nil = none
+}
+
+// Limits bound what is asked about a brand.
+type Limits interface {
+	// Brand says whether an address may ask about a brand; else why not.
+	Brand(ip netip.Addr, brand ids.BrandID) error
 }
 
 // DefaultGrace covers a scan that began just before the epoch's end, and clocks
@@ -45,6 +55,8 @@ type Service struct {
 	texts Texts
 	log   Sightings
 	clock clock.Clock
+
+	staleAfter atomic.Int64 // nanoseconds
 }
 
 // NewService wires the use case.
@@ -55,8 +67,13 @@ func NewService(cfg Config, book *codebook.Items, items Items, keys Keys, tries 
 	if cfg.Places == nil {
 		cfg.Places = nowhere{}
 	}
-	return &Service{cfg, book, items, keys, tries, texts, log, c}
+	s := &Service{cfg: cfg, book: book, items: items, keys: keys, tries: tries, texts: texts, log: log, clock: c}
+	s.SetStaleAfter(cfg.StaleAfter)
+	return s
 }
+
+// SetStaleAfter changes how old what is confirmed may be.
+func (s *Service) SetStaleAfter(d time.Duration) { s.staleAfter.Store(int64(d)) }
 
 // nowhere knows no place.
 type nowhere struct{}
@@ -87,6 +104,13 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 	link, err := s.judgeLink(q, item, &extra, a.Version, now)
 	if err != nil {
 		return s.newer(q, a, err)
+	}
+	// Only who named an item as it is hears of its brand's limit: to everybody else there
+	// is one refusal.
+	if s.cfg.Limits != nil {
+		if err := s.cfg.Limits.Brand(q.Client.IP, item.BrandID); err != nil {
+			return err
+		}
 	}
 	stale := a.Partial
 	a.HasToken, a.Since = q.Token != "" && link.since.IsZero(), link.since
@@ -352,7 +376,7 @@ var stateReasonTable = func() (t [gs1.DispositionCount + 1]string) {
 
 // Target finds where a Digital Link of an item leads: nil when the serial does not
 // verify (its own page then refuses it). A GTIN or lot that is not the item's is
-// refused here: the pair was never ours.
+// refused here, with the item: the pair was never ours.
 func (s *Service) Target(ctx context.Context, code codebook.Code, gtin gs1.GTIN, lot string) (*Item, error) {
 	item, ok := s.items.Lookup(s.book.Serial(code))
 	if !ok {
@@ -363,7 +387,7 @@ func (s *Service) Target(ctx context.Context, code codebook.Code, gtin gs1.GTIN,
 		return nil, fmt.Errorf("read product text: %w", err)
 	}
 	if text.GTIN != gtin || lot != "" && lot != item.BatchNo {
-		return nil, ErrRefused
+		return &item, ErrRefused
 	}
 	return &item, nil
 }

@@ -600,8 +600,8 @@ func TestTarget(t *testing.T) {
 	}{
 		"its GTIN":         {testSerial, s.text.GTIN, "", true, nil},
 		"its GTIN and lot": {testSerial, s.text.GTIN, "LOT-1", true, nil},
-		"another lot":      {testSerial, s.text.GTIN, "LOT-2", false, ErrRefused},
-		"another GTIN":     {testSerial, "00000000000000", "", false, ErrRefused},
+		"another lot":      {testSerial, s.text.GTIN, "LOT-2", true, ErrRefused},
+		"another GTIN":     {testSerial, "00000000000000", "", true, ErrRefused},
 		"unknown serial":   {testSerial + 1, s.text.GTIN, "", false, nil},
 	} {
 		item, err := s.service().Target(t.Context(), book.Code(c.serial), c.gtin, c.lot)

@@ -17,7 +17,7 @@ const aheadMax = 5 * time.Second
 // judgeFeed marks the answer when what is known of changes is too old.
 func (s *Service) judgeFeed(a *Answer, now time.Time) {
 	asOf := s.cfg.Feed.AsOf()
-	if age := now.Sub(asOf); asOf.IsZero() || age > s.cfg.StaleAfter || age < -aheadMax {
+	if age := now.Sub(asOf); asOf.IsZero() || age > time.Duration(s.staleAfter.Load()) || age < -aheadMax {
 		a.Partial, a.AsOf = true, asOf
 	}
 }

@@ -23,7 +23,8 @@ func (f feedOf) Beyond(s ids.Serial) bool { return s > f.mark }
 // askCutOff is one counted scan of a process whose feed is of that age.
 func (s *shelf) askCutOff(age time.Duration, q Query) (Answer, error) {
 	svc := s.service()
-	svc.cfg.Feed, svc.cfg.StaleAfter = feedOf{s.now.Add(-age), testSerial}, time.Minute
+	svc.cfg.Feed = feedOf{s.now.Add(-age), testSerial}
+	svc.SetStaleAfter(time.Minute)
 	if q.Code == (codebook.Code{}) {
 		q.Code = book.Code(testSerial)
 	}
@@ -63,7 +64,8 @@ func TestStaleFeedOfNoAge(t *testing.T) {
 	t.Parallel()
 	s := newShelf()
 	svc := s.service()
-	svc.cfg.Feed, svc.cfg.StaleAfter = feedOf{}, time.Minute
+	svc.cfg.Feed = feedOf{}
+	svc.SetStaleAfter(time.Minute)
 	var a Answer
 	if err := svc.Verify(t.Context(), &Query{Code: book.Code(testSerial)}, &a); a.Verdict != Unconfirmed || !a.AsOf.IsZero() || err != nil {
 		t.Errorf("a feed that was never heard: %v as of %v, %v", a.Verdict, a.AsOf, err)

@@ -82,7 +82,7 @@ func (r *roles) startIssue(addr string) {
 
 func (r *roles) startEdge(name string) *harness.Server {
 	r.t.Helper()
-	return r.start(name, "--target", "edge", "--join", "https://"+r.join, "--stale-after", r.staleAfter.String())
+	return r.start(name, "--target", "edge", "--join", "https://"+r.join, "--stale-after", r.staleAfter.String(), "--trusted-proxy", "127.0.0.1")
 }
 
 // post asks the process with SQL and gives the answer's data.
@@ -191,6 +191,7 @@ func TestRoles(t *testing.T) {
 		}
 		r.onlyScans(e, late[0])
 	}
+	r.settings(edges, brand, late[0])
 	r.measure(edges, late[1:])
 	r.cutOff(edges, early, late)
 }
@@ -205,6 +206,59 @@ func (r *roles) onlyScans(e *harness.Server, code string) {
 	} {
 		if status, body := r.get(e, path); status != want {
 			r.t.Errorf("GET %s of an edge answers %d, want %d: %.200s", path, status, want, body)
+		}
+	}
+}
+
+// settings of a brand are in force at every edge soon after its answer.
+func (r *roles) settings(edges []*harness.Server, brand any, code string) {
+	r.t.Helper()
+	path := fmt.Sprint("/api/v1/brands/", brand, "/settings")
+	if err := r.issue.Must(r.t.Context(), http.MethodPatch, path, map[string]any{"limits": map[string]any{"misses_per_hour": 3}}, nil); err != nil {
+		r.t.Fatal(err)
+	}
+	metric := fmt.Sprintf(`chopmark_brand_settings_version{brand_id="%v"}`, brand)
+	for start := time.Now(); ; {
+		behind := 0
+		for _, e := range edges {
+			if version, err := e.Metric(r.t.Context(), metric); err != nil || version != 1 {
+				behind++
+			}
+		}
+		if behind == 0 {
+			r.t.Logf("settings of a brand are in force at %d edges %v after the answer", len(edges), time.Since(start))
+			break
+		}
+		if time.Since(start) > 30*time.Second {
+			r.t.Fatalf("%d edges do not have the settings", behind)
+		}
+	}
+	r.limited(edges[1], code)
+}
+
+// limited: a stranger who names the brand and is wrong has as many misses as it chose.
+func (r *roles) limited(e *harness.Server, code string) {
+	r.t.Helper()
+	ask := func(path string) int {
+		q, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, e.URL+path, http.NoBody)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		q.Header.Set("X-Forwarded-For", "203.0.113.7")
+		resp, err := http.DefaultClient.Do(q)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		_ = resp.Body.Close() // the status is all that is looked at
+		return resp.StatusCode
+	}
+	for i, want := range []int{200, 404, 404, 429} {
+		path := "/api/v1/codes/" + code + "/verify"
+		if want == http.StatusNotFound {
+			path += "?token=0000000000000000AB"
+		}
+		if got := ask(path); got != want {
+			r.t.Errorf("request %d: the edge answers a stranger %d, want %d", i, got, want)
 		}
 	}
 }

@@ -6,6 +6,8 @@
 //	serve [flags]              start the server on free ports; $URL is where
 //	stop                       end it in order (it must drain and exit 0)
 //	kill9                      end it as a power cut would
+//	hup                        tell it to read its configuration again
+//	logs PATTERN               wait until its log has a match
 //	http STATUS METHOD PATH [JSON] [Header:value …]
 //	                           send a request with the admin key; the answer's body is
 //	                           what stdout looks at, its headers what stderr looks at
@@ -30,8 +32,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,7 +89,7 @@ func runScripts(t *testing.T, bin string, embedded bool, world func() []string) 
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "stop": stop, "kill9": kill9, "http": withKey, "public": withoutKey, "keep": keep,
 			"await": await, "eventually": eventually, "fetch": fetch,
-			"exits": exits, "damage": damage,
+			"exits": exits, "damage": damage, "hup": hup, "logs": logs,
 		},
 	})
 }
@@ -130,6 +134,21 @@ func flags(env []string) (args []string) {
 func stop(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(of(ts).server.Stop()) }
 
 func kill9(ts *testscript.TestScript, _ bool, _ []string) { of(ts).server.Kill() }
+
+func hup(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(syscall.Kill(of(ts).server.Pid(), syscall.SIGHUP))
+}
+
+func logs(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	end := time.Now().Add(awaitFor)
+	for every := time.NewTicker(20 * time.Millisecond); !pattern.MatchString(of(ts).server.Log()); <-every.C {
+		if time.Now().After(end) {
+			ts.Fatalf("the log has no %s:\n%s", pattern, of(ts).server.Log())
+		}
+	}
+}
 
 func withKey(ts *testscript.TestScript, neg bool, args []string) {
 	request(ts, neg, args, "Authorization:Bearer "+harness.AdminKey)

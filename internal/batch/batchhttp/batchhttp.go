@@ -75,6 +75,8 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Admin("GET /api/v1/brands", a.getBrands)
 	rt.Admin("GET /api/v1/brands/{brand_id}", a.getBrand)
 	rt.Admin("PATCH /api/v1/brands/{brand_id}", a.patchBrand)
+	rt.Admin("GET /api/v1/brands/{brand_id}/settings", a.getSettings)
+	rt.Admin("PATCH /api/v1/brands/{brand_id}/settings", a.patchSettings)
 	rt.Admin("POST /api/v1/products", a.postProduct)
 	rt.Admin("GET /api/v1/products", a.getProducts)
 	rt.Admin("GET /api/v1/products/{product_id}", a.getProduct)

@@ -1,6 +1,7 @@
 package batchhttp_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -105,6 +106,24 @@ func TestProducts(t *testing.T) {
 		w.post("/api/v1/products", bad.body).fails(bad.status, bad.code)
 	}
 	w.post("/api/v1/products", `{"brand_id":1001,"name":"x","pool":{"target":5,"rotate_every":"hourly"}}`).has(`"field":"pool.rotate_every"`)
+}
+
+func TestBrandSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	brand, _ := w.brand("Acme")
+	path := fmt.Sprintf("/api/v1/brands/%d/settings", brand)
+	w.get(path).ok().has(`"version":0`, `"misses_per_hour":0`, `"changed_at":null`)
+	w.mutate("PATCH "+path, object{"limits": object{"misses_per_hour": 20}}).ok().has(`"version":1`)
+	w.mutate("PATCH "+path, object{"page": object{"hide_places": true}}).ok().has(`"version":2`)
+	w.get(path).ok().has(`"version":2`, `"misses_per_hour":20`, `"hide_places":true`)
+	for body, code := range map[string]string{
+		`{}`: "catalog.nothing_to_change", `{"limits":{"misses_per_hour":-1}}`: "brand.bad_settings", `{"limits":{"misses_per_hour":10001}}`: "brand.bad_settings",
+		`{"limits":{"misses":1}}`: "input.unknown_field", `{"page":{"hide_places":"yes"}}`: "input.bad_type",
+	} {
+		w.mutate("PATCH "+path, body).fails(400, code)
+	}
+	w.get(path).ok().has(`"version":2`)
 }
 
 // TestBodies holds every route that takes a body to the common rules.

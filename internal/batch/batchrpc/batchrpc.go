@@ -40,6 +40,7 @@ type Scan struct {
 	ClientIP   netip.Addr // of who scanned; the connection's own unless a caller with a key says another
 	UserAgent  string     // likewise
 	Authorised bool
+	Named      bool // a caller with a key said whose scan it is
 }
 
 // Scanned is what a scan is told.

@@ -48,7 +48,7 @@ func (s *Scan) believe(q *codepb.VerifyCodeRequest) error {
 		if err != nil {
 			return fault.Field("input.bad_ip", "client_ip", "is not an IP address")
 		}
-		s.ClientIP = ip.Unmap()
+		s.ClientIP, s.Named = ip.Unmap(), true
 	}
 	if q.GetUserAgent() != "" {
 		s.UserAgent = q.GetUserAgent()

@@ -165,6 +165,8 @@ func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
 			return e, fmt.Errorf("decode refused items of %s: %w", row.id, err)
 		}
 		e.Change = c
+	case batch.SettingsChanged:
+		e.Settings = &batch.Settings{BrandID: row.brand}
 	case batch.TextsChanged:
 		e.Texts = &batch.TextsEntry{BrandID: row.brand, ProductID: ids.ProductID(row.serial)}
 	default:
@@ -237,6 +239,13 @@ func (s *Store) Feed(ctx context.Context, shard ids.Shard, after int64, limit in
 				return nil, fmt.Errorf("read batch of the feed: %w", err)
 			}
 			e.Batch = &b
+		}
+		if e.Kind == batch.SettingsChanged {
+			b, err := s.Settings(ctx, e.Settings.BrandID)
+			if err != nil {
+				return nil, fmt.Errorf("read settings of the feed: %w", err)
+			}
+			e.Settings = &b
 		}
 	}
 	return entries, nil

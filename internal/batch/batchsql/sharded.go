@@ -201,6 +201,19 @@ func (s *Sharded) ChangeTexts(ctx context.Context, r ids.Request, t batch.TextCh
 	return s.brand(t.BrandID).ChangeTexts(ctx, r, t)
 }
 
+// Settings implements batch.Catalog.
+func (s *Sharded) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings, error) {
+	return s.brand(brand).Settings(ctx, brand)
+}
+
+// ChangeSettings implements batch.Catalog.
+func (s *Sharded) ChangeSettings(ctx context.Context, r ids.Request, c batch.SettingsChange) (version int64, replayed bool, _ error) {
+	if err := s.fresh(ctx, r); err != nil {
+		return 0, false, err
+	}
+	return s.brand(c.BrandID).ChangeSettings(ctx, r, c)
+}
+
 // CreateBatch implements batch.Batches.
 func (s *Sharded) CreateBatch(ctx context.Context, r ids.Request, n batch.NewBatch) (string, bool, error) {
 	if err := s.fresh(ctx, r); err != nil {

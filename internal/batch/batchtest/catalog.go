@@ -51,6 +51,7 @@ func TestCatalog(t *testing.T, open Open) {
 		wantFault(t, err, batch.ErrUnknownProduct)
 	})
 	t.Run("TextsChangeAndTheRestStays", func(t *testing.T) { textsChange(t, open) })
+	t.Run("SettingsChangeAndTheFeedTells", func(t *testing.T) { settingsChange(t, open) })
 	t.Run("ListsPageById", func(t *testing.T) { listsPageByID(t, open) })
 }
 
@@ -93,6 +94,49 @@ func textsChange(t *testing.T, open Open) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("feed (-want +got):\n%s", diff)
+	}
+}
+
+func settingsChange(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	if s, err := w.Settings(t.Context(), w.brand.ID); err != nil || s != (batch.Settings{BrandID: w.brand.ID}) {
+		t.Errorf("before anybody set them: %+v, %v", s, err)
+	}
+	misses, hide, other := 12, true, w.brand.ID+1
+	want := batch.Settings{BrandID: w.brand.ID}
+	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {MissesPerHour: new(int)}} {
+		c.BrandID = w.brand.ID
+		if c.MissesPerHour != nil {
+			want.MissesPerHour = *c.MissesPerHour
+		}
+		want.HidePlaces = want.HidePlaces || c.HidePlaces != nil
+		want.Version++
+		version, _, err := w.ChangeSettings(t.Context(), ids.Request{}, c)
+		w.must(err)
+		got, err := w.Settings(t.Context(), w.brand.ID)
+		w.must(err)
+		if got.ChangedAt.IsZero() || version != want.Version {
+			t.Errorf("version %d, changed at %v", version, got.ChangedAt)
+		}
+		want.ChangedAt = got.ChangedAt
+		if got != want {
+			t.Errorf("settings %+v, want %+v", got, want)
+		}
+	}
+	told := 0
+	for _, e := range w.feed(100) {
+		if e.Kind == batch.SettingsChanged {
+			told++
+			if *e.Settings != want {
+				t.Errorf("the feed tells %+v, want %+v", *e.Settings, want)
+			}
+		}
+	}
+	if told != 3 {
+		t.Errorf("the feed tells of %d changes", told)
+	}
+	if s, err := w.Settings(t.Context(), other); err != nil || s.Version != 0 {
+		t.Errorf("another brand has %+v, %v", s, err)
 	}
 }
 

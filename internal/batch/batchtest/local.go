@@ -20,11 +20,12 @@ func Local(t *testing.T, open func(t *testing.T) batch.Local) {
 		if _, fresh, err := l.Load(); !fresh || err != nil {
 			t.Errorf("without a checkpoint: fresh %v, %v", fresh, err)
 		}
-		want := batch.Standing{Positions: [ids.Shards]int64{3: 1 << 50, 15: 7}, AsOf: Start()}
+		want := batch.Standing{Positions: [ids.Shards]int64{3: 1 << 50, 15: 7}, AsOf: Start(),
+			Settings: []batch.Settings{{BrandID: 7, Version: 2, MissesPerHour: 5, HidePlaces: true, ChangedAt: Start()}}}
 		must(t, l.Checkpoint(want, nil))
 		got, fresh, err := l.Load()
-		if got != want || fresh || err != nil {
-			t.Errorf("Load = %v, fresh %v, %v; want %v", got, fresh, err, want)
+		if diff := cmp.Diff(want, got); diff != "" || fresh || err != nil {
+			t.Errorf("Load: fresh %v, %v (-want +got):\n%s", fresh, err, diff)
 		}
 	})
 	t.Run("MissingIsNotAnError", func(t *testing.T) {

@@ -25,6 +25,7 @@ func mutations() []mutation {
 		{"CreateBrand", createBrand}, {"CreateProduct", createProduct}, {"CreateBatch", createBatch},
 		{"CreateBatchWithTask", createBatchWithTask}, {"Claim", claimBlock}, {"ClaimWithin", claimWithin},
 		{"ReturnClaim", returnClaim}, {"AppendChange", appendChange}, {"Reissue", reissue}, {"ChangeTexts", changeTexts},
+		{"ChangeSettings", changeSettings},
 	}
 }
 
@@ -164,6 +165,18 @@ func changeTexts(w *world) (doer, func() int) {
 				}
 			}
 			return n
+		}
+}
+
+func changeSettings(w *world) (doer, func() int) {
+	hide := true
+	return func(ctx context.Context, r ids.Request) (string, bool, error) {
+			version, replayed, err := w.ChangeSettings(ctx, r, batch.SettingsChange{BrandID: w.brand.ID, HidePlaces: &hide})
+			return string(rune(version)), replayed, err
+		}, func() int {
+			s, err := w.Settings(w.t.Context(), w.brand.ID)
+			w.must(err)
+			return int(s.Version)
 		}
 }
 

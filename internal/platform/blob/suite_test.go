@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -20,7 +21,7 @@ import (
 
 func open(t testing.TB, where, local string) blob.Store {
 	t.Helper()
-	s, err := blob.Open(t.Context(), blob.Config{URL: where, Local: local, Log: obs.NewLogger(t.Output(), 0)})
+	s, err := blob.Open(t.Context(), blob.Config{URL: where, Local: local, Log: obs.NewLogger(t.Output(), slog.LevelInfo)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestURLsThatAreRefused(t *testing.T) {
 		"s3://k:s@host/bucket?region=x", "s3://k:s@host/bucket#x", "s3://k:s@ho st/bucket", "https://k:s@host/bucket", "/var/files",
 		"file://host/dir", "file:dir", "file:///dir?x=1", "s3://k:" + url.QueryEscape(secretOf) + "@host:99999999/bucket?tls=no",
 	} {
-		s, err := blob.Open(t.Context(), blob.Config{URL: where, Local: t.TempDir(), Log: obs.NewLogger(t.Output(), 0)})
+		s, err := blob.Open(t.Context(), blob.Config{URL: where, Local: t.TempDir(), Log: obs.NewLogger(t.Output(), slog.LevelInfo)})
 		if !errors.Is(err, blob.ErrURL) || fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%q: %v, %v", where, s, err)
 		}
@@ -150,7 +151,7 @@ func TestS3WrongStart(t *testing.T) {
 	wrongKey.User = url.UserPassword(right.User.Username(), secretOf)
 	noBucket.Path = "/no-such-bucket"
 	for name, where := range map[string]url.URL{"may not be used": wrongKey, "there is no bucket": noBucket} {
-		_, err := blob.Open(t.Context(), blob.Config{URL: where.String(), Local: t.TempDir(), Log: obs.NewLogger(t.Output(), 0)})
+		_, err := blob.Open(t.Context(), blob.Config{URL: where.String(), Local: t.TempDir(), Log: obs.NewLogger(t.Output(), slog.LevelInfo)})
 		if !errors.Is(err, blob.ErrRefused) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -173,7 +174,7 @@ func TestS3Away(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	s, err := blob.Open(t.Context(), blob.Config{URL: where.String(), Local: t.TempDir(), Log: obs.NewLogger(&said, 0)})
+	s, err := blob.Open(t.Context(), blob.Config{URL: where.String(), Local: t.TempDir(), Log: obs.NewLogger(&said, slog.LevelInfo)})
 	if err != nil {
 		t.Fatal(err)
 	}

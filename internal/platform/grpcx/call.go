@@ -20,6 +20,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/idem"
+	"github.com/chopmark/chopmark/internal/platform/limit"
 )
 
 // The metadata that is read and written.
@@ -196,7 +197,7 @@ func (s *Server) identify(ctx context.Context, c *call) error {
 		if !strings.EqualFold(scheme, "Bearer") {
 			return httpx.ErrNoAuth
 		}
-		p, err := s.auth.Authenticate(strings.Trim(key, " "))
+		p, err := s.authenticate(Peer(ctx), strings.Trim(key, " "))
 		if err != nil {
 			return err
 		}
@@ -206,6 +207,25 @@ func (s *Server) identify(ctx context.Context, c *call) error {
 	}
 	return s.nameRequest(ctx, c)
 }
+
+// authenticate looks at a key, unless its address showed too many that are wrong.
+func (s *Server) authenticate(from netip.Addr, key string) (httpx.Principal, error) {
+	g := s.cfg.Guard
+	if g == nil || from.IsLoopback() {
+		return s.auth.Authenticate(key)
+	}
+	if err := g.Key(from); err != nil {
+		return httpx.Principal{}, err
+	}
+	p, err := s.auth.Authenticate(key)
+	if err != nil {
+		g.WrongKey(from)
+	}
+	return p, err
+}
+
+// Proof is the proof of work that a call carries.
+func Proof(ctx context.Context) string { return first(ctx, limit.ProofHeader) }
 
 const idemKeyMax = 255
 

@@ -30,6 +30,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/limit"
 )
 
 // Authenticator tells whose key a call carries, or httpx.ErrNoAuth.
@@ -44,6 +45,7 @@ type Config struct {
 	ConnectionsMax  int           // further ones wait to be accepted
 	StreamsMax      uint32        // calls at a time on one connection
 	Tracer          Tracer        // nil = no traces
+	Guard           *limit.Guard  // of callers whose keys are wrong; nil = none
 
 	// Creds and Peer are for connections whose certificate tells who calls: then no
 	// call carries a key, and every method is for whom Peer lets in.

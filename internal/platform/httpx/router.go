@@ -54,6 +54,7 @@ type Router struct {
 	ids      *idSource
 	unclean  http.Handler // answers paths that are not in their one spelling
 	first    []shape
+	limits   *Limits // nil = none
 }
 
 // shape is a hot route that is told by its look alone.
@@ -80,8 +81,34 @@ func Caller(r *http.Request) Principal {
 	return p
 }
 
-// Public adds a route that needs no key. Any origin may read it.
-func (rt *Router) Public(pattern string, h Handler) {
+// Limit holds strangers to limits on all routes that are added from now on, but for
+// those of Probe, and of Hot and First, which do it themselves.
+func (rt *Router) Limit(l *Limits) { rt.limits = l }
+
+// limited is a handler that answers strangers within their limits.
+func (rt *Router) limited(h Handler) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		from := rt.limits.Client(r)
+		if err := rt.limits.known(r, from); err != nil {
+			return err
+		}
+		err := h(w, r)
+		status := 0
+		if rec, ok := w.(*recorder); ok {
+			status = rec.status
+		}
+		rt.limits.judge(r, from, status, err)
+		return err
+	}
+}
+
+// Public adds a route that needs no key. Any origin may read it. What it does not find
+// is a guess that missed.
+func (rt *Router) Public(pattern string, h Handler) { rt.Probe(pattern, rt.limited(h)) }
+
+// Probe is Public for what is answered without limits: those who ask look after the
+// process.
+func (rt *Router) Probe(pattern string, h Handler) {
 	method, path, _ := strings.Cut(pattern, " ")
 	rt.public[path] = rt.public[path] || method == http.MethodGet
 	rt.add(pattern, h)
@@ -89,7 +116,7 @@ func (rt *Router) Public(pattern string, h Handler) {
 
 // Admin adds a route that needs a key.
 func (rt *Router) Admin(pattern string, h Handler) {
-	rt.add(pattern, func(w http.ResponseWriter, r *http.Request) error {
+	rt.add(pattern, rt.limited(func(w http.ResponseWriter, r *http.Request) error {
 		p, err := rt.auth.Authenticate(r)
 		if err != nil {
 			return err
@@ -97,7 +124,7 @@ func (rt *Router) Admin(pattern string, h Handler) {
 		return rt.alone(p, r, func() error {
 			return h(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
 		})
-	})
+	}))
 }
 
 // alone refuses a second request under one idempotency key while the first runs.
@@ -208,10 +235,10 @@ func (rt *Router) hot(endpoint string, h func(w http.ResponseWriter, r *http.Req
 // Raw adds a handler that does its own answering; it is labelled and logged like
 // the others, but nothing invites other origins to read it.
 func (rt *Router) Raw(pattern, endpoint string, h http.Handler) {
-	rt.mux.Handle(pattern, rt.wrap(endpoint, func(w http.ResponseWriter, r *http.Request) error {
+	rt.mux.Handle(pattern, rt.wrap(endpoint, rt.limited(func(w http.ResponseWriter, r *http.Request) error {
 		h.ServeHTTP(w, r)
 		return nil
-	}))
+	})))
 }
 
 // Routes lists what was added, as "GET /path".

@@ -18,8 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewLogger writes JSON lines with the keys timestamp, level, message.
-func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
+// NewLogger writes JSON lines with the keys timestamp, level, message. The level may
+// change.
+func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {

@@ -118,7 +118,7 @@ func index(ctx context.Context, db *sqldb.DB, now int64) error {
 // DropDays deletes whole days that are older than records are kept. A day that is
 // open stays, whatever its age.
 func (r *Records) DropDays(ctx context.Context) error {
-	oldest := scan.DayAt(r.clock.Now()) - scan.Day(r.keep)
+	oldest := scan.DayAt(r.clock.Now()) - scan.Day(r.keep.Load())
 	days, err := r.Days(ctx)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (r *Records) DropDays(ctx context.Context) error {
 		r.mu.Lock()
 		delete(r.days, d.Day)
 		r.mu.Unlock()
-		r.log.InfoContext(ctx, "scan records deleted: older than they are kept", "day", d.Day.String(), "kept_days", r.keep)
+		r.log.InfoContext(ctx, "scan records deleted: older than they are kept", "day", d.Day.String(), "kept_days", r.keep.Load())
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -25,7 +26,7 @@ type Records struct {
 	meta  *sqldb.DB
 	vault *Vault
 	codes scan.Codes
-	keep  int // whole days
+	keep  atomic.Int64 // whole days
 	clock clock.Clock
 	log   *slog.Logger
 	adds  combiner[add]
@@ -57,8 +58,9 @@ const togetherMax = 4000
 func OpenRecords(ctx context.Context, dir string, meta *sqldb.DB, vault *Vault, codes scan.Codes, keep int, c clock.Clock, log *slog.Logger) (*Records, error) {
 	r := &Records{
 		files: dayFiles{dir: dir, open: map[scan.Day]*dayFile{}}, meta: meta, vault: vault, codes: codes,
-		keep: cmp.Or(keep, RecordDaysUsual), clock: c, log: log, days: map[scan.Day]dayInfo{},
+		clock: c, log: log, days: map[scan.Day]dayInfo{},
 	}
+	r.keep.Store(int64(cmp.Or(keep, RecordDaysUsual)))
 	r.adds = combiner[add]{run: r.write, size: func(a add) int { return len(a.seen) }, most: togetherMax}
 	_, err := sqldb.Collect(ctx, meta.Reader(), func(rows *sql.Rows) (struct{}, error) {
 		var day scan.Day

@@ -106,6 +106,9 @@ func Open(ctx context.Context, cfg Config, codes scan.Codes, c clock.Clock, log 
 	return e, err
 }
 
+// KeepRecords changes for how many whole days records are kept; 0 = the usual.
+func (e *Engine) KeepRecords(days int) { e.Records.keep.Store(int64(cmp.Or(days, RecordDaysUsual))) }
+
 // Wire fills in what the service needs of this engine.
 func (e *Engine) Wire(d *scan.Deps) {
 	d.Records, d.Statistics, d.Policies = e.Records, e.Statistics, e.Vault

@@ -45,6 +45,13 @@ func Over(ctx context.Context, dbs *sqldb.Shards, cfg SharedConfig, codes scan.C
 	return s, nil
 }
 
+// KeepRecords is Shared's, in all databases.
+func (s *Sharded) KeepRecords(days int) {
+	for _, one := range s.all {
+		one.KeepRecords(days)
+	}
+}
+
 // Config is Shared's.
 func (s *Sharded) Config() stream.Config { return s.all[0].Config() }
 

@@ -62,10 +62,14 @@ func OpenShared(ctx context.Context, db *sqldb.DB, cfg SharedConfig, codes scan.
 	}
 	s := &Shared{
 		Vault: vault, Statistics: newSharedStatistics(db, c), Summary: &Summary{db: db, raise: cfg.Raise}, db: db, leases: lease.New(db, ids.New("proc"), c),
-		Records: &SharedRecords{db: db, vault: vault, codes: codes, keep: cmp.Or(cfg.RecordDays, RecordDaysUsual), clock: c, log: log},
+		Records: &SharedRecords{db: db, vault: vault, codes: codes, clock: c, log: log},
 	}
+	s.KeepRecords(cfg.RecordDays)
 	return s, s.Records.MakeDays(ctx)
 }
+
+// KeepRecords changes for how many whole days records are kept; 0 = the usual.
+func (e *Shared) KeepRecords(days int) { e.Records.keep.Store(int64(cmp.Or(days, RecordDaysUsual))) }
 
 // Wire fills in what the service needs of this engine.
 func (e *Shared) Wire(d *scan.Deps) {

@@ -17,7 +17,7 @@ import (
 const daysAhead = 3
 
 // oldest is the first day that is kept.
-func (r *SharedRecords) oldest() scan.Day { return scan.DayAt(r.clock.Now()) - scan.Day(r.keep) }
+func (r *SharedRecords) oldest() scan.Day { return scan.DayAt(r.clock.Now()) - scan.Day(r.keep.Load()) }
 
 // ends lists the days that have a partition, the oldest first. A day's own partition
 // ends with it and begins where the one before ends: a day without one goes into the
@@ -161,7 +161,7 @@ func (r *SharedRecords) DropDays(ctx context.Context) error {
 			}
 			continue // another process was first
 		}
-		r.log.InfoContext(ctx, "scan records deleted: older than they are kept", "day", day.String(), "kept_days", r.keep)
+		r.log.InfoContext(ctx, "scan records deleted: older than they are kept", "day", day.String(), "kept_days", r.keep.Load())
 	}
 	return nil
 }

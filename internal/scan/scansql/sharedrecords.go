@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
@@ -24,7 +25,7 @@ type SharedRecords struct {
 	db    *sqldb.DB
 	vault *Vault
 	codes scan.Codes
-	keep  int // whole days
+	keep  atomic.Int64 // whole days
 	clock clock.Clock
 	log   *slog.Logger
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/limit"
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
@@ -38,6 +40,9 @@ type Pages interface {
 	Refused(w io.Writer, lang string) error
 	Malformed(w io.Writer, lang, reason string) error
 	Unavailable(w io.Writer, lang string) error
+	// Limited asks to come back later; a challenge that is not "" is solved by the
+	// page's script, which needs the policy that comes back.
+	Limited(w io.Writer, lang string, again time.Duration, challenge string) (csp string, _ error)
 	Front(w io.Writer, lang string) error
 	ContentSecurityPolicy() string
 }
@@ -71,6 +76,7 @@ type Deps struct {
 	Pages    Pages
 	Observer Observer
 	Proxies  httpx.Proxies
+	Limits   *httpx.Limits // nil = none
 	Gate     *httpx.Gate
 	Tracer   Tracer // nil = no traces
 	Log      *slog.Logger
@@ -155,13 +161,22 @@ func (h *Handler) getVerify(w http.ResponseWriter, r *http.Request, text string)
 	})
 }
 
-// admitted lets a scan in when there is room for it; else it is told to come back.
+// admitted lets a scan in when its address may ask and there is room for it; else it is
+// told to come back.
 func (h *Handler) admitted(w http.ResponseWriter, r *http.Request, endpoint string, answer func(s *scratch) int) int {
 	s := h.take()
 	defer h.pool.Put(s)
+	s.query.Client.IP = h.Proxies.Client(r)
+	refuse := h.answer
+	if endpoint == verifyRoute {
+		refuse = h.answerJSON
+	}
+	if err := h.Limits.Admit(r, s.query.Client.IP); err != nil {
+		return refuse(w, r, s, err)
+	}
 	if !h.Gate.Enter() {
 		h.Gate.Hold(r.Context())
-		return h.answer(w, r, s, errBusy)
+		return refuse(w, r, s, errBusy)
 	}
 	defer h.Gate.Leave()
 	if h.Tracer == nil {
@@ -189,7 +204,7 @@ func (h *Handler) read(s *scratch, r *http.Request, from verify.Source, text, to
 	}
 	s.query.Code = code
 	c := &s.query.Client
-	c.IP, c.Agent, c.Language = h.Proxies.Client(r), first(r.Header["User-Agent"]), first(r.Header["Accept-Language"])
+	c.Agent, c.Language = first(r.Header["User-Agent"]), first(r.Header["Accept-Language"])
 	err = s.readQuery(r)
 	if token != "" {
 		s.query.Token = token
@@ -327,13 +342,25 @@ func first(values []string) string {
 	return values[0]
 }
 
+// verify answers the scan, counts its verdict, and notes what was not ours.
+func (h *Handler) verify(r *http.Request, s *scratch) error {
+	err := h.Service.Verify(r.Context(), &s.query, &s.answer)
+	switch {
+	case err == nil:
+		h.Observer.Verified(s.answer.Item.BrandID, s.answer.Verdict)
+	case errors.Is(err, verify.ErrRefused):
+		h.Observer.Verified(0, verify.Unknown)
+		h.Limits.Miss(r, s.query.Client.IP, int32(s.answer.Item.BrandID))
+	}
+	return err
+}
+
 // answerJSON verifies and writes the seed's envelope.
 func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	status := http.StatusOK
 	if err == nil {
-		err = h.Service.Verify(r.Context(), &s.query, &s.answer)
+		err = h.verify(r, s)
 	}
-	h.observe(&s.answer, err)
 	if err != nil {
 		return h.fail(w, r, err)
 	}
@@ -374,9 +401,8 @@ func (h *Handler) tokenPath(s *scratch) (string, error) {
 func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	lang := httpx.Language(r)
 	if err == nil {
-		err = h.Service.Verify(r.Context(), &s.query, &s.answer)
+		err = h.verify(r, s)
 	}
-	h.observe(&s.answer, err)
 	var status int
 	switch f, isFault := fault.From(err); {
 	case err == nil:
@@ -385,6 +411,8 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 		status, err = http.StatusNotFound, h.Pages.Refused(&s.page, lang)
 	case isFault && f.Kind == fault.Invalid:
 		status, err = http.StatusBadRequest, h.Pages.Malformed(&s.page, lang, f.Text)
+	case isFault && f.Kind == fault.Limited:
+		return h.limitedPage(w, r, s, lang, f)
 	case errors.Is(err, errBusy):
 		status = http.StatusServiceUnavailable
 		httpx.RetryAfter(w, errBusy)
@@ -402,6 +430,18 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 		return h.fail(w, r, err)
 	}
 	return h.writePage(w, s, status)
+}
+
+// limitedPage asks to come back, or to solve a challenge.
+func (h *Handler) limitedPage(w http.ResponseWriter, r *http.Request, s *scratch, lang string, f *fault.Error) int {
+	csp, err := h.Pages.Limited(&s.page, lang, f.RetryAfter, limit.Challenge(f))
+	if err != nil {
+		return h.fail(w, r, err)
+	}
+	httpx.RetryAfter(w, f)
+	noStore(w)
+	_ = httpx.HTML(w, http.StatusTooManyRequests, csp, s.page.Bytes()) // the client may be gone
+	return http.StatusTooManyRequests
 }
 
 func (h *Handler) renderVerdict(w http.ResponseWriter, s *scratch, lang string) (int, error) {
@@ -447,6 +487,9 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 	}
 	s := h.take()
 	defer h.pool.Put(s)
+	if err := h.Limits.Admit(r, h.Proxies.Client(r)); err != nil {
+		return h.answer(w, r, s, err)
+	}
 	if err := h.Pages.Front(&s.page, httpx.Language(r)); err != nil {
 		return h.fail(w, r, err)
 	}
@@ -457,7 +500,12 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 // with its present token. A serial that does not verify goes to its own refusal,
 // never to the product.
 func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
-	to, err := h.target(r)
+	from := h.Proxies.Client(r)
+	err := h.Limits.Admit(r, from)
+	var to string
+	if err == nil {
+		to, err = h.target(r, from)
+	}
 	if err != nil {
 		s := h.take()
 		defer h.pool.Put(s)
@@ -469,8 +517,9 @@ func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
 	return redirect(w, to, http.StatusTemporaryRedirect)
 }
 
-// target is where a Digital Link leads.
-func (h *Handler) target(r *http.Request) (string, error) {
+// target is where a Digital Link leads. A GTIN that is not the item's is a guess that
+// missed, about the item's brand.
+func (h *Handler) target(r *http.Request, from netip.Addr) (string, error) {
 	path, err := gs1.ParseItemPath(r.URL.EscapedPath())
 	if err != nil {
 		return "", err
@@ -480,6 +529,9 @@ func (h *Handler) target(r *http.Request) (string, error) {
 		return "", err
 	}
 	item, err := h.Service.Target(r.Context(), code, path.GTIN, path.Lot)
+	if errors.Is(err, verify.ErrRefused) {
+		h.Limits.Miss(r, from, int32(item.BrandID))
+	}
 	if err != nil {
 		return "", err
 	}
@@ -495,16 +547,6 @@ func redirect(w http.ResponseWriter, to string, status int) int {
 	noStore(w).Set("Location", to)
 	w.WriteHeader(status)
 	return status
-}
-
-// observe counts the verdict; what is not ours has no brand.
-func (h *Handler) observe(a *verify.Answer, err error) {
-	switch {
-	case err == nil:
-		h.Observer.Verified(a.Item.BrandID, a.Verdict)
-	case errors.Is(err, verify.ErrRefused):
-		h.Observer.Verified(0, verify.Unknown)
-	}
 }
 
 // fail answers an error in the envelope, uncached.

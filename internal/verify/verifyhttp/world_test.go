@@ -206,6 +206,11 @@ func (plainPages) Unavailable(w io.Writer, lang string) error {
 	return err
 }
 
+func (plainPages) Limited(w io.Writer, lang string, again time.Duration, challenge string) (string, error) {
+	_, err := fmt.Fprintf(w, "<html lang=%s>limited for %s challenge=%q", lang, again, challenge)
+	return "default-src 'none'", err
+}
+
 func (plainPages) Front(w io.Writer, lang string) error {
 	_, err := fmt.Fprintf(w, "<html lang=%s>front", lang)
 	return err

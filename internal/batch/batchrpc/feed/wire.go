@@ -48,6 +48,12 @@ func toEntry(e *batch.Entry, labels []*batch.Label) *feedpb.Entry {
 		}
 	case batch.TextsChanged:
 		out.Texts = &feedpb.Texts{BrandId: int32(e.Texts.BrandID), ProductId: int32(e.Texts.ProductID)}
+	case batch.SettingsChanged:
+		b := e.Settings
+		out.Settings = &feedpb.Settings{
+			BrandId: int32(b.BrandID), Version: b.Version, MissesPerHour: int32(b.MissesPerHour), HidePlaces: b.HidePlaces,
+			ChangedMicros: micros(b.ChangedAt),
+		}
 	default:
 		i := e.Item
 		out.Item = &feedpb.Item{Id: string(i.ID), Batch: uint64(i.Batch), Serial: uint64(i.Serial), Version: uint32(i.Version)}
@@ -89,6 +95,13 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, labels []batch.Label, _ error) {
 		return e, labels, nil
 	case e.Kind == batch.TextsChanged && p.GetTexts() != nil:
 		e.Texts = &batch.TextsEntry{BrandID: ids.BrandID(p.GetTexts().GetBrandId()), ProductID: ids.ProductID(p.GetTexts().GetProductId())}
+		return e, labels, nil
+	case e.Kind == batch.SettingsChanged && p.GetSettings() != nil:
+		b := p.GetSettings()
+		e.Settings = &batch.Settings{
+			BrandID: ids.BrandID(b.GetBrandId()), Version: b.GetVersion(), MissesPerHour: int(b.GetMissesPerHour()),
+			HidePlaces: b.GetHidePlaces(), ChangedAt: moment(b.GetChangedMicros()),
+		}
 		return e, labels, nil
 	case (e.Kind == batch.Reissued || e.Kind == batch.InnerChecked) && p.GetItem() != nil:
 		i := p.GetItem()

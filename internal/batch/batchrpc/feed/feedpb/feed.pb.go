@@ -144,10 +144,11 @@ type Entry struct {
 	Kind     uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	Batch    *Batch                 `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
 	// Of a batch's product, or of all whose texts changed.
-	Labels        []*Label `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
-	Change        *Change  `protobuf:"bytes,6,opt,name=change,proto3" json:"change,omitempty"`
-	Item          *Item    `protobuf:"bytes,7,opt,name=item,proto3" json:"item,omitempty"`
-	Texts         *Texts   `protobuf:"bytes,8,opt,name=texts,proto3" json:"texts,omitempty"`
+	Labels        []*Label  `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
+	Change        *Change   `protobuf:"bytes,6,opt,name=change,proto3" json:"change,omitempty"`
+	Item          *Item     `protobuf:"bytes,7,opt,name=item,proto3" json:"item,omitempty"`
+	Texts         *Texts    `protobuf:"bytes,8,opt,name=texts,proto3" json:"texts,omitempty"`
+	Settings      *Settings `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -234,6 +235,13 @@ func (x *Entry) GetItem() *Item {
 func (x *Entry) GetTexts() *Texts {
 	if x != nil {
 		return x.Texts
+	}
+	return nil
+}
+
+func (x *Entry) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
 	}
 	return nil
 }
@@ -661,6 +669,83 @@ func (x *Texts) GetProductId() int32 {
 	return 0
 }
 
+// Settings are what a brand chose.
+type Settings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BrandId       int32                  `protobuf:"varint,1,opt,name=brand_id,json=brandId,proto3" json:"brand_id,omitempty"`
+	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	MissesPerHour int32                  `protobuf:"varint,3,opt,name=misses_per_hour,json=missesPerHour,proto3" json:"misses_per_hour,omitempty"`
+	HidePlaces    bool                   `protobuf:"varint,4,opt,name=hide_places,json=hidePlaces,proto3" json:"hide_places,omitempty"`
+	ChangedMicros int64                  `protobuf:"varint,5,opt,name=changed_micros,json=changedMicros,proto3" json:"changed_micros,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_feed_feed_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_feed_feed_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_feed_feed_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Settings) GetBrandId() int32 {
+	if x != nil {
+		return x.BrandId
+	}
+	return 0
+}
+
+func (x *Settings) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Settings) GetMissesPerHour() int32 {
+	if x != nil {
+		return x.MissesPerHour
+	}
+	return 0
+}
+
+func (x *Settings) GetHidePlaces() bool {
+	if x != nil {
+		return x.HidePlaces
+	}
+	return false
+}
+
+func (x *Settings) GetChangedMicros() int64 {
+	if x != nil {
+		return x.ChangedMicros
+	}
+	return 0
+}
+
 type Item struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -673,7 +758,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_feed_feed_proto_msgTypes[8]
+	mi := &file_feed_feed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +770,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[8]
+	mi := &file_feed_feed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +783,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{8}
+	return file_feed_feed_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Item) GetId() string {
@@ -737,7 +822,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_feed_feed_proto_msgTypes[9]
+	mi := &file_feed_feed_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +834,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[9]
+	mi := &file_feed_feed_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +847,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{9}
+	return file_feed_feed_proto_rawDescGZIP(), []int{10}
 }
 
 // SnapshotResponse is a part of the copy: first its files, each in pieces, then the
@@ -779,7 +864,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_feed_feed_proto_msgTypes[10]
+	mi := &file_feed_feed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +876,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[10]
+	mi := &file_feed_feed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +889,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{10}
+	return file_feed_feed_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SnapshotResponse) GetFile() string {
@@ -843,7 +928,7 @@ type KeysRequest struct {
 
 func (x *KeysRequest) Reset() {
 	*x = KeysRequest{}
-	mi := &file_feed_feed_proto_msgTypes[11]
+	mi := &file_feed_feed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +940,7 @@ func (x *KeysRequest) String() string {
 func (*KeysRequest) ProtoMessage() {}
 
 func (x *KeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[11]
+	mi := &file_feed_feed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +953,7 @@ func (x *KeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysRequest.ProtoReflect.Descriptor instead.
 func (*KeysRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{11}
+	return file_feed_feed_proto_rawDescGZIP(), []int{12}
 }
 
 type KeysResponse struct {
@@ -880,7 +965,7 @@ type KeysResponse struct {
 
 func (x *KeysResponse) Reset() {
 	*x = KeysResponse{}
-	mi := &file_feed_feed_proto_msgTypes[12]
+	mi := &file_feed_feed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +977,7 @@ func (x *KeysResponse) String() string {
 func (*KeysResponse) ProtoMessage() {}
 
 func (x *KeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[12]
+	mi := &file_feed_feed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +990,7 @@ func (x *KeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysResponse.ProtoReflect.Descriptor instead.
 func (*KeysResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{12}
+	return file_feed_feed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *KeysResponse) GetKeyset() []byte {
@@ -927,7 +1012,7 @@ type TryInnerRequest struct {
 
 func (x *TryInnerRequest) Reset() {
 	*x = TryInnerRequest{}
-	mi := &file_feed_feed_proto_msgTypes[13]
+	mi := &file_feed_feed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1024,7 @@ func (x *TryInnerRequest) String() string {
 func (*TryInnerRequest) ProtoMessage() {}
 
 func (x *TryInnerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[13]
+	mi := &file_feed_feed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1037,7 @@ func (x *TryInnerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryInnerRequest.ProtoReflect.Descriptor instead.
 func (*TryInnerRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{13}
+	return file_feed_feed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TryInnerRequest) GetRequest() []byte {
@@ -987,7 +1072,7 @@ type TryInnerResponse struct {
 
 func (x *TryInnerResponse) Reset() {
 	*x = TryInnerResponse{}
-	mi := &file_feed_feed_proto_msgTypes[14]
+	mi := &file_feed_feed_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1084,7 @@ func (x *TryInnerResponse) String() string {
 func (*TryInnerResponse) ProtoMessage() {}
 
 func (x *TryInnerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[14]
+	mi := &file_feed_feed_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1097,7 @@ func (x *TryInnerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryInnerResponse.ProtoReflect.Descriptor instead.
 func (*TryInnerResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{14}
+	return file_feed_feed_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TryInnerResponse) GetTries() int32 {
@@ -1045,7 +1130,7 @@ type TallyRequest struct {
 
 func (x *TallyRequest) Reset() {
 	*x = TallyRequest{}
-	mi := &file_feed_feed_proto_msgTypes[15]
+	mi := &file_feed_feed_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1142,7 @@ func (x *TallyRequest) String() string {
 func (*TallyRequest) ProtoMessage() {}
 
 func (x *TallyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[15]
+	mi := &file_feed_feed_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1155,7 @@ func (x *TallyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TallyRequest.ProtoReflect.Descriptor instead.
 func (*TallyRequest) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{15}
+	return file_feed_feed_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TallyRequest) GetSerial() uint64 {
@@ -1095,7 +1180,7 @@ type TallyResponse struct {
 
 func (x *TallyResponse) Reset() {
 	*x = TallyResponse{}
-	mi := &file_feed_feed_proto_msgTypes[16]
+	mi := &file_feed_feed_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1192,7 @@ func (x *TallyResponse) String() string {
 func (*TallyResponse) ProtoMessage() {}
 
 func (x *TallyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[16]
+	mi := &file_feed_feed_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1205,7 @@ func (x *TallyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TallyResponse.ProtoReflect.Descriptor instead.
 func (*TallyResponse) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{16}
+	return file_feed_feed_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TallyResponse) GetKnown() bool {
@@ -1183,7 +1268,7 @@ type ScanPlace struct {
 
 func (x *ScanPlace) Reset() {
 	*x = ScanPlace{}
-	mi := &file_feed_feed_proto_msgTypes[17]
+	mi := &file_feed_feed_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1280,7 @@ func (x *ScanPlace) String() string {
 func (*ScanPlace) ProtoMessage() {}
 
 func (x *ScanPlace) ProtoReflect() protoreflect.Message {
-	mi := &file_feed_feed_proto_msgTypes[17]
+	mi := &file_feed_feed_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1293,7 @@ func (x *ScanPlace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanPlace.ProtoReflect.Descriptor instead.
 func (*ScanPlace) Descriptor() ([]byte, []int) {
-	return file_feed_feed_proto_rawDescGZIP(), []int{17}
+	return file_feed_feed_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ScanPlace) GetCountry() string {
@@ -1243,7 +1328,7 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x0eFollowResponse\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12%\n" +
 	"\aentries\x18\x02 \x03(\v2\v.feed.EntryR\aentries\x12\x12\n" +
-	"\x04pong\x18\x03 \x01(\x03R\x04pong\"\xfb\x01\n" +
+	"\x04pong\x18\x03 \x01(\x03R\x04pong\"\xa7\x02\n" +
 	"\x05Entry\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x03R\x03seq\x12\x1b\n" +
 	"\tat_micros\x18\x02 \x01(\x03R\batMicros\x12\x12\n" +
@@ -1253,7 +1338,8 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x06change\x18\x06 \x01(\v2\f.feed.ChangeR\x06change\x12\x1e\n" +
 	"\x04item\x18\a \x01(\v2\n" +
 	".feed.ItemR\x04item\x12!\n" +
-	"\x05texts\x18\b \x01(\v2\v.feed.TextsR\x05texts\"\x89\x03\n" +
+	"\x05texts\x18\b \x01(\v2\v.feed.TextsR\x05texts\x12*\n" +
+	"\bsettings\x18\t \x01(\v2\x0e.feed.SettingsR\bsettings\"\x89\x03\n" +
 	"\x05Batch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1293,7 +1379,14 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x05Texts\x12\x19\n" +
 	"\bbrand_id\x18\x01 \x01(\x05R\abrandId\x12\x1d\n" +
 	"\n" +
-	"product_id\x18\x02 \x01(\x05R\tproductId\"^\n" +
+	"product_id\x18\x02 \x01(\x05R\tproductId\"\xaf\x01\n" +
+	"\bSettings\x12\x19\n" +
+	"\bbrand_id\x18\x01 \x01(\x05R\abrandId\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12&\n" +
+	"\x0fmisses_per_hour\x18\x03 \x01(\x05R\rmissesPerHour\x12\x1f\n" +
+	"\vhide_places\x18\x04 \x01(\bR\n" +
+	"hidePlaces\x12%\n" +
+	"\x0echanged_micros\x18\x05 \x01(\x03R\rchangedMicros\"^\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05batch\x18\x02 \x01(\x04R\x05batch\x12\x16\n" +
@@ -1350,7 +1443,7 @@ func file_feed_feed_proto_rawDescGZIP() []byte {
 	return file_feed_feed_proto_rawDescData
 }
 
-var file_feed_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_feed_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_feed_feed_proto_goTypes = []any{
 	(*FollowRequest)(nil),    // 0: feed.FollowRequest
 	(*FollowResponse)(nil),   // 1: feed.FollowResponse
@@ -1360,43 +1453,45 @@ var file_feed_feed_proto_goTypes = []any{
 	(*Change)(nil),           // 5: feed.Change
 	(*Cover)(nil),            // 6: feed.Cover
 	(*Texts)(nil),            // 7: feed.Texts
-	(*Item)(nil),             // 8: feed.Item
-	(*SnapshotRequest)(nil),  // 9: feed.SnapshotRequest
-	(*SnapshotResponse)(nil), // 10: feed.SnapshotResponse
-	(*KeysRequest)(nil),      // 11: feed.KeysRequest
-	(*KeysResponse)(nil),     // 12: feed.KeysResponse
-	(*TryInnerRequest)(nil),  // 13: feed.TryInnerRequest
-	(*TryInnerResponse)(nil), // 14: feed.TryInnerResponse
-	(*TallyRequest)(nil),     // 15: feed.TallyRequest
-	(*TallyResponse)(nil),    // 16: feed.TallyResponse
-	(*ScanPlace)(nil),        // 17: feed.ScanPlace
+	(*Settings)(nil),         // 8: feed.Settings
+	(*Item)(nil),             // 9: feed.Item
+	(*SnapshotRequest)(nil),  // 10: feed.SnapshotRequest
+	(*SnapshotResponse)(nil), // 11: feed.SnapshotResponse
+	(*KeysRequest)(nil),      // 12: feed.KeysRequest
+	(*KeysResponse)(nil),     // 13: feed.KeysResponse
+	(*TryInnerRequest)(nil),  // 14: feed.TryInnerRequest
+	(*TryInnerResponse)(nil), // 15: feed.TryInnerResponse
+	(*TallyRequest)(nil),     // 16: feed.TallyRequest
+	(*TallyResponse)(nil),    // 17: feed.TallyResponse
+	(*ScanPlace)(nil),        // 18: feed.ScanPlace
 }
 var file_feed_feed_proto_depIdxs = []int32{
 	2,  // 0: feed.FollowResponse.entries:type_name -> feed.Entry
 	3,  // 1: feed.Entry.batch:type_name -> feed.Batch
 	4,  // 2: feed.Entry.labels:type_name -> feed.Label
 	5,  // 3: feed.Entry.change:type_name -> feed.Change
-	8,  // 4: feed.Entry.item:type_name -> feed.Item
+	9,  // 4: feed.Entry.item:type_name -> feed.Item
 	7,  // 5: feed.Entry.texts:type_name -> feed.Texts
-	6,  // 6: feed.Change.covers:type_name -> feed.Cover
-	4,  // 7: feed.SnapshotResponse.labels:type_name -> feed.Label
-	17, // 8: feed.TallyResponse.first_in:type_name -> feed.ScanPlace
-	17, // 9: feed.TallyResponse.last_in:type_name -> feed.ScanPlace
-	0,  // 10: feed.FeedService.Follow:input_type -> feed.FollowRequest
-	9,  // 11: feed.FeedService.Snapshot:input_type -> feed.SnapshotRequest
-	11, // 12: feed.FeedService.Keys:input_type -> feed.KeysRequest
-	13, // 13: feed.FeedService.TryInner:input_type -> feed.TryInnerRequest
-	15, // 14: feed.FeedService.Tally:input_type -> feed.TallyRequest
-	1,  // 15: feed.FeedService.Follow:output_type -> feed.FollowResponse
-	10, // 16: feed.FeedService.Snapshot:output_type -> feed.SnapshotResponse
-	12, // 17: feed.FeedService.Keys:output_type -> feed.KeysResponse
-	14, // 18: feed.FeedService.TryInner:output_type -> feed.TryInnerResponse
-	16, // 19: feed.FeedService.Tally:output_type -> feed.TallyResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 6: feed.Entry.settings:type_name -> feed.Settings
+	6,  // 7: feed.Change.covers:type_name -> feed.Cover
+	4,  // 8: feed.SnapshotResponse.labels:type_name -> feed.Label
+	18, // 9: feed.TallyResponse.first_in:type_name -> feed.ScanPlace
+	18, // 10: feed.TallyResponse.last_in:type_name -> feed.ScanPlace
+	0,  // 11: feed.FeedService.Follow:input_type -> feed.FollowRequest
+	10, // 12: feed.FeedService.Snapshot:input_type -> feed.SnapshotRequest
+	12, // 13: feed.FeedService.Keys:input_type -> feed.KeysRequest
+	14, // 14: feed.FeedService.TryInner:input_type -> feed.TryInnerRequest
+	16, // 15: feed.FeedService.Tally:input_type -> feed.TallyRequest
+	1,  // 16: feed.FeedService.Follow:output_type -> feed.FollowResponse
+	11, // 17: feed.FeedService.Snapshot:output_type -> feed.SnapshotResponse
+	13, // 18: feed.FeedService.Keys:output_type -> feed.KeysResponse
+	15, // 19: feed.FeedService.TryInner:output_type -> feed.TryInnerResponse
+	17, // 20: feed.FeedService.Tally:output_type -> feed.TallyResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_feed_feed_proto_init() }
@@ -1410,7 +1505,7 @@ func file_feed_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_feed_feed_proto_rawDesc), len(file_feed_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

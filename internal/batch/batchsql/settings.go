@@ -1,0 +1,61 @@
+package batchsql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
+)
+
+// Settings implements batch.Catalog.
+func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (b batch.Settings, err error) {
+		var changed int64
+		err = r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &changed)
+		b.ChangedAt = sqldb.Time(changed)
+		return b, err
+	}, `SELECT brand_id, version, misses_per_hour, hide_places, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
+	if err != nil || len(all) == 0 {
+		return batch.Settings{BrandID: brand}, err
+	}
+	return all[0], nil
+}
+
+// ChangeSettings implements batch.Catalog. The shard's stamp is taken first: of two who
+// make a brand's first settings one waits for the other there.
+func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.SettingsChange) (version int64, replayed bool, _ error) {
+	const (
+		update = `UPDATE brand_settings SET version = version + 1, misses_per_hour = COALESCE(?, misses_per_hour),
+			hide_places = COALESCE(?, hide_places), changed_at = ? WHERE brand_id = ?`
+		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, changed_at)
+			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?)`
+		read = `SELECT version FROM brand_settings WHERE brand_id = ?`
+	)
+	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		stamp, err := announce(ctx, tx, ids.ShardOf(c.BrandID), s.clock)
+		if err != nil {
+			return "", err
+		}
+		at := sqldb.Micros(stamp.At)
+		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, at, c.BrandID))
+		if err == nil && !was {
+			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, at)
+		}
+		var now int64
+		if err == nil {
+			err = tx.QueryRowContext(ctx, read, c.BrandID).Scan(&now)
+		}
+		if err != nil {
+			return "", err
+		}
+		return strconv.FormatInt(now, 10), insertEntry(ctx, tx, stamp, feedRow{kind: batch.SettingsChanged, id: ids.New("set"), brand: c.BrandID})
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("change settings of brand %d: %w", c.BrandID, err)
+	}
+	return number(effect), replayed, nil
+}

@@ -1,0 +1,93 @@
+package batch
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+// Settings are what a brand chooses for its items while they are scanned. Every process
+// that answers scans has them, by the feed. How long addresses are kept is scan.Policy.
+type Settings struct {
+	BrandID       ids.BrandID `json:"brand_id"`
+	Version       int64       `json:"version"`         // grows with every change; 0 = nobody ever set them
+	MissesPerHour int         `json:"misses_per_hour"` // of one address, with what names this brand; 0 = the usual
+	HidePlaces    bool        `json:"hide_places"`     // the page shows no places
+	ChangedAt     time.Time   `json:"changed_at"`      // zero = nobody ever set them
+}
+
+// SettingsChange is new settings of a brand. What is nil stays.
+type SettingsChange struct {
+	BrandID       ids.BrandID
+	MissesPerHour *int
+	HidePlaces    *bool
+}
+
+const missesPerHourMax = 10_000
+
+func (c *SettingsChange) check() error {
+	if c.MissesPerHour == nil && c.HidePlaces == nil {
+		return ErrNoChange
+	}
+	if n := c.MissesPerHour; n != nil && (*n < 0 || *n > missesPerHourMax) {
+		return fault.Field("brand.bad_settings", "limits.misses_per_hour", "must be between 1 and %d, or 0 for the usual", missesPerHourMax)
+	}
+	return nil
+}
+
+// Settings gives a brand's settings.
+func (s *Service) Settings(ctx context.Context, id ids.BrandID) (Settings, error) {
+	if _, err := s.store.Brand(ctx, id); err != nil {
+		return Settings{}, err
+	}
+	return s.store.Settings(ctx, id)
+}
+
+// ChangeSettings changes them and names the version that came of it.
+func (s *Service) ChangeSettings(ctx context.Context, cmd Command, c SettingsChange) (version int64, replayed bool, _ error) {
+	if err := c.check(); err != nil {
+		return 0, false, err
+	}
+	if _, err := s.store.Brand(ctx, c.BrandID); err != nil {
+		return 0, false, err
+	}
+	version, replayed, err := s.store.ChangeSettings(ctx, cmd.Request, c)
+	if err != nil {
+		return 0, false, err
+	}
+	return version, replayed, s.catchUp(ctx, ids.ShardOf(c.BrandID))
+}
+
+// Settings gives a brand's settings as this process knows them; the zero Settings when
+// nobody ever set them.
+func (p *Projection) Settings(id ids.BrandID) Settings { return (*p.settings.Load())[id] }
+
+// AllSettings gives those of every brand that has some.
+func (p *Projection) AllSettings() []Settings {
+	var all []Settings
+	for _, s := range *p.settings.Load() {
+		all = append(all, s)
+	}
+	return all
+}
+
+// OnSettings names who is told of settings that are in force from now on. It is called
+// before the feed is followed beyond Start or Load, and must not block.
+func (p *Projection) OnSettings(tell func(Settings)) { p.told = tell }
+
+// setSettings puts settings in force that are newer than those at hand.
+func (p *Projection) setSettings(news ...Settings) {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	next := maps.Clone(*p.settings.Load())
+	for _, s := range news {
+		if s.Version > next[s.BrandID].Version {
+			next[s.BrandID] = s
+			p.told(s)
+		}
+	}
+	p.settings.Store(&next)
+}
