@@ -41,6 +41,8 @@ require (
 
 require golang.org/x/mod v0.42.0
 
+require github.com/dlclark/regexp2 v1.12.0 // indirect
+
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/DataDog/zstd v1.5.7 // indirect
