@@ -27,6 +27,7 @@ type reader struct {
 	prefixes prefixes
 	path     []step
 	problems []Problem
+	stored   bool // it was judged before, and our items are kept beside it
 }
 
 // step is one part of a path: a name, or with "" a place in a list.
@@ -229,6 +230,9 @@ func (r *reader) event(n *node) *Event {
 		r.member(e, key, v)
 		return true
 	})
+	if r.stored {
+		return e
+	}
 	r.required(n, "eventTime", "eventTimeZoneOffset")
 	if of != transformations {
 		r.required(n, "action")
