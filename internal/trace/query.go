@@ -50,7 +50,7 @@ const (
 type span struct{ from, to time.Time }
 
 // test is one condition.
-type test func(p *Packed) bool
+type test func(p *Unpacked) bool
 
 const (
 	parametersMax = 100
@@ -183,15 +183,15 @@ func (b *queryReader) drive(kind TermKind, texts []string) {
 }
 
 // in is the test that a value is among those that were asked for.
-func (b *queryReader) in(values []string, of func(p *Packed) string) {
-	b.test(func(p *Packed) bool {
+func (b *queryReader) in(values []string, of func(p *Unpacked) string) {
+	b.test(func(p *Unpacked) bool {
 		v := of(p)
 		return v != "" && slices.Contains(values, v)
 	})
 }
 
-func (b *queryReader) anyIn(values []string, of func(p *Packed) []string) {
-	b.test(func(p *Packed) bool {
+func (b *queryReader) anyIn(values []string, of func(p *Unpacked) []string) {
+	b.test(func(p *Unpacked) bool {
 		return slices.ContainsFunc(of(p), func(v string) bool { return v != "" && slices.Contains(values, v) })
 	})
 }
@@ -205,7 +205,7 @@ func (b *queryReader) read() bool {
 				b.fail("%q is not a type of event", clip(v))
 			}
 		}
-		b.in(b.values, func(p *Packed) string { return p.Type })
+		b.in(b.values, func(p *Unpacked) string { return p.Type })
 	case "GE_eventTime":
 		b.q.times.from = b.time()
 	case "LT_eventTime":
@@ -237,7 +237,7 @@ func (b *queryReader) read() bool {
 				b.fail("%q is not an action", clip(v))
 			}
 		}
-		b.in(b.values, func(p *Packed) string { return string(p.Action) })
+		b.in(b.values, func(p *Unpacked) string { return string(p.Action) })
 	default:
 		return b.business() || b.what() || b.sensed() || b.flexible()
 	}
@@ -251,50 +251,50 @@ func (b *queryReader) business() bool {
 	case "EQ_bizStep":
 		words := b.words(w.step)
 		b.drive(StepTerm, words)
-		b.in(words, func(p *Packed) string { return p.Step })
+		b.in(words, func(p *Unpacked) string { return p.Step })
 	case "EQ_disposition":
 		words := b.words(w.disposition)
 		b.drive(DispositionTerm, words)
-		b.in(words, func(p *Packed) string { return p.Disposition })
+		b.in(words, func(p *Unpacked) string { return p.Disposition })
 	case "EQ_persistentDisposition_set":
-		b.anyIn(b.words(w.disposition), func(p *Packed) []string { return p.Set })
+		b.anyIn(b.words(w.disposition), func(p *Unpacked) []string { return p.Set })
 	case "EQ_persistentDisposition_unset":
-		b.anyIn(b.words(w.disposition), func(p *Packed) []string { return p.Unset })
+		b.anyIn(b.words(w.disposition), func(p *Unpacked) []string { return p.Unset })
 	case "EQ_readPoint":
-		b.place(ReadPointTerm, func(p *Packed) string { return p.ReadPoint.ID }, false)
+		b.place(ReadPointTerm, func(p *Unpacked) string { return p.ReadPoint.ID }, false)
 	case "WD_readPoint":
-		b.place(ReadPointTerm, func(p *Packed) string { return p.ReadPoint.ID }, true)
+		b.place(ReadPointTerm, func(p *Unpacked) string { return p.ReadPoint.ID }, true)
 	case "EQ_bizLocation":
-		b.place(LocationTerm, func(p *Packed) string { return p.Location.ID }, false)
+		b.place(LocationTerm, func(p *Unpacked) string { return p.Location.ID }, false)
 	case "WD_bizLocation":
-		b.place(LocationTerm, func(p *Packed) string { return p.Location.ID }, true)
+		b.place(LocationTerm, func(p *Unpacked) string { return p.Location.ID }, true)
 	case "EQ_transformationID":
 		all := b.canonicals()
 		b.drive(TransformTerm, all)
-		b.in(all, func(p *Packed) string { return Canonical(p.Transformation) })
+		b.in(all, func(p *Unpacked) string { return Canonical(p.Transformation) })
 	case "EQ_eventID":
 		b.q.ids, b.q.has = b.values, b.q.has|byID
-		b.test(func(p *Packed) bool {
+		b.test(func(p *Unpacked) bool {
 			return slices.Contains(b.values, p.ID) || slices.Contains(b.values, p.Stored.Hash.String())
 		})
 	case "EXISTS_errorDeclaration":
 		want := b.boolean()
-		b.test(func(p *Packed) bool { return (p.Declared != nil) == want })
+		b.test(func(p *Unpacked) bool { return (p.Declared != nil) == want })
 	case "GE_errorDeclarationTime", "GE_errorDeclaration_Time":
 		from := b.time()
-		b.test(func(p *Packed) bool { return p.Declared != nil && !p.Declared.Time.Before(from) })
+		b.test(func(p *Unpacked) bool { return p.Declared != nil && !p.Declared.Time.Before(from) })
 	case "LT_errorDeclarationTime", "LT_errorDeclaration_Time":
 		to := b.time()
-		b.test(func(p *Packed) bool { return p.Declared != nil && p.Declared.Time.Before(to) })
+		b.test(func(p *Unpacked) bool { return p.Declared != nil && p.Declared.Time.Before(to) })
 	case "EQ_errorReason":
-		b.in(b.words(w.reason), func(p *Packed) string {
+		b.in(b.words(w.reason), func(p *Unpacked) string {
 			if p.Declared == nil {
 				return ""
 			}
 			return p.Declared.Reason
 		})
 	case "EQ_correctiveEventID":
-		b.anyIn(b.values, func(p *Packed) []string {
+		b.anyIn(b.values, func(p *Unpacked) []string {
 			if p.Declared == nil {
 				return nil
 			}
@@ -308,12 +308,12 @@ func (b *queryReader) business() bool {
 
 // place reads EQ_ and WD_ of a location. What lies within a location is told by its number:
 // extensions (254) of a GLN.
-func (b *queryReader) place(kind TermKind, of func(p *Packed) string, within bool) {
+func (b *queryReader) place(kind TermKind, of func(p *Unpacked) string, within bool) {
 	all := b.canonicals()
 	if !within {
 		b.drive(kind, all)
 	}
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		v := Canonical(of(p))
 		return v != "" && slices.ContainsFunc(all, func(want string) bool {
 			return v == want || within && strings.HasPrefix(v, want+"/254/")
@@ -323,37 +323,37 @@ func (b *queryReader) place(kind TermKind, of func(p *Packed) string, within boo
 
 // what reads the parameters about what events are of.
 func (b *queryReader) what() bool {
-	inputs := func(p *Packed) *named { return &named{p.EPCs, p.Groups[0]} }
-	outputs := func(p *Packed) *named { return &named{p.Outputs, p.Groups[1]} }
-	is := func(p *Packed, transformation bool) bool { return (p.Type == TransformationEvent) == transformation }
+	inputs := func(p *Unpacked) *named { return &named{p.EPCs, p.Groups[0]} }
+	outputs := func(p *Unpacked) *named { return &named{p.Outputs, p.Groups[1]} }
+	is := func(p *Unpacked, transformation bool) bool { return (p.Type == TransformationEvent) == transformation }
 	switch b.name {
 	case "MATCH_epc":
-		b.match(func(p *Packed) []*named {
+		b.match(func(p *Unpacked) []*named {
 			if is(p, true) {
 				return nil
 			}
 			return []*named{inputs(p)}
 		}, EPCTerm)
 	case "MATCH_parentID":
-		b.match(func(p *Packed) []*named { return []*named{{all: []string{p.Parent}}} }, ParentTerm)
+		b.match(func(p *Unpacked) []*named { return []*named{{all: []string{p.Parent}}} }, ParentTerm)
 	case "MATCH_inputEPC":
-		b.match(func(p *Packed) []*named {
+		b.match(func(p *Unpacked) []*named {
 			if is(p, false) {
 				return nil
 			}
 			return []*named{inputs(p)}
 		}, EPCTerm)
 	case "MATCH_outputEPC":
-		b.match(func(p *Packed) []*named { return []*named{outputs(p)} }, EPCTerm)
+		b.match(func(p *Unpacked) []*named { return []*named{outputs(p)} }, EPCTerm)
 	case "MATCH_anyEPC":
-		b.match(func(p *Packed) []*named {
+		b.match(func(p *Unpacked) []*named {
 			return []*named{inputs(p), outputs(p), {all: []string{p.Parent}}}
 		}, EPCTerm, ParentTerm)
 	case "MATCH_epcClass", "MATCH_inputEPCClass", "MATCH_outputEPCClass", "MATCH_anyEPCClass":
 		b.matchClass()
 	case "EQ_quantity", "GT_quantity", "GE_quantity", "LT_quantity", "LE_quantity":
 		op, want := b.name[:2], b.number()
-		b.test(func(p *Packed) bool {
+		b.test(func(p *Unpacked) bool {
 			return slices.ContainsFunc(slices.Concat(p.Quantities, p.OutputQuantities), func(q Quantity) bool {
 				return q.Number != "" && holds(op, compareNumbers(q.Number, want))
 			})
@@ -397,7 +397,7 @@ func (b *queryReader) patterns() (all []pattern) {
 
 // match reads MATCH_epc and its kin, and narrows to the events of what was named when that
 // is no pattern.
-func (b *queryReader) match(of func(p *Packed) []*named, kinds ...TermKind) {
+func (b *queryReader) match(of func(p *Unpacked) []*named, kinds ...TermKind) {
 	all := b.patterns()
 	exact := !slices.ContainsFunc(all, func(p pattern) bool { return p.class })
 	if exact && b.q.has&byEPC == 0 {
@@ -411,7 +411,7 @@ func (b *queryReader) match(of func(p *Packed) []*named, kinds ...TermKind) {
 			}
 		}
 	}
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		for _, list := range of(p) {
 			if list.matches(all) {
 				return true
@@ -443,7 +443,7 @@ func (n *named) matches(all []pattern) bool {
 func (b *queryReader) matchClass() {
 	all := b.canonicals()
 	b.drive(ClassTerm, all)
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		var of []Quantity
 		transformation := p.Type == TransformationEvent
 		switch b.name {

@@ -11,11 +11,11 @@ func (b *queryReader) sensed() bool {
 	switch b.name {
 	case "EXISTS_sensorElementList":
 		want := b.boolean()
-		b.test(func(p *Packed) bool { return (len(p.Sensors) > 0) == want })
+		b.test(func(p *Unpacked) bool { return (len(p.Sensors) > 0) == want })
 	case "GE_startTime", "LT_startTime", "GE_endTime", "LT_endTime", "GE_time", "LT_time":
 		at := map[string]int{"startTime": metaStart, "endTime": metaEnd, "time": metaTime}[b.name[3:]]
 		op, want := b.name[:2], formatTime(b.time())
-		b.test(func(p *Packed) bool {
+		b.test(func(p *Unpacked) bool {
 			return slices.ContainsFunc(p.Sensors, func(s Sensor) bool {
 				if s.Meta[at] != "" && holds(op, strings.Compare(s.Meta[at], want)) {
 					return true
@@ -57,7 +57,7 @@ func (b *queryReader) sensed() bool {
 
 // report is the test that a value of a report is among those that were asked for.
 func (b *queryReader) report(values []string, of func(r *Report) string) {
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		return slices.ContainsFunc(p.Sensors, func(s Sensor) bool {
 			return slices.ContainsFunc(s.Reports, func(r Report) bool {
 				v := of(&r)
@@ -70,7 +70,7 @@ func (b *queryReader) report(values []string, of func(r *Report) string) {
 // device is report for what may stand in the metadata too.
 func (b *queryReader) device(meta int, of func(r *Report) string) {
 	all := b.canonicals()
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		return slices.ContainsFunc(p.Sensors, func(s Sensor) bool {
 			return s.Meta[meta] != "" && slices.Contains(all, Canonical(s.Meta[meta])) ||
 				slices.ContainsFunc(s.Reports, func(r Report) bool {
@@ -99,7 +99,7 @@ func (b *queryReader) measured() bool {
 		return false
 	}
 	want := b.number()
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		return slices.ContainsFunc(p.Sensors, func(s Sensor) bool {
 			return slices.ContainsFunc(s.Reports, func(r Report) bool {
 				return (unit == "" || r.Values[reportUnit] == unit) && r.Values[at] != "" && holds(op, compareNumbers(r.Values[at], want))
@@ -119,10 +119,10 @@ func isComparison(op string) bool {
 
 // flexible reads the parameters whose names hold the name of a type or of a field.
 func (b *queryReader) flexible() bool {
-	for prefix, of := range map[string]func(p *Packed) []Typed{
-		"EQ_bizTransaction_": func(p *Packed) []Typed { return p.Transactions },
-		"EQ_source_":         func(p *Packed) []Typed { return p.Sources },
-		"EQ_destination_":    func(p *Packed) []Typed { return p.Destinations },
+	for prefix, of := range map[string]func(p *Unpacked) []Typed{
+		"EQ_bizTransaction_": func(p *Unpacked) []Typed { return p.Transactions },
+		"EQ_source_":         func(p *Unpacked) []Typed { return p.Sources },
+		"EQ_destination_":    func(p *Unpacked) []Typed { return p.Destinations },
 	} {
 		kind, ok := strings.CutPrefix(b.name, prefix)
 		if !ok {
@@ -137,7 +137,7 @@ func (b *queryReader) flexible() bool {
 		if prefix == "EQ_bizTransaction_" {
 			b.drive(BusinessTerm, all)
 		}
-		b.test(func(p *Packed) bool {
+		b.test(func(p *Unpacked) bool {
 			return slices.ContainsFunc(of(p), func(t Typed) bool { return t.Type == kind && slices.Contains(all, Canonical(t.ID)) })
 		})
 		return true
@@ -153,11 +153,11 @@ func (b *queryReader) flexible() bool {
 // the standard's context.
 func (b *queryReader) extension(op, name string) bool {
 	name, inner := strings.CutPrefix(name, "INNER_")
-	of := func(p *Packed) [][]Field { return [][]Field{p.Extensions} }
-	for prefix, where := range map[string]func(p *Packed) [][]Field{
-		"ILMD_":              func(p *Packed) [][]Field { return [][]Field{p.ILMD} },
-		"READPOINT_":         func(p *Packed) [][]Field { return [][]Field{p.ReadPoint.Extensions} },
-		"BIZLOCATION_":       func(p *Packed) [][]Field { return [][]Field{p.Location.Extensions} },
+	of := func(p *Unpacked) [][]Field { return [][]Field{p.Extensions} }
+	for prefix, where := range map[string]func(p *Unpacked) [][]Field{
+		"ILMD_":              func(p *Unpacked) [][]Field { return [][]Field{p.ILMD} },
+		"READPOINT_":         func(p *Unpacked) [][]Field { return [][]Field{p.ReadPoint.Extensions} },
+		"BIZLOCATION_":       func(p *Unpacked) [][]Field { return [][]Field{p.Location.Extensions} },
 		"ERROR_DECLARATION_": declarationFields,
 		"SENSORELEMENT_":     sensorFields(func(s *Sensor) [][]Field { return [][]Field{s.Extensions} }),
 		"SENSORMETADATA_":    sensorFields(func(s *Sensor) [][]Field { return [][]Field{s.MetaExtensions} }),
@@ -180,7 +180,7 @@ func (b *queryReader) extension(op, name string) bool {
 	}
 	full := standardPrefixes().expand(name)
 	value := b.valueTest(op)
-	b.test(func(p *Packed) bool {
+	b.test(func(p *Unpacked) bool {
 		for _, fields := range of(p) {
 			if hasField(fields, full, inner, value) {
 				return true
@@ -191,15 +191,15 @@ func (b *queryReader) extension(op, name string) bool {
 	return true
 }
 
-func declarationFields(p *Packed) [][]Field {
+func declarationFields(p *Unpacked) [][]Field {
 	if p.Declared == nil {
 		return nil
 	}
 	return [][]Field{p.Declared.Extensions}
 }
 
-func sensorFields(of func(s *Sensor) [][]Field) func(p *Packed) [][]Field {
-	return func(p *Packed) (all [][]Field) {
+func sensorFields(of func(s *Sensor) [][]Field) func(p *Unpacked) [][]Field {
+	return func(p *Unpacked) (all [][]Field) {
 		for i := range p.Sensors {
 			all = append(all, of(&p.Sensors[i])...)
 		}

@@ -124,7 +124,7 @@ func (s *Service) notMore(ctx context.Context, q *Query) error {
 }
 
 // find gives up to limit matches behind after, and where to go on; the zero Ref = nowhere.
-func (s *Service) find(ctx context.Context, q *Query, after Ref, limit int) (found []*Packed, next Ref, _ error) {
+func (s *Service) find(ctx context.Context, q *Query, after Ref, limit int) (found []*Unpacked, next Ref, _ error) {
 	streams, err := s.streams(ctx, q, after)
 	if err != nil {
 		return nil, Ref{}, err
@@ -162,7 +162,7 @@ func (q *Query) refOf(s *Stored) Ref {
 }
 
 // takes applies every condition.
-func (q *Query) takes(p *Packed) bool {
+func (q *Query) takes(p *Unpacked) bool {
 	if !within(p.Stored.Time, q.times) || !within(p.Stored.RecordTime, q.records) {
 		return false
 	}

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -48,8 +47,18 @@ func (t Term) Key(brand ids.BrandID) int64 {
 // Span is a run of items of ours in an event.
 type Span struct {
 	Run
-	Child bool // as somebody's children
+	Role Role
 }
+
+// Role is what an item is to an event. It is stored: never give a number another meaning.
+type Role uint8
+
+// The roles.
+const (
+	Named  Role = iota
+	Packed      // somebody's child
+	Packer      // a parent
+)
 
 // Record is an event as it is stored.
 type Record struct {
@@ -85,8 +94,16 @@ func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) Record {
 	groups := [2][]Group{in.done(), out.done()}
 	r.Body = c.AppendEvent(nil, &stored, Form{})
 	r.Ours = encodeGroups(groups[0], groups[1])
-	child := maskOf(e.Type)&packings != 0
-	r.Spans = spans(groups, child)
+	child, as := maskOf(e.Type)&packings != 0, Named
+	if child {
+		as = Packed
+	}
+	for _, run := range runsIn(groups[0], groups[1]) {
+		r.Spans = append(r.Spans, Span{run, as})
+	}
+	if it, _, ok := ours(items, e.Parent, Canonical(e.Parent)); ok && it.Brand == brand {
+		r.Spans = append(r.Spans, Span{Run{it.Serial, it.Serial}, Packer})
+	}
 	r.Terms = terms(e, child, in.names, out.names)
 	if stored.ID != name {
 		r.Terms = append(r.Terms, Term{IDTerm, stored.ID})
@@ -94,23 +111,15 @@ func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) Record {
 	return r
 }
 
-// spans lists the items of an event as runs, each item once.
-func spans(groups [2][]Group, child bool) (out []Span) {
+// runsIn lists the items of groups as runs, each item once.
+func runsIn(lists ...[]Group) []Run {
 	var all []Run
-	for _, list := range groups {
+	for _, list := range lists {
 		for _, g := range list {
 			all = append(all, g.Runs...)
 		}
 	}
-	slices.SortFunc(all, func(a, b Run) int { return cmp.Compare(a.From, b.From) })
-	for _, r := range all {
-		if n := len(out); n > 0 && r.From <= out[n-1].To+1 {
-			out[n-1].To = max(out[n-1].To, r.To)
-		} else {
-			out = append(out, Span{r, child})
-		}
-	}
-	return out
+	return merged(all)
 }
 
 // terms lists what else finds the event, each once.
@@ -170,15 +179,15 @@ type Stored struct {
 	Body, Ours []byte
 }
 
-// Packed is an event that was read back, with our items still as runs.
-type Packed struct {
+// Unpacked is an event that was read back, with our items still as runs.
+type Unpacked struct {
 	*Event
 	Stored Stored
 	Groups [2][]Group // of EPCs, of Outputs
 }
 
 // Unpack reads a stored record.
-func (c *Codec) Unpack(s *Stored) (*Packed, error) {
+func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
 	n, err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth})
 	if err != nil {
 		return nil, fmt.Errorf("read event %d: %w", s.No, err)
@@ -189,7 +198,7 @@ func (c *Codec) Unpack(s *Stored) (*Packed, error) {
 		return nil, fmt.Errorf("read event %d: %w: %v", s.No, errDamaged, r.problems)
 	}
 	e.RecordTime = s.RecordTime
-	p := &Packed{Event: e, Stored: *s}
+	p := &Unpacked{Event: e, Stored: *s}
 	p.Groups, err = decodeGroups(s.Ours)
 	return p, err
 }
@@ -197,7 +206,7 @@ func (c *Codec) Unpack(s *Stored) (*Packed, error) {
 const storedValuesMax = 4_000_000
 
 // Whole is the event with every EPC written out.
-func (p *Packed) Whole(items Items) *Event {
+func (p *Unpacked) Whole(items Items) *Event {
 	e := *p.Event
 	e.EPCs = appendNames(slices.Clone(e.EPCs), p.Groups[0], items)
 	e.Outputs = appendNames(slices.Clone(e.Outputs), p.Groups[1], items)

@@ -88,6 +88,8 @@ type Store interface {
 	Events(ctx context.Context, numbers []int64) ([]Stored, error)
 	// Packings names the events that packed or unpacked a run of items, or part of it.
 	Packings(ctx context.Context, r Run) ([]Ref, error)
+	// Parents gives the items of a run that some event calls a parent.
+	Parents(ctx context.Context, r Run) ([]ids.Serial, error)
 
 	// Words lists a brand's terms of a kind, from after on: texts in the order of their keys.
 	Words(ctx context.Context, brand ids.BrandID, kinds []TermKind, after Word, limit int) ([]Word, error)

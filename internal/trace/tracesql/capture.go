@@ -242,14 +242,14 @@ func (g *group) store(ctx context.Context) error {
 		}
 		for _, span := range r.Spans {
 			for _, b := range binsOf(span.Run) {
-				items = append(items, span.Child, b, r.no, int64(span.From), int64(span.To), at)
+				items = append(items, span.Role, b, r.no, int64(span.From), int64(span.To), at)
 			}
 		}
 	}
 	const (
 		insertEvent   = `INSERT INTO trace_events (event_no, brand_id, hash, declared, withdrawn, event_time, record_time, body, ours) VALUES (?,?,?,?,?,?,?,?,?)`
 		insertPosting = `INSERT INTO trace_postings (term, event_time, event_no) VALUES (?,?,?)`
-		insertItem    = `INSERT INTO trace_items (child, bin, event_no, from_serial, to_serial, event_time) VALUES (?,?,?,?,?,?)`
+		insertItem    = `INSERT INTO trace_items (role, bin, event_no, from_serial, to_serial, event_time) VALUES (?,?,?,?,?,?)`
 	)
 	for part := range slices.Chunk(events, 9*rowsMax) {
 		query := insertEvent + strings.Repeat(`,(?,?,?,?,?,?,?,?,?)`, len(part)/9-1)

@@ -58,7 +58,7 @@ func scanRef(r *sql.Rows) (ref trace.Ref, err error) {
 
 // OfItem implements trace.Store.
 func (s *Store) OfItem(ctx context.Context, serial ids.Serial) ([]trace.Ref, error) {
-	query := `SELECT event_no, event_time FROM trace_items WHERE child IN (0, 1) AND bin IN (?` + strings.Repeat(`,?`, sizes-1) +
+	query := `SELECT event_no, event_time FROM trace_items WHERE role IN (0, 1, 2) AND bin IN (?` + strings.Repeat(`,?`, sizes-1) +
 		`) AND from_serial <= ? AND to_serial >= ?`
 	all, err := sqldb.Collect(ctx, s.db.Reader(), scanRef, query, append(around(serial), int64(serial), int64(serial))...)
 	return sorted(all), err
@@ -66,9 +66,9 @@ func (s *Store) OfItem(ctx context.Context, serial ids.Serial) ([]trace.Ref, err
 
 // Packings implements trace.Store.
 func (s *Store) Packings(ctx context.Context, r trace.Run) ([]trace.Ref, error) {
-	query := `SELECT event_no, event_time FROM trace_items WHERE child = 1 AND bin IN (?` + strings.Repeat(`,?`, 2*sizes-1) +
+	query := `SELECT event_no, event_time FROM trace_items WHERE role = 1 AND bin IN (?` + strings.Repeat(`,?`, 2*sizes-1) +
 		`) AND from_serial <= ? AND to_serial >= ?`
-	const within = `SELECT event_no, event_time FROM trace_items WHERE child = 1 AND bin BETWEEN ? AND ? AND from_serial <= ? AND to_serial >= ?`
+	const within = `SELECT event_no, event_time FROM trace_items WHERE role = 1 AND bin BETWEEN ? AND ? AND from_serial <= ? AND to_serial >= ?`
 	from, to := int64(r.From), int64(r.To)
 	all, err := sqldb.Collect(ctx, s.db.Reader(), scanRef, query, append(append(around(r.From), around(r.To)...), to, from)...)
 	if err != nil || r.From == r.To {
@@ -76,6 +76,15 @@ func (s *Store) Packings(ctx context.Context, r trace.Run) ([]trace.Ref, error) 
 	}
 	more, err := sqldb.Collect(ctx, s.db.Reader(), scanRef, within, 2*from, 2*to+1, to, from)
 	return sorted(append(all, more...)), err
+}
+
+// Parents implements trace.Store. A parent is one item, in a bin of the smallest size.
+func (s *Store) Parents(ctx context.Context, r trace.Run) ([]ids.Serial, error) {
+	const query = `SELECT DISTINCT from_serial FROM trace_items WHERE role = 2 AND bin BETWEEN ? AND ? ORDER BY from_serial`
+	return sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (serial ids.Serial, err error) {
+		err = r.Scan(&serial)
+		return serial, err
+	}, query, bin(r.From, 0), bin(r.To, 0))
 }
 
 // sorted puts references in the order of their time, each once.

@@ -32,3 +32,12 @@ func TestSuite(t *testing.T) {
 		tracetest.Run(t, func(t *testing.T) tracetest.World { return world(t, fresh) })
 	})
 }
+
+// TestArrivalOrderMakesNoDifference packs and unpacks at random.
+func TestArrivalOrderMakesNoDifference(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		t.Parallel()
+		tracetest.Contain(t, func(t *testing.T) tracetest.World { return world(t, fresh) })
+	})
+}

@@ -45,15 +45,15 @@ CREATE TABLE IF NOT EXISTS trace_words (
 );
 
 -- which events have which of our items: runs of serials, each in the one or two bins of
--- its size that it lies in. child = 1: as somebody's children
+-- its size that it lies in. role: 0 named, 1 somebody's children, 2 a parent
 CREATE TABLE IF NOT EXISTS trace_items (
-    child       INT NOT NULL,
+    role        INT NOT NULL,
     bin         BIGINT NOT NULL,
     event_no    BIGINT NOT NULL,
     from_serial BIGINT NOT NULL,
     to_serial   BIGINT NOT NULL,
     event_time  BIGINT NOT NULL,
-    PRIMARY KEY (child, bin, event_no, from_serial)
+    PRIMARY KEY (role, bin, event_no, from_serial)
 );
 
 CREATE TABLE IF NOT EXISTS trace_jobs (
