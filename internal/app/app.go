@@ -38,6 +38,8 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/translog"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
+	events "github.com/chopmark/chopmark/internal/trace"
+	"github.com/chopmark/chopmark/internal/trace/tracesql"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
 )
@@ -50,6 +52,7 @@ type App struct {
 	Batches *batch.Service
 	Verify  *verify.Service
 	Scans   *scan.Service
+	Trace   *events.Service // EPCIS events
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -224,6 +227,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "translog", translog.Schema()),
 			db.Migrate(ctx, "keyset", keysetsql.Schema()),
 			db.Migrate(ctx, "batch", batchsql.Schema()),
+			db.Migrate(ctx, "trace", tracesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 		)
 	}
@@ -315,6 +319,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		rules.Feed, rules.StaleAfter = a.proj, a.StaleAfter
 	}
 	a.Verify = verify.NewService(rules, a.keys.items, itemView{a.proj}, a.keys, innerTries{a.Batches}, a.texts, a.sightings, a.clock)
+	a.openTrace()
 	a.followOthers()
 
 	if err := a.openKafka(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 )
 
@@ -259,18 +260,20 @@ func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at tim
 			return append(out, step), nil
 		}
 		out, seen[in.parent] = append(out, step), true
-		c = s.Child(in.parent)
+		if c, err = s.Child(in.parent); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
 // Child says what an EPC is as a child: an item of ours, or itself.
-func (s *Service) Child(epc string) Child {
+func (s *Service) Child(epc string) (Child, error) {
 	canonical := Canonical(epc)
-	if it, _, ok := ours(s.items, epc, canonical); ok {
-		return Child{Serial: it.Serial}
+	if it, _, ok, err := ours(s.items, epc, canonical); ok || err != nil {
+		return Child{Serial: it.Serial}, err
 	}
-	return Child{EPC: canonical}
+	return Child{EPC: canonical}, nil
 }
 
 // Contents is what is in something.
@@ -334,20 +337,16 @@ func (r *reading) parentsAmong(ctx context.Context, runs []Run) (out []string, _
 			return nil, err
 		}
 		for _, s := range found {
-			if epc, ok := r.itemEPC(s); ok {
-				out = append(out, epc)
+			it, ok, err := r.items.Find(r.items.Code(s))
+			if err != nil {
+				return nil, err
+			}
+			if ok && it.GTIN != "" {
+				out = append(out, gs1.CanonicalStem+"/01/"+it.GTIN.String()+"/21/"+r.items.Code(s))
 			}
 		}
 	}
 	return out, nil
-}
-
-func (r *reading) itemEPC(s ids.Serial) (string, bool) {
-	it, ok := r.items.Find(r.items.Code(s))
-	if !ok || it.GTIN == "" {
-		return "", false
-	}
-	return "https://id.gs1.org/01/" + it.GTIN.String() + "/21/" + r.items.Code(s), true
 }
 
 // contents folds what may be in a parent: whatever was ever added to it, each by all of its
@@ -431,3 +430,26 @@ func merged(runs []Run) (out []Run) {
 	}
 	return out
 }
+
+// BrandOf finds whose packings tell of an EPC: the item's brand, or the first with events of
+// it; 0 = nobody's do.
+func (s *Service) BrandOf(ctx context.Context, epc string) (ids.BrandID, error) {
+	canonical := Canonical(epc)
+	if it, _, ok, err := ours(s.items, epc, canonical); ok || err != nil {
+		return it.Brand, err
+	}
+	brands, err := s.store.Brands(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range brands {
+		known, err := s.Known(ctx, b, []TermKind{ParentTerm, ChildTerm}, canonical)
+		if err != nil || known {
+			return b, err
+		}
+	}
+	return 0, nil
+}
+
+// Code is the code of an item.
+func (s *Service) Code(serial ids.Serial) string { return s.items.Code(serial) }

@@ -13,8 +13,8 @@ import (
 
 // Items is what the repository wants of coded items.
 type Items interface {
-	// Find tells which item a code of 18 digits is.
-	Find(code string) (Item, bool)
+	// Find tells which item a code of 18 digits is; ok is false when it is none.
+	Find(code string) (it Item, ok bool, _ error)
 	// Code is the code of an item.
 	Code(s ids.Serial) string
 }
@@ -40,25 +40,25 @@ const codeDigits = 18
 
 // ours finds the item that an EPC names: an SGTIN of ours, or an address that ends with a
 // code. at is where in the EPC the code stands.
-func ours(items Items, epc, canonical string) (it Item, at int, ok bool) {
+func ours(items Items, epc, canonical string) (it Item, at int, ok bool, err error) {
 	if len(canonical) < codeDigits {
-		return it, 0, false
+		return it, 0, false, nil
 	}
 	code := canonical[len(canonical)-codeDigits:]
 	if !isDigits(code) || canonical[len(canonical)-codeDigits-1:][0] != '/' {
-		return it, 0, false
+		return it, 0, false, nil
 	}
 	if at = strings.LastIndex(epc, code); at < 0 {
-		return it, 0, false
+		return it, 0, false, nil
 	}
-	if it, ok = items.Find(code); !ok {
-		return it, 0, false
+	if it, ok, err = items.Find(code); !ok || err != nil {
+		return it, 0, false, err
 	}
 	key, isKey := strings.CutPrefix(canonical, gs1.CanonicalStem+"/01/")
 	if isKey && key[:len(key)-codeDigits] != it.GTIN.String()+"/21/" {
-		return it, 0, false // a code of ours under a GTIN that is not its own
+		return it, 0, false, nil // a code of ours under a GTIN that is not its own
 	}
-	return it, at, true
+	return it, at, true, nil
 }
 
 // sorter takes EPCs apart into ours, of one brand, and those of others.
@@ -68,11 +68,15 @@ type sorter struct {
 	groups map[[2]string][]ids.Serial
 	others []string // as they were written
 	names  []string // of others, canonical
+	err    error
 }
 
 func (s *sorter) add(epc string) {
 	canonical := Canonical(epc)
-	it, at, ok := ours(s.items, epc, canonical)
+	it, at, ok, err := ours(s.items, epc, canonical)
+	if err != nil {
+		s.err = err
+	}
 	if !ok || it.Brand != s.brand {
 		s.others, s.names = append(s.others, epc), append(s.names, canonical)
 		return

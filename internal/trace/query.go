@@ -387,7 +387,11 @@ func (b *queryReader) patterns() (all []pattern) {
 		} else if err == nil {
 			p.class = e.Class
 		}
-		if it, _, ok := ours(b.items, raw, text); ok && !p.class {
+		it, _, ok, err := ours(b.items, raw, text)
+		if err != nil {
+			b.err = err
+		}
+		if ok && !p.class {
 			p.serial, p.item = it.Serial, true
 		}
 		all = append(all, p)

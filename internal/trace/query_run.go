@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -319,7 +318,10 @@ func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, 
 // ofItems gathers the events of those EPCs that are our items.
 func (s *Service) ofItems(ctx context.Context, all *[]Stored, brand ids.BrandID, epcs []string) error {
 	for _, epc := range epcs {
-		it, _, ok := ours(s.items, epc, epc)
+		it, _, ok, err := ours(s.items, epc, epc)
+		if err != nil {
+			return err
+		}
 		if !ok || brand != 0 && it.Brand != brand {
 			continue
 		}
@@ -416,7 +418,11 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 			}
 		}
 	}
-	if it, _, ok := ours(s.items, text, text); ok && slices.Contains(kinds, EPCTerm) && strings.Contains(text, "/") {
+	it, _, ok, err := ours(s.items, text, Canonical(text))
+	if err != nil {
+		return false, err
+	}
+	if ok && slices.Contains(kinds, EPCTerm) {
 		refs, err := s.store.OfItem(ctx, it.Serial)
 		return len(refs) > 0, err
 	}

@@ -3,6 +3,7 @@ package trace
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -73,7 +74,7 @@ type Record struct {
 }
 
 // Record makes the stored form of an event. An event without an eventID gets its hash.
-func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) Record {
+func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) (Record, error) {
 	h := c.Hash(e)
 	r := Record{Hash: h, Declared: e.Declared != nil, Brand: brand, Time: e.Time}
 	stored := *e
@@ -101,14 +102,18 @@ func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) Record {
 	for _, run := range runsIn(groups[0], groups[1]) {
 		r.Spans = append(r.Spans, Span{run, as})
 	}
-	if it, _, ok := ours(items, e.Parent, Canonical(e.Parent)); ok && it.Brand == brand {
+	it, _, ok, err := ours(items, e.Parent, Canonical(e.Parent))
+	if err := errors.Join(err, in.err, out.err); err != nil {
+		return r, fmt.Errorf("look for coded items: %w", err)
+	}
+	if ok && it.Brand == brand {
 		r.Spans = append(r.Spans, Span{Run{it.Serial, it.Serial}, Packer})
 	}
 	r.Terms = terms(e, child, in.names, out.names)
 	if stored.ID != name {
 		r.Terms = append(r.Terms, Term{IDTerm, stored.ID})
 	}
-	return r
+	return r, nil
 }
 
 // runsIn lists the items of groups as runs, each item once.

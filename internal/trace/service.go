@@ -14,13 +14,14 @@ import (
 type Service struct {
 	*Codec
 	store Store
+	named Queries
 	items Items
 	clock clock.Clock
 }
 
 // NewService wires the use cases.
-func NewService(l Limits, store Store, items Items, c clock.Clock) *Service {
-	return &Service{Codec: NewCodec(l), store: store, items: items, clock: c}
+func NewService(l Limits, store Store, named Queries, items Items, c clock.Clock) *Service {
+	return &Service{Codec: NewCodec(l), store: store, named: named, items: items, clock: c}
 }
 
 // Limits is what a document may be at most.
@@ -87,7 +88,11 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 			continue
 		}
 		e := d.Events[i].Event
-		c.Records, c.At = append(c.Records, s.record(e, spec.Brand)), append(c.At, i)
+		r, err := s.record(e, spec.Brand)
+		if err != nil {
+			return Captured{}, err
+		}
+		c.Records, c.At = append(c.Records, r), append(c.At, i)
 		if e.Time.After(s.clock.Now().Add(aheadMax)) {
 			c.Job.Results = append(c.Job.Results, Result{Index: i, Status: Accepted, Warnings: []string{"eventTime lies in the future"}})
 		}
@@ -96,23 +101,26 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 }
 
 // record makes the stored form of an event.
-func (s *Service) record(e *Event, brand ids.BrandID) Record {
+func (s *Service) record(e *Event, brand ids.BrandID) (Record, error) {
 	if brand == 0 {
-		brand = s.brandOf(e)
+		var err error
+		if brand, err = s.brandOf(e); err != nil {
+			return Record{}, err
+		}
 	}
 	return s.Record(e, brand, s.items)
 }
 
 // brandOf is whose an event is: that of the first coded item that it names.
-func (s *Service) brandOf(e *Event) ids.BrandID {
+func (s *Service) brandOf(e *Event) (ids.BrandID, error) {
 	for _, list := range [...][]string{e.EPCs, e.Outputs, {e.Parent}} {
 		for _, epc := range list {
-			if it, _, ok := ours(s.items, epc, Canonical(epc)); ok {
-				return it.Brand
+			if it, _, ok, err := ours(s.items, epc, Canonical(epc)); ok || err != nil {
+				return it.Brand, err
 			}
 		}
 	}
-	return 0
+	return 0, nil
 }
 
 // CaptureEvent stores one event that came alone. One that is there already is ErrDuplicate.
@@ -121,7 +129,11 @@ func (s *Service) CaptureEvent(ctx context.Context, spec CaptureSpec, raw []byte
 	if err != nil {
 		return nil, false, err
 	}
-	c := &Capture{Request: spec.Request, Records: []Record{s.record(e, spec.Brand)}, At: []int{0}}
+	r, err := s.record(e, spec.Brand)
+	if err != nil {
+		return nil, false, err
+	}
+	c := &Capture{Request: spec.Request, Records: []Record{r}, At: []int{0}}
 	if !spec.Request.IsZero() {
 		c.Job = Job{ID: jobID(spec.Request), Brand: spec.Brand, CreatedAt: s.clock.Now(), Events: 1}
 	}

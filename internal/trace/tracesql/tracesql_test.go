@@ -5,7 +5,6 @@ import (
 
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
-	"github.com/chopmark/chopmark/internal/trace"
 	"github.com/chopmark/chopmark/internal/trace/tracetest"
 )
 
@@ -21,7 +20,7 @@ func world(t *testing.T, fresh sqldbtest.Fresh) tracetest.World {
 		}
 	}
 	return tracetest.World{
-		Open:   func() trace.Store { return New(open(), tracetest.Clock{At: tracetest.Start()}) },
+		Open:   func() tracetest.Store { return New(open(), tracetest.Clock{At: tracetest.Start()}) },
 		Outbox: outbox.New(db),
 	}
 }

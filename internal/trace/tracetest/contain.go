@@ -170,7 +170,11 @@ func compare(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, bas
 		things = append(things, trace.Canonical(caseEPC(base, i)))
 	}
 	for _, thing := range things {
-		steps, err := s.Within(t.Context(), brand, s.Child(thing), at)
+		child, err := s.Child(thing)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		steps, err := s.Within(t.Context(), brand, child, at)
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -24,12 +24,12 @@ const perBrand = 1_000_000
 var _ trace.Items = Items{}
 
 // Find implements trace.Items.
-func (Items) Find(code string) (trace.Item, bool) {
+func (Items) Find(code string) (trace.Item, bool, error) {
 	n, err := strconv.ParseUint(turned(code), 10, 64)
 	if err != nil || n < perBrand || n >= 10*perBrand {
-		return trace.Item{}, false
+		return trace.Item{}, false, nil
 	}
-	return trace.Item{Serial: ids.Serial(n), Brand: ids.BrandID(n / perBrand), GTIN: GTIN}, true
+	return trace.Item{Serial: ids.Serial(n), Brand: ids.BrandID(n / perBrand), GTIN: GTIN}, true, nil
 }
 
 // Code implements trace.Items.

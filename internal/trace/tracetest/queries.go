@@ -1,8 +1,11 @@
 package tracetest
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/chopmark/chopmark/internal/trace"
 )
@@ -235,5 +238,42 @@ func pages(t *testing.T, w World) {
 		if _, err := s.Events(t.Context(), q, "this", bad, 5); err == nil {
 			t.Errorf("the token %q was taken", bad)
 		}
+	}
+}
+
+func namedQueries(t *testing.T, w World) {
+	s := Service(w.Open())
+	params := trace.Parameters{"EQ_bizStep": {"shipping", "packing"}, "GE_eventTime": {"2026-01-01T00:00:00Z"}, "maxEventCount": {"5"}}
+	for _, name := range []string{"b", "a", "批 1"} {
+		if _, err := s.AddQuery(t.Context(), name, params); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.AddQuery(t.Context(), "a", nil); !errors.Is(err, trace.ErrQueryExists) {
+		t.Errorf("a name twice: %v", err)
+	}
+	if _, err := s.AddQuery(t.Context(), "c", trace.Parameters{"EQ_x": {"1"}}); err == nil {
+		t.Error("a query that is not valid was kept")
+	}
+	got, err := Service(w.Open()).Query(t.Context(), "a")
+	if diff := cmp.Diff(params, got.Params); err != nil || diff != "" {
+		t.Errorf("%v (-sent +kept):\n%s", err, diff)
+	}
+	again, err := s.ReadQuery(got.Params.JSON())
+	if diff := cmp.Diff(params, again); err != nil || diff != "" {
+		t.Errorf("through JSON: %v (-sent +read):\n%s", err, diff)
+	}
+	list, err := s.Queries(t.Context(), "a", 10)
+	if err != nil || len(list) != 2 || list[0].Name != "b" {
+		t.Errorf("behind a: %v, %v", list, err)
+	}
+	if err := errors.Join(s.RemoveQuery(t.Context(), "a")); err != nil {
+		t.Error(err)
+	}
+	if err := s.RemoveQuery(t.Context(), "a"); !errors.Is(err, trace.ErrNoQuery) {
+		t.Errorf("removed twice: %v", err)
+	}
+	if _, err := s.Query(t.Context(), "a"); !errors.Is(err, trace.ErrNoQuery) {
+		t.Errorf("after its removal: %v", err)
 	}
 }

@@ -23,8 +23,14 @@ import (
 // World is an empty store, with what it tells others. Each call of Open is another
 // process's.
 type World struct {
-	Open   func() trace.Store
+	Open   func() Store
 	Outbox *outbox.Outbox
+}
+
+// Store is all that an engine keeps.
+type Store interface {
+	trace.Store
+	trace.Queries
 }
 
 // Clock is a clock that stands still.
@@ -39,8 +45,8 @@ var _ clock.Clock = Clock{}
 func Start() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
 
 // Service makes the use cases over a store.
-func Service(s trace.Store) *trace.Service {
-	return trace.NewService(trace.UsualLimits(), s, Items{}, Clock{Start()})
+func Service(s Store) *trace.Service {
+	return trace.NewService(trace.UsualLimits(), s, s, Items{}, Clock{Start()})
 }
 
 // Run holds a store to the contract.
@@ -48,7 +54,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 	for name, test := range map[string]func(t *testing.T, w World){
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
-		"Queries": queries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Told": told,
+		"Queries": queries, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Told": told,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -67,3 +67,9 @@ CREATE TABLE IF NOT EXISTS trace_jobs (
     results     LONGBLOB NOT NULL,
     KEY trace_jobs_newest (created_at, job_id)
 );
+
+CREATE TABLE IF NOT EXISTS trace_queries (
+    name       VARBINARY(128) PRIMARY KEY,
+    params     MEDIUMBLOB NOT NULL,
+    created_at BIGINT NOT NULL
+);

@@ -67,3 +67,9 @@ CREATE TABLE trace_jobs (
     results     BLOB NOT NULL
 );
 CREATE INDEX trace_jobs_newest ON trace_jobs (created_at, job_id);
+
+CREATE TABLE trace_queries (
+    name       VARCHAR(128) PRIMARY KEY,
+    params     BLOB NOT NULL,
+    created_at BIGINT NOT NULL
+);
