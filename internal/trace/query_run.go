@@ -410,6 +410,7 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 			return false, err
 		}
 	}
+	text = s.words.step.bare(s.words.disposition.bare(Canonical(text)))
 	for _, b := range brands {
 		for _, k := range kinds {
 			found, err := s.store.Scan(ctx, Stretch{Brand: b, Order: ByTerm, Term: Term{k, text}.Key(b)}, 1)
@@ -418,7 +419,7 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 			}
 		}
 	}
-	it, _, ok, err := ours(s.items, text, Canonical(text))
+	it, _, ok, err := ours(s.items, text, text)
 	if err != nil {
 		return false, err
 	}
