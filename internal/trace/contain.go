@@ -110,21 +110,23 @@ func fold(all []*packing, of func(k *packing) bool) (in inside) {
 // reading is one question's view: packings that were read, by number.
 type reading struct {
 	*Service
-	brand  ids.BrandID
+	brand  ids.BrandID // 0 = of all
+	brands []ids.BrandID
 	at     time.Time // as of; not later
 	known  map[int64]*packing
 	parent map[string][]*packing // by parent, in order
 }
 
-func (s *Service) reading(brand ids.BrandID, at time.Time) *reading {
-	return &reading{s, brand, at, map[int64]*packing{}, map[string][]*packing{}}
+func (s *Service) reading(ctx context.Context, brand ids.BrandID, at time.Time) (*reading, error) {
+	brands, err := s.brandsOf(ctx, brand)
+	return &reading{s, brand, brands, at, map[int64]*packing{}, map[string][]*packing{}}, err
 }
 
 // load reads events and keeps those that pack something and are not later than asked.
 func (r *reading) load(stored []Stored) (out []*packing, _ error) {
 	for i := range stored {
 		e := &stored[i]
-		if e.Time.After(r.at) || e.Brand != r.brand {
+		if e.Time.After(r.at) || r.brand != 0 && e.Brand != r.brand {
 			continue
 		}
 		k, seen := r.known[e.No]
@@ -175,7 +177,7 @@ func (r *reading) ofParent(ctx context.Context, parent string) ([]*packing, erro
 		return all, nil
 	}
 	var stored []Stored
-	if err := r.ofTerm(ctx, &stored, r.brand, Term{ParentTerm, parent}); err != nil {
+	if err := r.ofTerms(ctx, &stored, r.brands, Term{ParentTerm, parent}); err != nil {
 		return nil, err
 	}
 	all, err := r.load(stored)
@@ -210,7 +212,7 @@ func (r *reading) ofChild(ctx context.Context, c Child) ([]*packing, error) {
 	var err error
 	if c.EPC != "" {
 		var stored []Stored
-		if err = r.ofTerm(ctx, &stored, r.brand, Term{ChildTerm, c.EPC}); err == nil {
+		if err = r.ofTerms(ctx, &stored, r.brands, Term{ChildTerm, c.EPC}); err == nil {
 			all, err = r.load(stored)
 		}
 	} else {
@@ -239,7 +241,10 @@ type Step struct {
 
 // Within tells what a thing was in at a time, from the inside out. A loop ends the way.
 func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at time.Time) ([]Step, error) {
-	r := s.reading(brand, at)
+	r, err := s.reading(ctx, brand, at)
+	if err != nil {
+		return nil, err
+	}
 	var out []Step
 	seen := map[string]bool{c.EPC: c.EPC != ""}
 	for range containDepthMax {
@@ -285,7 +290,10 @@ type Contents struct {
 
 // Contents tells what was directly in a parent at a time; with deep also what was in that.
 func (s *Service) Contents(ctx context.Context, brand ids.BrandID, parent string, at time.Time, deep bool) (Contents, error) {
-	r := s.reading(brand, at)
+	r, err := s.reading(ctx, brand, at)
+	if err != nil {
+		return Contents{}, err
+	}
 	var out Contents
 	flags := map[Flag]bool{}
 	top := Canonical(parent)
@@ -429,26 +437,6 @@ func merged(runs []Run) (out []Run) {
 		}
 	}
 	return out
-}
-
-// BrandOf finds whose packings tell of an EPC: the item's brand, or the first with events of
-// it; 0 = nobody's do.
-func (s *Service) BrandOf(ctx context.Context, epc string) (ids.BrandID, error) {
-	canonical := Canonical(epc)
-	if it, _, ok, err := ours(s.items, epc, canonical); ok || err != nil {
-		return it.Brand, err
-	}
-	brands, err := s.store.Brands(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, b := range brands {
-		known, err := s.Known(ctx, b, []TermKind{ParentTerm, ChildTerm}, canonical)
-		if err != nil || known {
-			return b, err
-		}
-	}
-	return 0, nil
 }
 
 // Code is the code of an item.

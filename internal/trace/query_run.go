@@ -208,12 +208,9 @@ func (q *Query) before(a, b *Stored) bool {
 
 // streams chooses what is read: what was named most narrowly, in the query's order.
 func (s *Service) streams(ctx context.Context, q *Query, after Ref) ([]*stream, error) {
-	brands := []ids.BrandID{q.Brand}
-	if q.Brand == 0 {
-		var err error
-		if brands, err = s.store.Brands(ctx); err != nil {
-			return nil, err
-		}
+	brands, err := s.brandsOf(ctx, q.Brand)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case q.has&byID != 0:
@@ -260,22 +257,20 @@ func (s *Service) gathered(ctx context.Context, q *Query, after Ref, brands []id
 				}
 				all = append(all, found...)
 			}
-			if err := s.ofTerm(ctx, &all, brand, Term{IDTerm, id}); err != nil {
-				return nil, err
-			}
 		}
-		for _, epc := range epcs {
-			for _, kind := range [...]TermKind{EPCTerm, ChildTerm} {
-				if err := s.ofTerm(ctx, &all, brand, Term{kind, epc}); err != nil {
-					return nil, err
-				}
-			}
-		}
-		for _, epc := range q.parents {
-			if err := s.ofTerm(ctx, &all, brand, Term{ParentTerm, epc}); err != nil {
-				return nil, err
-			}
-		}
+	}
+	var terms []Term
+	for _, id := range eventIDs {
+		terms = append(terms, Term{IDTerm, id})
+	}
+	for _, epc := range epcs {
+		terms = append(terms, Term{EPCTerm, epc}, Term{ChildTerm, epc})
+	}
+	for _, epc := range q.parents {
+		terms = append(terms, Term{ParentTerm, epc})
+	}
+	if err := s.ofTerms(ctx, &all, brands, terms...); err != nil {
+		return nil, err
 	}
 	if err := s.ofItems(ctx, &all, q.Brand, epcs); err != nil {
 		return nil, err
@@ -296,6 +291,25 @@ func (s *Service) gathered(ctx context.Context, q *Query, after Ref, brands []id
 
 // gatheredMax bounds how many events are put in order here.
 const gatheredMax = 100_000
+
+func (s *Service) ofTerms(ctx context.Context, all *[]Stored, brands []ids.BrandID, terms ...Term) error {
+	for _, brand := range brands {
+		for _, t := range terms {
+			if err := s.ofTerm(ctx, all, brand, t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// brandsOf are whose events are looked through: 0 = all who have some.
+func (s *Service) brandsOf(ctx context.Context, brand ids.BrandID) ([]ids.BrandID, error) {
+	if brand != 0 {
+		return []ids.BrandID{brand}, nil
+	}
+	return s.store.Brands(ctx)
+}
 
 func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, t Term) error {
 	st := Stretch{Brand: brand, Order: ByTerm, Term: t.Key(brand)}
@@ -365,12 +379,9 @@ func (s *Service) Words(ctx context.Context, brand ids.BrandID, kinds []TermKind
 			return nil, "", ErrBadToken
 		}
 	}
-	brands := []ids.BrandID{brand}
-	if brand == 0 {
-		var err error
-		if brands, err = s.store.Brands(ctx); err != nil {
-			return nil, "", err
-		}
+	brands, err := s.brandsOf(ctx, brand)
+	if err != nil {
+		return nil, "", err
 	}
 	for _, b := range brands {
 		if b < at.Brand {
@@ -403,12 +414,9 @@ type wordCursor struct {
 
 // Known reports whether some event names a term.
 func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind, text string) (bool, error) {
-	brands := []ids.BrandID{brand}
-	if brand == 0 {
-		var err error
-		if brands, err = s.store.Brands(ctx); err != nil {
-			return false, err
-		}
+	brands, err := s.brandsOf(ctx, brand)
+	if err != nil {
+		return false, err
 	}
 	text = s.words.step.bare(s.words.disposition.bare(Canonical(text)))
 	for _, b := range brands {

@@ -30,8 +30,8 @@ func (s *Service) Limits() Limits { return s.limits }
 // CaptureSpec asks to capture a document.
 type CaptureSpec struct {
 	Request ids.Request
-	// Brand is whose the events are; 0 = of whom their first coded item is, and of nobody
-	// when they have none.
+	// Brand is whose the events are; 0 = of whom their items are, and without items of
+	// whom the first item of the document is; of nobody when it names none.
 	Brand   ids.BrandID
 	XML     bool
 	Proceed bool // keep the good events when some are bad
@@ -83,12 +83,16 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 		}
 		return s.store.Capture(ctx, c)
 	}
+	brands, err := s.brandsIn(d, spec.Brand)
+	if err != nil {
+		return Captured{}, err
+	}
 	for i := range d.Events {
 		if len(d.Events[i].Problems) > 0 {
 			continue
 		}
 		e := d.Events[i].Event
-		r, err := s.record(e, spec.Brand)
+		r, err := s.Record(e, brands[i], s.items)
 		if err != nil {
 			return Captured{}, err
 		}
@@ -100,15 +104,34 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 	return s.store.Capture(ctx, c)
 }
 
-// record makes the stored form of an event.
-func (s *Service) record(e *Event, brand ids.BrandID) (Record, error) {
-	if brand == 0 {
-		var err error
-		if brand, err = s.brandOf(e); err != nil {
-			return Record{}, err
+// brandsIn are whose the events of a document are, when it was not said: each of whom its
+// items are, and one without items of whom the first item of the document is. A pallet of
+// cases belongs to whose items were packed before.
+func (s *Service) brandsIn(d *Document, said ids.BrandID) ([]ids.BrandID, error) {
+	out := make([]ids.BrandID, len(d.Events))
+	var first ids.BrandID
+	for i := range d.Events {
+		switch {
+		case len(d.Events[i].Problems) > 0:
+			continue
+		case said != 0:
+			out[i] = said
+			continue
+		}
+		b, err := s.brandOf(d.Events[i].Event)
+		if err != nil {
+			return nil, err
+		}
+		if out[i] = b; first == 0 {
+			first = b
 		}
 	}
-	return s.Record(e, brand, s.items)
+	for i := range out {
+		if out[i] == 0 {
+			out[i] = first
+		}
+	}
+	return out, nil
 }
 
 // brandOf is whose an event is: that of the first coded item that it names.
@@ -129,7 +152,12 @@ func (s *Service) CaptureEvent(ctx context.Context, spec CaptureSpec, raw []byte
 	if err != nil {
 		return nil, false, err
 	}
-	r, err := s.record(e, spec.Brand)
+	if spec.Brand == 0 {
+		if spec.Brand, err = s.brandOf(e); err != nil {
+			return nil, false, err
+		}
+	}
+	r, err := s.Record(e, spec.Brand, s.items)
 	if err != nil {
 		return nil, false, err
 	}

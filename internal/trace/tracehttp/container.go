@@ -47,11 +47,6 @@ func (a *api) getContainer(w http.ResponseWriter, r *http.Request) error {
 			return fault.Field("input.bad_flag", "deep", "must be true or false")
 		}
 	}
-	if brand == 0 {
-		if brand, err = a.Service.BrandOf(r.Context(), epc); err != nil {
-			return err
-		}
-	}
 	child, err := a.Service.Child(epc)
 	if err != nil {
 		return err
