@@ -11,6 +11,7 @@ import (
 // identifier of GS1 is left as it is.
 func Canonical(uri string) string {
 	switch {
+	case plainItem(uri):
 	case strings.HasPrefix(uri, "urn:epc:"):
 		if e, err := gs1.ParseEPC(uri); err == nil && e.ID.Key.AI != "" {
 			return finest(&e.ID)
@@ -110,10 +111,33 @@ func (r *reader) identifier(name, uri string) {
 // check judges what lies in GS1's own spaces; others may name things as they like.
 func check(uri string) (err error) {
 	switch {
+	case plainItem(uri):
 	case strings.HasPrefix(uri, "urn:epc:"):
 		_, err = gs1.ParseEPC(uri)
 	case strings.HasPrefix(uri, gs1.CanonicalStem+"/"):
 		_, err = gs1.ParseLink(uri)
 	}
 	return err
+}
+
+// plainItem reports whether an EPC is the canonical name of an item already, in letters and
+// digits: that of most items, which is told without taking it apart.
+func plainItem(uri string) bool {
+	const (
+		head   = gs1.CanonicalStem + "/01/"
+		middle = "/21/"
+		gtin   = 14
+		most   = 20
+	)
+	rest, ok := strings.CutPrefix(uri, head)
+	if !ok || len(rest) <= gtin+len(middle) || len(rest) > gtin+len(middle)+most || rest[gtin:gtin+len(middle)] != middle ||
+		!isDigits(rest[:gtin]) || gs1.CheckDigit(rest[:gtin-1]) != rest[gtin-1] {
+		return false
+	}
+	for _, c := range []byte(rest[gtin+len(middle):]) {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return true
 }
