@@ -298,7 +298,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.product = newProductMetrics(a.metrics.Registry)
 	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
-	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
+	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
 	a.codes = a.Batches.Reader
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)

@@ -52,3 +52,18 @@ func (c codedItems) Code(s ids.Serial) string {
 	code := c.items.Code(s)
 	return code.String()
 }
+
+// containers shows what is packed in what to batch. Trace is opened after it.
+type containers struct{ app *App }
+
+var _ batch.Containers = containers{}
+
+// Inside implements batch.Containers.
+func (c containers) Inside(ctx context.Context, container string) ([]batch.SerialRun, error) {
+	in, err := c.app.Trace.Contents(ctx, 0, container, c.app.clock.Now(), true)
+	out := make([]batch.SerialRun, len(in.Runs))
+	for i, r := range in.Runs {
+		out[i] = batch.SerialRun{From: r.From, To: r.To}
+	}
+	return out, err
+}
