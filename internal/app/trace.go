@@ -17,6 +17,7 @@ import (
 // openTrace wires the repository of EPCIS events.
 func (a *App) openTrace() {
 	store := tracesql.New(a.db, a.clock)
+	a.closers = append(a.closers, store.Close)
 	a.Trace = trace.NewService(trace.UsualLimits(), store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
 }
 

@@ -34,8 +34,9 @@ func (s *Statistics) Fold(ctx context.Context) error {
 
 // FoldNow brings all that is pending into the tables.
 func (s *Statistics) FoldNow(ctx context.Context) error {
-	// nothing is counted meanwhile
-	return s.adds.Alone(func() error { return s.fold(context.WithoutCancel(ctx)) })
+	s.adds.turn.Lock() // nothing is counted meanwhile
+	defer s.adds.turn.Unlock()
+	return s.fold(context.WithoutCancel(ctx))
 }
 
 // fold is called by whoever has the turn.

@@ -28,7 +28,7 @@ type Records struct {
 	keep  int // whole days
 	clock clock.Clock
 	log   *slog.Logger
-	adds  sqldb.Combiner[add]
+	adds  combiner[add]
 
 	settling sync.Mutex // held from the note of a day's range to the rows that it is about
 	mu       sync.RWMutex
@@ -59,7 +59,7 @@ func OpenRecords(ctx context.Context, dir string, meta *sqldb.DB, vault *Vault, 
 		files: dayFiles{dir: dir, open: map[scan.Day]*dayFile{}}, meta: meta, vault: vault, codes: codes,
 		keep: cmp.Or(keep, RecordDaysUsual), clock: c, log: log, days: map[scan.Day]dayInfo{},
 	}
-	r.adds = sqldb.Combiner[add]{Run: r.write, Size: func(a add) int { return len(a.seen) }, Most: togetherMax}
+	r.adds = combiner[add]{run: r.write, size: func(a add) int { return len(a.seen) }, most: togetherMax}
 	_, err := sqldb.Collect(ctx, meta.Reader(), func(rows *sql.Rows) (struct{}, error) {
 		var day scan.Day
 		var low, high, closed int64
@@ -111,7 +111,7 @@ func (r *Records) Add(ctx context.Context, seen []*scan.Seen) error {
 	if len(seen) == 0 {
 		return nil
 	}
-	return r.adds.Do(add{ctx, seen})
+	return r.adds.do(add{ctx, seen})
 }
 
 // write commits a group of calls, day by day.

@@ -24,7 +24,7 @@ import (
 type Statistics struct {
 	db    *sqldb.DB
 	clock clock.Clock
-	adds  sqldb.Combiner[consumed]
+	adds  combiner[consumed]
 
 	// mu is held by readers over tables and memory together, and by what changes both
 	// from before its commit on, so that nothing is seen twice or not at all.
@@ -51,7 +51,7 @@ type consumed struct {
 // with, for ever.
 func NewStatistics(ctx context.Context, db *sqldb.DB, lanes int, c clock.Clock) (*Statistics, error) {
 	s := &Statistics{db: db, clock: c, pending: scan.NewTally(), tops: map[ids.BrandID]*topCodes{}}
-	s.adds = sqldb.Combiner[consumed]{Run: s.count, Size: func(c consumed) int { return len(c.batch) }, Most: togetherMax}
+	s.adds = combiner[consumed]{run: s.count, size: func(c consumed) int { return len(c.batch) }, most: togetherMax}
 	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		return inbox.Lanes(ctx, tx, scan.GroupStatistics, lanes)
 	})
@@ -125,7 +125,7 @@ func (s *Statistics) Handle(ctx context.Context, lane int, batch []stream.Messag
 			return err
 		}
 	}
-	return outOfReach(s.adds.Do(consumed{ctx, lane, batch}))
+	return outOfReach(s.adds.do(consumed{ctx, lane, batch}))
 }
 
 // pendingMax bounds what memory adds up: past it the one who counts folds.

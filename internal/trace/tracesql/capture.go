@@ -23,17 +23,54 @@ import (
 // act is a capture on its way.
 type act struct {
 	*trace.Capture
-	ctx  context.Context //nolint:containedctx // of the request; the group's first lends its own to the transaction
-	done trace.Captured
+	again bool // it may have had its effect: the answer of its commit was lost
+	done  trace.Captured
 }
 
 // Capture implements trace.Store. Captures that come at the same time share a transaction.
 func (s *Store) Capture(ctx context.Context, c *trace.Capture) (trace.Captured, error) {
-	a := &act{Capture: c, ctx: ctx}
-	if err := s.acts.Do(a); err != nil {
+	done, err := s.acts.Do(ctx, struct{}{}, &act{Capture: c})
+	if err != nil {
 		return trace.Captured{}, fmt.Errorf("capture %d events: %w", len(c.Records), err)
 	}
-	return a.done, nil
+	return done, nil
+}
+
+// commit brings about a group, in one transaction or, when it holds many events, several.
+// An error that is a group's only one is the combiner's to find the culprit of.
+func (s *Store) commit(ctx context.Context, acts []*act) ([]sqldb.Outcome[trace.Captured], error) {
+	out := make([]sqldb.Outcome[trace.Captured], 0, len(acts))
+	for from := 0; from < len(acts); {
+		to, events := from, 0
+		for to < len(acts) && (to == from || events+len(acts[to].Records) <= togetherMax) {
+			events += len(acts[to].Records)
+			to++
+		}
+		part := acts[from:to]
+		err := s.write(ctx, part)
+		if err != nil && len(part) == len(acts) && !errors.Is(err, sqldb.ErrUnknownOutcome) {
+			return nil, err
+		}
+		for _, a := range part {
+			if err != nil {
+				out = append(out, s.alone(ctx, a, err))
+			} else {
+				out = append(out, sqldb.Outcome[trace.Captured]{Value: a.done})
+			}
+		}
+		from = to
+	}
+	return out, nil
+}
+
+// alone runs one act again after its group failed. When the group may stand, only a job tells
+// what became of an act.
+func (s *Store) alone(ctx context.Context, a *act, why error) sqldb.Outcome[trace.Captured] {
+	if a.again = errors.Is(why, sqldb.ErrUnknownOutcome); a.again && a.Job.ID == "" {
+		return sqldb.Outcome[trace.Captured]{Err: why}
+	}
+	err := s.write(ctx, []*act{a})
+	return sqldb.Outcome[trace.Captured]{Value: a.done, Err: err}
 }
 
 // identity names an event within the store.
@@ -64,11 +101,11 @@ type row struct {
 	withdrawn bool
 }
 
-// commit stores a group in one transaction: counters first, so that whoever captures for
+// write stores captures in one transaction: counters first, so that whoever captures for
 // the same brands waits here, and the shards' feed last.
-func (s *Store) commit(acts []*act) error {
+func (s *Store) write(ctx context.Context, acts []*act) error {
 	var words []int64
-	err := s.db.Write(context.WithoutCancel(acts[0].ctx), func(ctx context.Context, tx *sqldb.Tx) error {
+	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		g := &group{s: s, tx: tx, acts: acts, known: map[identity]bool{}, next: map[ids.Shard]int64{}}
 		err := g.run(ctx)
 		words = g.words
@@ -188,7 +225,7 @@ func (g *group) settle(ctx context.Context, a *act) error {
 
 // before finds the effect that the request had.
 func (g *group) before(ctx context.Context, a *act) (bool, error) {
-	if a.Request.IsZero() {
+	if a.Request.IsZero() && !a.again {
 		return false, nil
 	}
 	var body []byte
@@ -202,7 +239,7 @@ func (g *group) before(ctx context.Context, a *act) (bool, error) {
 		return false, idem.ErrMismatch
 	}
 	a.done.Job, err = findJob(ctx, g.tx, a.Job.ID)
-	a.done.Replayed = true
+	a.done.Replayed = !a.again
 	return true, err
 }
 

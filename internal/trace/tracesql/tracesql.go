@@ -41,7 +41,7 @@ func Schema() fs.FS {
 type Store struct {
 	db    *sqldb.DB
 	clock clock.Clock
-	acts  sqldb.Combiner[*act]
+	acts  *sqldb.Combiner[struct{}, *act, trace.Captured]
 
 	mu    sync.Mutex
 	words map[int64]bool // terms that trace_words surely has; guarded by mu
@@ -50,15 +50,23 @@ type Store struct {
 var _ trace.Store = (*Store)(nil)
 
 const (
-	togetherMax = 2000    // events of one transaction
+	actsMax     = 128     // captures of one group
+	waitingMax  = 10_000  // captures that are not answered yet
+	togetherMax = 2000    // events from which on a transaction takes no further capture
 	wordsMax    = 200_000 // that are remembered as known
 )
 
 // New makes the store of a migrated database.
 func New(db *sqldb.DB, c clock.Clock) *Store {
 	s := &Store{db: db, clock: c, words: map[int64]bool{}}
-	s.acts = sqldb.Combiner[*act]{Run: s.commit, Size: func(a *act) int { return 1 + len(a.Records) }, Most: togetherMax}
+	s.acts = sqldb.NewCombiner[struct{}](actsMax, waitingMax, s.commit)
 	return s
+}
+
+// Close answers what was taken up, and refuses the rest.
+func (s *Store) Close() error {
+	s.acts.Close()
+	return nil
 }
 
 const jobColumns = `job_id, brand_id, created_at, finished_at, proceeds, events, results`

@@ -1,13 +1,13 @@
-package sqldb
+package scansql
 
 import "sync"
 
-// Combiner lets acts that come at the same time share one transaction: while one
+// combiner lets acts that come at the same time share one transaction: while one
 // group commits the next one gathers. The first act of a group runs it.
-type Combiner[T any] struct {
-	Run  func(acts []T) error
-	Size func(T) int
-	Most int // of all sizes together
+type combiner[T any] struct {
+	run  func(acts []T) error
+	size func(T) int
+	most int // of all sizes together
 
 	turn sync.Mutex // held by the group that runs
 	mu   sync.Mutex
@@ -21,16 +21,16 @@ type group[T any] struct {
 	errs []error
 }
 
-// Do returns when the act took effect or failed.
-func (c *Combiner[T]) Do(act T) error {
+// do returns when the act took effect or failed.
+func (c *combiner[T]) do(act T) error {
 	c.mu.Lock()
 	g := c.next
-	if g == nil || g.size >= c.Most {
+	if g == nil || g.size >= c.most {
 		g = &group[T]{done: make(chan struct{})}
 		c.next = g
 	}
 	mine := len(g.acts)
-	g.acts, g.size = append(g.acts, act), g.size+c.Size(act)
+	g.acts, g.size = append(g.acts, act), g.size+c.size(act)
 	c.mu.Unlock()
 	if mine > 0 {
 		<-g.done
@@ -49,17 +49,10 @@ func (c *Combiner[T]) Do(act T) error {
 	return g.errs[0]
 }
 
-// Alone runs fn while no group runs.
-func (c *Combiner[T]) Alone(fn func() error) error {
-	c.turn.Lock()
-	defer c.turn.Unlock()
-	return fn()
-}
-
 // runGroup runs a group as one, and when that fails each act alone: what is wrong
 // with one must not hold up the others.
-func (c *Combiner[T]) runGroup(g *group[T]) {
-	err := c.Run(g.acts)
+func (c *combiner[T]) runGroup(g *group[T]) {
+	err := c.run(g.acts)
 	if err == nil {
 		return
 	}
@@ -68,6 +61,6 @@ func (c *Combiner[T]) runGroup(g *group[T]) {
 		return
 	}
 	for i := range g.acts {
-		g.errs[i] = c.Run(g.acts[i : i+1])
+		g.errs[i] = c.run(g.acts[i : i+1])
 	}
 }
