@@ -73,8 +73,8 @@ func (v *verifyCmd) Run(ctx context.Context) error {
 // splitLink takes code and token out of a short link or a GS1 Digital Link.
 func splitLink(s string) (code, token string) {
 	if u, err := url.Parse(s); err == nil && u.Host != "" {
-		if item, err := gs1.ParseItemPath(u.EscapedPath()); err == nil {
-			return item.Serial, ""
+		if id, err := gs1.ParsePath(u.EscapedPath()); err == nil {
+			return id.Value("21"), ""
 		}
 		s = strings.Trim(u.Path, "/")
 	}

@@ -39,6 +39,8 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/translog"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
+	events "github.com/chopmark/chopmark/internal/trace"
+	"github.com/chopmark/chopmark/internal/trace/tracesql"
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifykv"
 )
@@ -51,6 +53,7 @@ type App struct {
 	Batches *batch.Service
 	Verify  *verify.Service
 	Scans   *scan.Service
+	Trace   *events.Service // EPCIS events
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -229,6 +232,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "translog", translog.Schema()),
 			db.Migrate(ctx, "keyset", keysetsql.Schema()),
 			db.Migrate(ctx, "batch", batchsql.Schema()),
+			db.Migrate(ctx, "trace", tracesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 		)
 	}
@@ -299,20 +303,15 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.product = newProductMetrics(a.metrics.Registry)
 	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
-	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule},
+	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
 	a.codes = a.Batches.Reader
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
 	a.tasks.Handle(batch.TaskGenerate, files)
 	a.tasks.Handle(batch.TaskExport, files)
-	a.outbox = outbox.New(a.dbs)
-	if err := a.openLog(ctx); err != nil {
+	if err := a.openOutbox(ctx); err != nil {
 		return err
 	}
-	a.tail = outbox.NewTail(a.outbox, a.log)
-	a.onCommit = append(a.onCommit, a.tail.Wake)
-	a.work.Go(func() { a.tail.Run(a.background) })
-
 	a.product.watch(a.dbs, a.texts)
 	a.tellSettings()
 	a.work.Go(func() { a.forgetTexts(a.background) })
@@ -321,6 +320,7 @@ func (a *App) openDomains(ctx context.Context) error {
 		rules.Feed, rules.StaleAfter = a.proj, a.StaleAfter
 	}
 	a.Verify = verify.NewService(rules, a.keys.items, itemView{a.proj}, a.keys, innerTries{a.Batches}, a.texts, a.sightings, a.clock)
+	a.openTrace()
 	a.followOthers()
 
 	if err := a.openKafka(ctx); err != nil {
@@ -335,6 +335,15 @@ func (a *App) openDomains(ctx context.Context) error {
 	}
 	a.site, err = site.New()
 	return err
+}
+
+// openOutbox opens what was told, its tail for who follows it, and the transparency log.
+func (a *App) openOutbox(ctx context.Context) error {
+	a.outbox = outbox.New(a.dbs)
+	a.tail = outbox.NewTail(a.outbox, a.log)
+	a.onCommit = append(a.onCommit, a.tail.Wake)
+	a.work.Go(func() { a.tail.Run(a.background) })
+	return a.openLog(ctx)
 }
 
 // checkpoints keeps the next start short.

@@ -192,7 +192,7 @@ func (d *demo) cards(lang string) ([]site.DemoCard, error) {
 	if err != nil {
 		return nil, err
 	}
-	link := gs1.ItemPath{GTIN: "06901234567892", Serial: d.code(&d.liquor, noFresh+20)}
+	link := gs1.ItemID("06901234567892", "", d.code(&d.liquor, noFresh+20))
 	inner, err := d.app.keys.InnerCode(d.pills.InnerKeyID, d.pills.Serial(noFresh))
 	if err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func (d *demo) cards(lang string) ([]site.DemoCard, error) {
 		{Verdict: verify.Authentic.String(), URL: display.URL,
 			Title: words("显示屏动态码", "Screen code, changes hourly"),
 			Text:  words("链接每小时更换，截图会过期。", "The link changes every hour: a screenshot goes stale.")},
-		{Verdict: verify.Authentic.String(), URL: d.app.URL + link.String(),
+		{Verdict: verify.Authentic.String(), URL: d.app.URL + link.Path(),
 			Title: words("GS1 数字链接", "GS1 Digital Link"),
 			Text:  words("零售扫描器也能读的同一个码。", "The same code as a retailer's scanner reads it.")},
 	}, nil

@@ -46,6 +46,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 		Generated: a.product.Generated, Traced: a.product.Traced,
 	})
 	scanhttp.Mount(rt, a.Scans)
+	a.traceRoutes(rt)
 	streamhttp.Mount(rt, a.letterGroups())
 	transloghttp.Mount(rt, a.translog, logPublic)
 	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))

@@ -17,14 +17,18 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
 	"github.com/chopmark/chopmark/internal/platform/translog"
+	"github.com/chopmark/chopmark/internal/trace/traceevent"
 )
 
-// logBatch is the kind of statement that tells how many codes of a batch there are. Only
-// who has a key may read it: quantities are a brand's own business.
-const logBatch = "batch.issued"
+// The kinds of statements. How many codes a batch has is a brand's own business: only who
+// has a key may read that. An event's hash tells nothing to who does not know it.
+const (
+	logBatch = "batch.issued"
+	logEvent = "epcis.event"
+)
 
 // logPublic tells of which kinds anybody who knows the subject may read the statement.
-func logPublic(string) bool { return false }
+func logPublic(kind string) bool { return kind == logEvent }
 
 // openLog opens the transparency log.
 func (a *App) openLog(ctx context.Context) error {
@@ -68,37 +72,48 @@ func (a *App) logFacts() {
 
 // logged is what an event says in the transparency log.
 func logged(e *outbox.Event) ([]translog.Statement, error) {
-	if e.Type != batchevent.CodeGenerated {
-		return nil, nil
+	switch e.Type {
+	case batchevent.CodeGenerated:
+		var g batchevent.Generated
+		if err := json.Unmarshal(e.Data, &g); err != nil {
+			return nil, fmt.Errorf("read event %s: %w", e.ID, err)
+		}
+		if g.Kind != "batch" {
+			return nil, nil
+		}
+		return statements(logBatch, []string{g.BatchID}, struct {
+			BrandID   int32  `json:"brand_id"`
+			ProductID int32  `json:"product_id"`
+			BatchNo   string `json:"batch_no"`
+			Quantity  int64  `json:"quantity"`
+		}{g.BrandID, g.ProductID, g.BatchNo, g.Quantity}, e)
+	case traceevent.TraceCaptured:
+		var c traceevent.Captured
+		if err := json.Unmarshal(e.Data, &c); err != nil {
+			return nil, fmt.Errorf("read event %s: %w", e.ID, err)
+		}
+		return statements(logEvent, c.EventIDs, struct {
+			BrandID ids.BrandID `json:"brand_id"`
+		}{e.BrandID}, e)
 	}
-	var g batchevent.Generated
-	if err := json.Unmarshal(e.Data, &g); err != nil {
-		return nil, fmt.Errorf("read event %s: %w", e.ID, err)
-	}
-	if g.Kind != "batch" {
-		return nil, nil
-	}
-	s, err := statement(logBatch, g.BatchID, struct {
-		BrandID   int32  `json:"brand_id"`
-		ProductID int32  `json:"product_id"`
-		BatchNo   string `json:"batch_no"`
-		Quantity  int64  `json:"quantity"`
-	}{g.BrandID, g.ProductID, g.BatchNo, g.Quantity}, e)
-	if err != nil {
-		return nil, err
-	}
-	return []translog.Statement{s}, nil
+	return nil, nil
 }
 
-// statement is the text of a leaf. It names itself, so that it means something alone.
-func statement(kind, subject string, what any, e *outbox.Event) (translog.Statement, error) {
-	text, err := json.Marshal(struct {
-		Kind    string `json:"kind"`
-		Subject string `json:"subject"`
-		At      string `json:"at"`
-		What    any    `json:"what"`
-	}{kind, subject, e.Time.Format("2006-01-02T15:04:05.000000Z"), what})
-	return translog.Statement{Kind: kind, Subject: subject, Text: text}, err
+// statements are the texts of leaves. Each names itself, so that it means something alone.
+func statements(kind string, subjects []string, what any, e *outbox.Event) (all []translog.Statement, _ error) {
+	for _, subject := range subjects {
+		text, err := json.Marshal(struct {
+			Kind    string `json:"kind"`
+			Subject string `json:"subject"`
+			At      string `json:"at"`
+			What    any    `json:"what"`
+		}{kind, subject, e.Time.Format("2006-01-02T15:04:05.000000Z"), what})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, translog.Statement{Kind: kind, Subject: subject, Text: text})
+	}
+	return all, nil
 }
 
 var errLogBroken = errors.New("the transparency log is not whole")

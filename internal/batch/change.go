@@ -169,16 +169,22 @@ type Selection struct {
 	BatchID  ids.BatchID
 	From, To int64    // of the batch; both 0 = all of it
 	Codes    []string // or these
+	// Container = or what is in it, at any depth, when the change is decided.
+	Container string
 }
+
+const containerBytesMax = 512
 
 // check is the rule for a selection's form. None at all is allowed for an undo.
 func (s *Selection) check(undo bool) error {
 	switch {
-	case s.BatchID != "" && len(s.Codes) > 0:
-		return fault.Field("select.two", "select", "name a batch or codes, not both")
+	case s.BatchID != "" && len(s.Codes) > 0, s.Container != "" && (s.BatchID != "" || len(s.Codes) > 0):
+		return fault.Field("select.two", "select", "name a batch, codes or a container, and one of them only")
+	case len(s.Container) > containerBytesMax:
+		return fault.Field("select.bad_container", "select.container", "is longer than %d bytes", containerBytesMax)
 	case len(s.Codes) > SelectCodesMax:
 		return fault.Field("select.too_many", "select.codes", "has %d codes, at most %d are allowed", len(s.Codes), SelectCodesMax)
-	case s.BatchID == "" && len(s.Codes) == 0 && !undo:
+	case s.BatchID == "" && len(s.Codes) == 0 && s.Container == "" && !undo:
 		return fault.Field("select.empty", "select", "name a batch_id (with from_no, to_no) or codes")
 	case s.BatchID == "" && (s.From != 0 || s.To != 0):
 		return fault.Field("select.no_batch", "select.batch_id", "is needed with from_no and to_no")

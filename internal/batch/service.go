@@ -36,11 +36,21 @@ type Scans interface {
 	AnyIn(first, last ids.Serial) (bool, error)
 }
 
-// Config is what an operator may set.
+// Containers tells what is packed in what.
+type Containers interface {
+	// Inside gives the runs of items in a container now, at any depth, in their order.
+	Inside(ctx context.Context, container string) ([]SerialRun, error)
+}
+
+// SerialRun is a run of serials, both ends included.
+type SerialRun struct{ From, To ids.Serial }
+
+// Config is what an operator may set, and what an installation has.
 type Config struct {
 	Region     int
-	PublicURL  string    // what codes link to, without a slash at the end
-	ExpireRule time.Time // of batches that name no expiry; zero = they never expire
+	PublicURL  string     // what codes link to, without a slash at the end
+	ExpireRule time.Time  // of batches that name no expiry; zero = they never expire
+	Containers Containers // nil = nothing is known of containers
 }
 
 // Service is the domain's use cases. It is safe for concurrent use.

@@ -3,6 +3,7 @@ package batch
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -67,6 +68,14 @@ func (s *Service) ChangeState(ctx context.Context, cmd Command, spec StateSpec) 
 	c := Change{
 		To: to, Reverts: spec.Reverts, Reason: spec.Reason, Actor: cmd.Actor,
 		At: spec.At, Place: spec.Place,
+	}
+	if spec.Select.Container != "" { // what is in it may have gone since
+		if id, replayed, err := s.store.Effect(ctx, cmd.Request); err != nil || replayed {
+			if err == nil {
+				c, err = s.store.FindChange(ctx, ids.ChangeID(id))
+			}
+			return c, true, err
+		}
 	}
 	targets, unknown, err := s.targets(ctx, &spec)
 	if err != nil {
@@ -171,6 +180,12 @@ func (s *Service) targets(ctx context.Context, spec *StateSpec) ([]target, []Ref
 			err = s.checkReverts(ctx, spec.Reverts, targets[0].BrandID)
 		}
 		return targets, unknown, err
+	case sel.Container != "":
+		targets, err := s.targetsInside(ctx, sel.Container)
+		if err == nil {
+			err = s.checkReverts(ctx, spec.Reverts, targets[0].BrandID)
+		}
+		return targets, nil, err
 	default:
 		return s.targetsOfChange(ctx, spec.Reverts)
 	}
@@ -241,6 +256,44 @@ func (s *Service) targetsOfCodes(codes []string) ([]target, []Refused, error) {
 		unknown = []Refused{{State: unknownState, Numbers: NewRuns(missing)}}
 	}
 	return sortTargets(byBatch), unknown, nil
+}
+
+// ErrNoContainers answers where nothing is known of containers.
+var ErrNoContainers = fault.Field("select.no_containers", "select.container",
+	"is not taken: this installation keeps no record of what is packed in what; name a batch_id or codes")
+
+// targetsInside is what is in a container: of one brand, since a change is one brand's.
+func (s *Service) targetsInside(ctx context.Context, container string) ([]target, error) {
+	if s.Containers == nil {
+		return nil, ErrNoContainers
+	}
+	runs, err := s.Containers.Inside(ctx, container)
+	if err != nil {
+		return nil, fmt.Errorf("look into the container: %w", err)
+	}
+	byBatch := map[*entry]Runs{}
+	var brand ids.BrandID
+	for _, r := range runs {
+		for from := r.From; from <= r.To; {
+			e, no, ok := s.proj.find(from)
+			if !ok {
+				break // cannot be: they were issued when they were packed
+			}
+			last := min(r.To, e.Serial(e.Quantity))
+			if brand == 0 {
+				brand = e.BrandID
+			}
+			if e.BrandID != brand {
+				return nil, fault.Field("select.two_brands", "select.container", "holds items of several brands; name the codes of one")
+			}
+			byBatch[e] = byBatch[e].Union(Runs{{no, no + int64(last-from)}})
+			from = last + 1
+		}
+	}
+	if len(byBatch) == 0 {
+		return nil, fault.Field("select.empty_container", "select.container", "holds no coded item, as far as is known")
+	}
+	return sortTargets(byBatch), nil
 }
 
 func sortTargets(byBatch map[*entry]Runs) []target {

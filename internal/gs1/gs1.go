@@ -3,16 +3,17 @@
 //
 // Promise: what Parse accepts, String writes in one canonical form, and parsing
 // that form gives the same value; nothing malformed gets through half-read.
-// TestItemPathRoundTrip and FuzzParseItemPath pin it.
+// TestIDRoundTrip, TestEPCRoundTrip and the fuzz tests pin it.
 //
-// Sources: GS1 General Specifications (sections 3 and 7.9 to 7.11) and GS1
-// Digital Link Standard: URI Syntax (section 4).
+// Sources: GS1 General Specifications (sections 3 and 7.9 to 7.11), GS1 Digital Link
+// Standard: URI Syntax 1.6, the GS1 syntax dictionary, and the EPC Tag Data Standard
+// (section 6) for URNs.
 package gs1
 
 import "github.com/chopmark/chopmark/internal/platform/fault"
 
 // GTIN is a trade item's number in its 14-digit form with a true check digit.
-// It comes from ParseGTIN or from an ItemPath; the zero value is no GTIN.
+// It comes from ParseGTIN or from an ID; the zero value is no GTIN.
 type GTIN string
 
 const gtinDigits = 14

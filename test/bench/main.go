@@ -28,7 +28,7 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare" { // the peer of the verify bench, as a process of its own
 		return serveBare()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, guessing, refusal")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
 	flag.Parse()
@@ -77,7 +77,7 @@ func run(ctx context.Context, only string, b *bench) (err error) {
 		{"codebook", benchCodebook}, {"issue", benchIssue}, {"billions", benchBillions}, {"state", benchState},
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
-		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog},
+		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace},
 		{"guessing", benchGuessing}, {"refusal", benchRefusal},
 	}
 	for _, one := range benches {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/ids"
-	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
 
@@ -47,9 +46,6 @@ type refusedItem struct {
 // refusedMax bounds how many refused codes and runs an answer lists.
 const refusedMax = 100_000
 
-var errNoContainers = fault.Field("select.no_containers", "select.container",
-	"is not taken: this installation keeps no record of what is packed in what; name a batch_id or codes")
-
 // postState answers POST /api/v1/codes/state.
 func (a *api) postState(w http.ResponseWriter, r *http.Request) error {
 	ask, cmd, err := decode[stateAsk](w, r, httpx.BodyMaxList)
@@ -73,9 +69,6 @@ func (a *api) postState(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (ask *stateAsk) spec() (batch.StateSpec, error) {
-	if ask.Select.Container != "" {
-		return batch.StateSpec{}, errNoContainers
-	}
 	from, err := numberOf("select.from_no", ask.Select.FromNo)
 	if err != nil {
 		return batch.StateSpec{}, err
@@ -86,7 +79,7 @@ func (ask *stateAsk) spec() (batch.StateSpec, error) {
 	}
 	at, err := parseTime("at", ask.At)
 	return batch.StateSpec{
-		Select: batch.Selection{BatchID: ask.Select.BatchID, From: from, To: to, Codes: ask.Select.Codes},
+		Select: batch.Selection{BatchID: ask.Select.BatchID, From: from, To: to, Codes: ask.Select.Codes, Container: ask.Select.Container},
 		To:     ask.To, Reason: ask.Reason, At: at, Place: ask.Place, Strict: ask.Strict, Reverts: ask.Reverts,
 	}, err
 }

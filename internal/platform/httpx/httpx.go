@@ -56,6 +56,16 @@ func OK(w http.ResponseWriter, data any) error {
 	return writeJSON(w, http.StatusOK, Envelope{Code: http.StatusOK, Message: "success", Data: data})
 }
 
+// Bytes answers with a body that is made already. An error is the client's leaving.
+func Bytes(w http.ResponseWriter, status int, contentType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, err := w.Write(body)
+	return ignoreGone(err)
+}
+
 func writeJSON(w http.ResponseWriter, status int, body any) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -63,12 +73,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) error {
 	if err := enc.Encode(body); err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(buf.Len()))
-	w.WriteHeader(status)
-	_, err := w.Write(buf.Bytes())
-	return ignoreGone(err)
+	return Bytes(w, status, "application/json; charset=utf-8", buf.Bytes())
 }
 
 // ignoreGone drops the error of a client that has left: nobody is there to tell.

@@ -115,8 +115,22 @@ func (rt *Router) Probe(pattern string, h Handler) {
 }
 
 // Admin adds a route that needs a key.
-func (rt *Router) Admin(pattern string, h Handler) {
-	rt.add(pattern, rt.limited(func(w http.ResponseWriter, r *http.Request) error {
+func (rt *Router) Admin(pattern string, h Handler) { rt.add(pattern, rt.guarded(h)) }
+
+// AdminAs is Admin for routes whose errors have another form than the envelope: fail
+// answers them, that of a missing key too.
+func (rt *Router) AdminAs(pattern string, h Handler, fail func(w http.ResponseWriter, r *http.Request, err error)) {
+	guarded := rt.guarded(h)
+	rt.add(pattern, func(w http.ResponseWriter, r *http.Request) error {
+		if err := guarded(w, r); err != nil && !errors.Is(err, errClientGone) {
+			fail(w, r, err)
+		}
+		return nil
+	})
+}
+
+func (rt *Router) guarded(h Handler) Handler {
+	return rt.limited(func(w http.ResponseWriter, r *http.Request) error {
 		p, err := rt.auth.Authenticate(r)
 		if err != nil {
 			return err
@@ -124,7 +138,7 @@ func (rt *Router) Admin(pattern string, h Handler) {
 		return rt.alone(p, r, func() error {
 			return h(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
 		})
-	}))
+	})
 }
 
 // alone refuses a second request under one idempotency key while the first runs.

@@ -520,15 +520,15 @@ func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
 // target is where a Digital Link leads. A GTIN that is not the item's is a guess that
 // missed, about the item's brand.
 func (h *Handler) target(r *http.Request, from netip.Addr) (string, error) {
-	path, err := gs1.ParseItemPath(r.URL.EscapedPath())
+	id, err := gs1.ParsePath(r.URL.EscapedPath())
 	if err != nil {
 		return "", err
 	}
-	code, err := codebook.ParseCode(path.Serial)
+	code, err := codebook.ParseCode(id.Value("21"))
 	if err != nil {
 		return "", err
 	}
-	item, err := h.Service.Target(r.Context(), code, path.GTIN, path.Lot)
+	item, err := h.Service.Target(r.Context(), code, gs1.GTIN(id.Key.Value), id.Value("10"))
 	if errors.Is(err, verify.ErrRefused) {
 		h.Limits.Miss(r, from, int32(item.BrandID))
 	}

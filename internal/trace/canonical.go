@@ -1,0 +1,143 @@
+package trace
+
+import (
+	"strings"
+
+	"github.com/chopmark/chopmark/internal/gs1"
+)
+
+// Canonical is the one form of an identifier that is hashed and looked up: the Digital
+// Link under GS1's own stem, cut to what names the thing most finely. What is no
+// identifier of GS1 is left as it is.
+func Canonical(uri string) string {
+	switch {
+	case plainItem(uri):
+	case strings.HasPrefix(uri, "urn:epc:"):
+		if e, err := gs1.ParseEPC(uri); err == nil && e.ID.Key.AI != "" {
+			return finest(&e.ID)
+		}
+	case strings.HasPrefix(uri, "https://"), strings.HasPrefix(uri, "http://"):
+		if l, err := gs1.ParseLink(uri); err == nil {
+			if s := finest(&l.ID); s != "" {
+				return s
+			}
+		}
+	}
+	return uri
+}
+
+// finest is the Digital Link of the key and the one qualifier that is finest; "" for keys
+// that no event names.
+func finest(id *gs1.ID) string {
+	one := gs1.ID{Key: id.Key}
+	for _, q := range finer(id.Key.AI) {
+		if q == "" {
+			return one.String()
+		}
+		if v := id.Value(gs1.AI(q)); v != "" {
+			one.Qualifiers[0] = gs1.Element{AI: gs1.AI(q), Value: v}
+			break
+		}
+	}
+	if finer(id.Key.AI) == nil {
+		return ""
+	}
+	return one.String()
+}
+
+// finer lists what qualifies a key, the finest first; nil for keys that no event names.
+func finer(key gs1.AI) []string {
+	switch key {
+	case "01":
+		return []string{"21", "235", "10"}
+	case "8006":
+		return []string{"21", "10"}
+	case "414":
+		return []string{"254"}
+	case "8010":
+		return []string{"8011"}
+	case "00", "253", "255", "401", "402", "417", "8003", "8004", "8017", "8018":
+		return []string{}
+	}
+	return nil
+}
+
+// identifiers refuses EPCs that claim to be GS1's and are not well formed: wrong lengths,
+// wrong check digits.
+func (r *reader) identifiers(e *Event) {
+	if len(r.problems) > 0 {
+		return
+	}
+	epcs, quantities := lists(e.Type)
+	r.identifier("parentID", e.Parent)
+	r.identifierList(epcs, e.EPCs)
+	r.identifierList("outputEPCList", e.Outputs)
+	for _, l := range [...]struct {
+		name string
+		all  []Quantity
+	}{{quantities, e.Quantities}, {"outputQuantityList", e.OutputQuantities}} {
+		r.push(l.name, 0)
+		for i := range l.all {
+			r.push("", i)
+			r.identifier("epcClass", l.all[i].Class)
+			r.pop()
+		}
+		r.pop()
+	}
+	r.identifier("readPoint", e.ReadPoint.ID)
+	r.identifier("bizLocation", e.Location.ID)
+}
+
+func (r *reader) identifierList(name string, all []string) {
+	for i, s := range all {
+		if err := check(s); err != nil {
+			r.push(name, 0)
+			r.push("", i)
+			r.failOurs("%q: %v", clip(s), err)
+			r.pop()
+			r.pop()
+		}
+	}
+}
+
+func (r *reader) identifier(name, uri string) {
+	if err := check(uri); err != nil {
+		r.push(name, 0)
+		r.failOurs("%q: %v", clip(uri), err)
+		r.pop()
+	}
+}
+
+// check judges what lies in GS1's own spaces; others may name things as they like.
+func check(uri string) (err error) {
+	switch {
+	case plainItem(uri):
+	case strings.HasPrefix(uri, "urn:epc:"):
+		_, err = gs1.ParseEPC(uri)
+	case strings.HasPrefix(uri, gs1.CanonicalStem+"/"):
+		_, err = gs1.ParseLink(uri)
+	}
+	return err
+}
+
+// plainItem reports whether an EPC is the canonical name of an item already, in letters and
+// digits: that of most items, which is told without taking it apart.
+func plainItem(uri string) bool {
+	const (
+		head   = gs1.CanonicalStem + "/01/"
+		middle = "/21/"
+		gtin   = 14
+		most   = 20
+	)
+	rest, ok := strings.CutPrefix(uri, head)
+	if !ok || len(rest) <= gtin+len(middle) || len(rest) > gtin+len(middle)+most || rest[gtin:gtin+len(middle)] != middle ||
+		!isDigits(rest[:gtin]) || gs1.CheckDigit(rest[:gtin-1]) != rest[gtin-1] {
+		return false
+	}
+	for _, c := range []byte(rest[gtin+len(middle):]) {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return true
+}

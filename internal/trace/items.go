@@ -1,0 +1,190 @@
+package trace
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+// Items is what the repository wants of coded items.
+type Items interface {
+	// Find tells which item a code of 18 digits is; ok is false when it is none.
+	Find(code string) (it Item, ok bool, _ error)
+	// Code is the code of an item.
+	Code(s ids.Serial) string
+}
+
+// Item is one of ours.
+type Item struct {
+	Serial ids.Serial
+	Brand  ids.BrandID
+	GTIN   gs1.GTIN // of its product; "" = it has none
+}
+
+// Run is a run of serials, both ends included.
+type Run struct{ From, To ids.Serial }
+
+// Group is EPCs of ours that are written alike: a prefix, the code, a suffix. However
+// many they are, they are kept as runs.
+type Group struct {
+	Prefix, Suffix string
+	Runs           []Run
+}
+
+const codeDigits = 18
+
+// ours finds the item that an EPC names: an SGTIN of ours, or an address that ends with a
+// code. at is where in the EPC the code stands.
+func ours(items Items, epc, canonical string) (it Item, at int, ok bool, err error) {
+	if len(canonical) < codeDigits {
+		return it, 0, false, nil
+	}
+	code := canonical[len(canonical)-codeDigits:]
+	if !isDigits(code) || canonical[len(canonical)-codeDigits-1:][0] != '/' {
+		return it, 0, false, nil
+	}
+	if at = strings.LastIndex(epc, code); at < 0 {
+		return it, 0, false, nil
+	}
+	if it, ok, err = items.Find(code); !ok || err != nil {
+		return it, 0, false, err
+	}
+	key, isKey := strings.CutPrefix(canonical, gs1.CanonicalStem+"/01/")
+	if isKey && key[:len(key)-codeDigits] != it.GTIN.String()+"/21/" {
+		return it, 0, false, nil // a code of ours under a GTIN that is not its own
+	}
+	return it, at, true, nil
+}
+
+// sorter takes EPCs apart into ours, of one brand, and those of others.
+type sorter struct {
+	items  Items
+	brand  ids.BrandID
+	groups map[[2]string][]ids.Serial
+	others []string // as they were written
+	names  []string // of others, canonical
+	err    error
+}
+
+func (s *sorter) add(epc string) {
+	canonical := Canonical(epc)
+	it, at, ok, err := ours(s.items, epc, canonical)
+	if err != nil {
+		s.err = err
+	}
+	if !ok || it.Brand != s.brand {
+		s.others, s.names = append(s.others, epc), append(s.names, canonical)
+		return
+	}
+	if s.groups == nil {
+		s.groups = map[[2]string][]ids.Serial{}
+	}
+	form := [2]string{epc[:at], epc[at+codeDigits:]}
+	s.groups[form] = append(s.groups[form], it.Serial)
+}
+
+func (s *sorter) done() []Group {
+	var out []Group
+	for form, serials := range s.groups {
+		out = append(out, Group{form[0], form[1], runsOf(serials)})
+	}
+	slices.SortFunc(out, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), cmp.Compare(a.Suffix, b.Suffix))
+	})
+	return out
+}
+
+func runsOf(serials []ids.Serial) []Run {
+	slices.Sort(serials)
+	var out []Run
+	for _, s := range serials {
+		if n := len(out); n > 0 && s <= out[n-1].To+1 {
+			out[n-1].To = s
+		} else {
+			out = append(out, Run{s, s})
+		}
+	}
+	return out
+}
+
+// appendNames writes the EPCs of groups again.
+func appendNames(dst []string, groups []Group, items Items) []string {
+	for _, g := range groups {
+		for _, r := range g.Runs {
+			for s := r.From; s <= r.To; s++ {
+				dst = append(dst, g.Prefix+items.Code(s)+g.Suffix)
+			}
+		}
+	}
+	return dst
+}
+
+// encodeGroups is the stored form of an event's lists of ours.
+func encodeGroups(lists ...[]Group) []byte {
+	var out []byte
+	put := func(s string) {
+		out = append(binary.AppendUvarint(out, uint64(len(s))), s...)
+	}
+	for _, groups := range lists {
+		out = binary.AppendUvarint(out, uint64(len(groups)))
+		for _, g := range groups {
+			put(g.Prefix)
+			put(g.Suffix)
+			out = binary.AppendUvarint(out, uint64(len(g.Runs)))
+			end := ids.Serial(0)
+			for _, r := range g.Runs {
+				out = binary.AppendUvarint(out, uint64(r.From-end))
+				out = binary.AppendUvarint(out, uint64(r.To-r.From))
+				end = r.To
+			}
+		}
+	}
+	return out
+}
+
+var errDamaged = errors.New("trace: a stored event is damaged")
+
+// decodeGroups reads two lists.
+func decodeGroups(raw []byte) (lists [2][]Group, _ error) {
+	bad := false
+	number := func() uint64 {
+		v, n := binary.Uvarint(raw)
+		if n <= 0 {
+			bad, raw = true, nil
+			return 0
+		}
+		raw = raw[n:]
+		return v
+	}
+	str := func() string {
+		n := number()
+		if n > uint64(len(raw)) {
+			bad = true
+			return ""
+		}
+		s := string(raw[:n])
+		raw = raw[n:]
+		return s
+	}
+	for i := range lists {
+		for n := number(); n > 0 && !bad; n-- {
+			g := Group{Prefix: str(), Suffix: str()}
+			end := ids.Serial(0)
+			for m := number(); m > 0 && !bad; m-- {
+				r := Run{From: end + ids.Serial(number())}
+				r.To = r.From + ids.Serial(number())
+				g.Runs, end = append(g.Runs, r), r.To
+			}
+			lists[i] = append(lists[i], g)
+		}
+	}
+	if bad || len(raw) > 0 {
+		return lists, errDamaged
+	}
+	return lists, nil
+}

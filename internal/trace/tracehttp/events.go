@@ -1,0 +1,102 @@
+package tracehttp
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/trace"
+)
+
+// parameters reads a query string: values of one parameter stand between bars. An address
+// escapes spaces, so a space is the plus of a time's zone that was not escaped.
+func parameters(r *http.Request) (params trace.Parameters, token string) {
+	params = trace.Parameters{}
+	for name, values := range r.URL.Query() {
+		switch name {
+		case "perPage":
+		case "nextPageToken":
+			token = values[0]
+		default:
+			for _, v := range values {
+				if strings.HasSuffix(name, "Time") || strings.HasSuffix(name, "_time") {
+					v = strings.ReplaceAll(v, " ", "+")
+				}
+				params[name] = append(params[name], strings.Split(v, "|")...)
+			}
+		}
+	}
+	return params, token
+}
+
+// formOf reads how identifiers are wanted.
+func formOf(w http.ResponseWriter, r *http.Request) (trace.Form, error) {
+	format := r.Header.Get("GS1-EPC-Format")
+	switch format {
+	case "", "No_Preference", "Never_Translates":
+		w.Header().Set("GS1-EPC-Format", "Never_Translates")
+		return trace.Form{}, nil
+	case "Always_GS1_Digital_Link":
+		w.Header().Set("GS1-EPC-Format", format)
+		return trace.Form{EPC: trace.Canonical}, nil
+	}
+	return trace.Form{}, exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable",
+		"GS1-EPC-Format: a URN needs the length of a company prefix, which a Digital Link does not tell; Always_GS1_Digital_Link or Never_Translates are answered")
+}
+
+// answer runs a query and writes its page.
+func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, params trace.Parameters, token string) error {
+	brand, err := brandOf(r)
+	if err != nil {
+		return err
+	}
+	limit, err := pageOf(r)
+	if err != nil {
+		return err
+	}
+	form, err := formOf(w, r)
+	if err != nil {
+		return err
+	}
+	q, err := a.Service.NewQuery(brand, params)
+	if err != nil {
+		return err
+	}
+	p, err := a.Service.Events(r.Context(), q, params.Fingerprint(), token, limit)
+	if err != nil {
+		return err
+	}
+	a.next(w, r, p.Next)
+	return a.write(w, p.Events, name, form)
+}
+
+func (a *api) write(w http.ResponseWriter, events []*trace.Event, name string, form trace.Form) error {
+	around := trace.Around{Query: name, Created: a.Clock.Now(), Form: form}
+	return httpx.Bytes(w, http.StatusOK, "application/json", a.Service.AppendQueryDocument(nil, events, around))
+}
+
+// simpleQuery is the name of a query that has none.
+const simpleQuery = "SimpleEventQuery"
+
+func (a *api) getEvents(w http.ResponseWriter, r *http.Request) error {
+	params, token := parameters(r)
+	return a.answer(w, r, simpleQuery, params, token)
+}
+
+// getEvent answers GET /events/{eventID}: the event, and with it its error declaration, which
+// has the same id.
+func (a *api) getEvent(w http.ResponseWriter, r *http.Request) error {
+	brand, err := brandOf(r)
+	if err != nil {
+		return err
+	}
+	form, err := formOf(w, r)
+	if err != nil {
+		return err
+	}
+	events, err := a.Service.Event(r.Context(), brand, r.PathValue("eventID"))
+	if err != nil {
+		return err
+	}
+	return a.write(w, events, simpleQuery, form)
+}

@@ -1,0 +1,217 @@
+package tracetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/trace"
+)
+
+// Contain holds containment over a store to its rules, for random packings in random order
+// of arrival: the end state is that of a small model, whatever the order.
+func Contain(t *testing.T, fresh func(t *testing.T) World) {
+	s := Service(fresh(t).Open())
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++ // each run has a brand of its own, so that they need no store of their own
+		brand := ids.BrandID(1 + n%9)
+		base := 1000 * (n / 9)
+		containOnce(t, rt, s, brand, base)
+	})
+}
+
+// op is one packing of the model.
+type op struct {
+	at       int // seconds
+	add      bool
+	parent   string
+	children []int // items, by number
+	cases    []string
+	void     bool // declared an error, before or after
+}
+
+func caseEPC(base, i int) string { return fmt.Sprintf("urn:epc:id:sscc:4012345.%010d", base*10+i) }
+
+func drawOp(rt *rapid.T, brand ids.BrandID, base int) op {
+	const items, cases = 12, 4
+	o := op{
+		at:  rapid.IntRange(0, 20).Draw(rt, "at"),
+		add: rapid.IntRange(0, 2).Draw(rt, "add") > 0, void: rapid.IntRange(0, 9).Draw(rt, "void") == 0,
+	}
+	parent := rapid.IntRange(0, cases).Draw(rt, "parent")
+	o.parent = caseEPC(base, parent)
+	if parent == cases { // an item that is a box
+		o.parent = EPC(brand, base+items)
+	}
+	from := rapid.IntRange(0, items-1).Draw(rt, "from")
+	for i := from; i <= min(items-1, from+rapid.IntRange(0, 5).Draw(rt, "length")); i++ {
+		o.children = append(o.children, i)
+	}
+	if rapid.Bool().Draw(rt, "cases too") {
+		o.cases = append(o.cases, caseEPC(base, rapid.IntRange(0, cases-1).Draw(rt, "case")))
+	}
+	if !o.add && rapid.IntRange(0, 3).Draw(rt, "all") == 0 {
+		o.children, o.cases = nil, nil
+	}
+	return o
+}
+
+func (o *op) events(brand ids.BrandID, base int) (plain, declared map[string]any) {
+	children := []string{}
+	for i, n := range o.children {
+		epc := EPC(brand, base+n)
+		if i%2 == 1 {
+			epc = URN(brand, base+n)
+		}
+		children = append(children, epc)
+	}
+	with := map[string]any{
+		"type": "AggregationEvent", "epcList": nil, "parentID": o.parent, "childEPCs": append(children, o.cases...), "bizStep": nil,
+		"eventTime": Start().Add(time.Duration(o.at-100) * time.Second).Format(time.RFC3339), "action": "DELETE",
+	}
+	if o.add {
+		with["action"] = "ADD"
+	}
+	plain = Event(with)
+	with["errorDeclaration"] = map[string]any{"declarationTime": "2026-02-28T00:00:00Z"}
+	return plain, Event(with)
+}
+
+func containOnce(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, base int) {
+	type one struct {
+		op
+		hash trace.Hash
+	}
+	var ops []one
+	var documents [][]byte
+	void := map[trace.Hash]bool{}
+	for range rapid.IntRange(1, 12).Draw(rt, "packings") {
+		o := drawOp(rt, brand, base)
+		plain, declared := o.events(brand, base)
+		d, err := s.ReadJSON(Document(plain))
+		if err != nil || len(d.Events[0].Problems) > 0 {
+			rt.Fatal(err, d.Events[0].Problems)
+		}
+		h := s.Hash(d.Events[0].Event)
+		ops = append(ops, one{o, h})
+		documents = append(documents, Document(plain))
+		if o.void {
+			void[h] = true
+			documents = append(documents, Document(declared))
+		}
+	}
+	for _, i := range rapid.Permutation(slices.Collect(rangeOf(len(documents)))).Draw(rt, "arrival") {
+		if _, err := s.Capture(t.Context(), trace.CaptureSpec{Brand: brand}, documents[i]); err != nil {
+			rt.Fatal(err)
+		}
+	}
+	slices.SortFunc(ops, func(a, b one) int {
+		if a.at != b.at {
+			return a.at - b.at
+		}
+		return slices.Compare(a.hash[:], b.hash[:])
+	})
+	asOf := rapid.IntRange(0, 21).Draw(rt, "as of")
+	at := Start().Add(time.Duration(asOf-100) * time.Second)
+	parents := map[string]string{} // child → parent, both canonical
+	for _, o := range ops {
+		if o.at > asOf || void[o.hash] {
+			continue
+		}
+		var named []string
+		for _, n := range o.children {
+			named = append(named, trace.Canonical(EPC(brand, base+n)))
+		}
+		for _, c := range o.cases {
+			named = append(named, trace.Canonical(c))
+		}
+		parent := trace.Canonical(o.parent)
+		if !o.add && named == nil {
+			for child, p := range parents {
+				if p == parent {
+					delete(parents, child)
+				}
+			}
+		}
+		for _, child := range named {
+			if o.add {
+				parents[child] = parent
+			} else if parents[child] == parent {
+				delete(parents, child)
+			}
+		}
+	}
+	compare(t, rt, s, brand, base, at, parents)
+}
+
+func rangeOf(n int) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// compare asks where everything is, and what is in everything.
+func compare(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, base int, at time.Time, parents map[string]string) {
+	var things []string
+	for n := range 13 {
+		things = append(things, trace.Canonical(EPC(brand, base+n)))
+	}
+	for i := range 4 {
+		things = append(things, trace.Canonical(caseEPC(base, i)))
+	}
+	for _, thing := range things {
+		child, err := s.Child(thing)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		steps, err := s.Within(t.Context(), brand, child, at)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var got, want []string
+		for _, step := range steps {
+			got = append(got, step.Parent)
+		}
+		seen := map[string]bool{thing: true}
+		for p := parents[thing]; p != ""; p = parents[p] {
+			want = append(want, p)
+			if seen[p] {
+				break // a loop ends the way
+			}
+			seen[p] = true
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("%s is within (-want +got):\n%s", thing, diff)
+		}
+		inside, err := s.Contents(t.Context(), brand, thing, at, false)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got, want = inside.EPCs, nil
+		for _, r := range inside.Runs {
+			for serial := r.From; serial <= r.To; serial++ {
+				got = append(got, trace.Canonical(EPC(brand, int(serial-Serial(brand, 0)))))
+			}
+		}
+		for child, p := range parents {
+			if p == thing {
+				want = append(want, child)
+			}
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("in %s are (-want +got):\n%s", thing, diff)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+// Package tracetest holds the suite that every store of EPCIS events must pass, and fakes
+// of what the domain wants of others.
+package tracetest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/trace"
+)
+
+// Items are coded items: 1,000,000 serials for each brand from 1 on, whose codes are their
+// serials, turned round.
+type Items struct{}
+
+// GTIN is that of every item.
+const GTIN gs1.GTIN = "04012345111118"
+
+const perBrand = 1_000_000
+
+var _ trace.Items = Items{}
+
+// Find implements trace.Items.
+func (Items) Find(code string) (trace.Item, bool, error) {
+	n, err := strconv.ParseUint(turned(code), 10, 64)
+	if err != nil || n < perBrand || n >= 10*perBrand {
+		return trace.Item{}, false, nil
+	}
+	return trace.Item{Serial: ids.Serial(n), Brand: ids.BrandID(n / perBrand), GTIN: GTIN}, true, nil
+}
+
+// Code implements trace.Items.
+func (Items) Code(s ids.Serial) string { return turned(fmt.Sprintf("%018d", s)) }
+
+func turned(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		b.WriteByte(s[len(s)-1-i])
+	}
+	return b.String()
+}
+
+// EPC names an item of a brand: its n-th, as a Digital Link.
+func EPC(brand ids.BrandID, n int) string {
+	return "https://id.gs1.org/01/" + GTIN.String() + "/21/" + Items{}.Code(Serial(brand, n))
+}
+
+// URN names it as a URN.
+func URN(brand ids.BrandID, n int) string {
+	return "urn:epc:id:sgtin:4012345.011111." + Items{}.Code(Serial(brand, n))
+}
+
+// Serial is the serial of a brand's n-th item.
+func Serial(brand ids.BrandID, n int) ids.Serial { return ids.Serial(int(brand)*perBrand + n) }

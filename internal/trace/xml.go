@@ -1,0 +1,294 @@
+package trace
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// element is one element of XML.
+type element struct {
+	name  xml.Name
+	attrs []xml.Attr
+	all   []*element
+	text  string
+}
+
+// ReadXML reads an EPCISDocument or EPCISQueryDocument of EPCIS 1.2 or 2.0. It is judged
+// as the JSON that says the same, in whose words problems are told. A document type
+// definition, and so any entity beyond XML's five, is refused.
+func (c *Codec) ReadXML(raw []byte) (*Document, error) {
+	if int64(len(raw)) > c.limits.Bytes {
+		return nil, ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
+	}
+	x := &xmlReader{Codec: c, names: map[string]string{}, declared: map[string]bool{}, left: c.limits.Values}
+	root, err := x.tree(xml.NewDecoder(bytes.NewReader(raw)))
+	if err != nil {
+		return nil, err
+	}
+	n, err := x.document(root)
+	if err != nil {
+		return nil, err
+	}
+	return c.document(n)
+}
+
+// xmlReader turns XML into JSON.
+type xmlReader struct {
+	*Codec
+	names    map[string]string // namespace → its prefix
+	declared map[string]bool   // prefixes that are taken
+	left     int
+}
+
+// tree reads the elements.
+func (x *xmlReader) tree(d *xml.Decoder) (*element, error) {
+	var open []*element
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil, errNotXML.Textf("the document is empty or ends in the middle")
+		}
+		if err != nil {
+			return nil, errNotXML.Textf("%v", err)
+		}
+		switch t := token.(type) {
+		case xml.Directive:
+			return nil, errNotXML.Textf("at byte %d: a document type is not taken", d.InputOffset())
+		case xml.StartElement:
+			if x.left -= 1 + len(t.Attr); x.left < 0 || len(open) == x.limits.Depth {
+				return nil, ErrTooLarge.Textf("at byte %d: the document has more elements, or more of them within each other, than are taken", d.InputOffset())
+			}
+			e := &element{name: t.Name}
+			x.attributes(e, t.Attr)
+			if n := len(open); n > 0 {
+				open[n-1].all = append(open[n-1].all, e)
+			}
+			open = append(open, e)
+		case xml.CharData:
+			if n := len(open); n > 0 && !open[n-1].add(t) {
+				return nil, ErrTooLarge.Textf("at byte %d: a text is longer than %d bytes", d.InputOffset(), textBytesMax)
+			}
+		case xml.EndElement:
+			n := len(open) - 1
+			if n == 0 {
+				return open[0], x.nothingMore(d)
+			}
+			open[n].text = strings.TrimSpace(open[n].text)
+			open = open[:n]
+		}
+	}
+}
+
+// add takes a piece of text; what only sets elements apart is dropped.
+func (e *element) add(piece xml.CharData) bool {
+	if e.text == "" {
+		piece = bytes.TrimLeft(piece, " \t\r\n")
+	}
+	e.text += string(piece)
+	return len(e.text) <= textBytesMax
+}
+
+// nothingMore refuses what follows the root.
+func (x *xmlReader) nothingMore(d *xml.Decoder) error {
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		switch t := token.(type) {
+		case xml.Comment, xml.ProcInst:
+			continue
+		case xml.CharData:
+			if len(bytes.TrimSpace(t)) == 0 {
+				continue
+			}
+		}
+		return errNotXML.Textf("something follows the document")
+	}
+}
+
+// attributes notes prefixes, and keeps what is none and no hint for validators.
+func (x *xmlReader) attributes(e *element, attrs []xml.Attr) {
+	for _, a := range attrs {
+		switch {
+		case a.Name.Space == "xmlns":
+			if _, known := x.names[a.Value]; !known && !x.declared[a.Name.Local] {
+				x.names[a.Value], x.declared[a.Name.Local] = a.Name.Local, true
+			}
+		case a.Name.Space == "" && a.Name.Local == "xmlns", a.Name.Space == "http://www.w3.org/2001/XMLSchema-instance":
+		default:
+			e.attrs = append(e.attrs, a)
+		}
+	}
+}
+
+func (e *element) attr(name string) *node {
+	for _, a := range e.attrs {
+		if a.Name.Local == name && a.Name.Space == "" {
+			return &node{kind: text, text: a.Value}
+		}
+	}
+	return nil
+}
+
+func (n *node) set(key string, v *node) {
+	if v != nil {
+		n.keys, n.all = append(n.keys, key), append(n.all, *v)
+	}
+}
+
+// standard reports whether a name is EPCIS's own: those of events have no namespace.
+func standard(name xml.Name) bool {
+	return name.Space == "" || strings.HasPrefix(name.Space, "urn:epcglobal:epcis")
+}
+
+// find follows names down.
+func (e *element) find(names ...string) *element {
+	for _, name := range names {
+		var next *element
+		for _, child := range e.all {
+			if standard(child.name) && child.name.Local == name {
+				next = child
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		e = next
+	}
+	return e
+}
+
+func (x *xmlReader) document(root *element) (*node, error) {
+	var events *element
+	switch root.name.Local {
+	case "EPCISDocument":
+		events = root.find("EPCISBody", "EventList")
+	case "EPCISQueryDocument":
+		events = root.find("EPCISBody", "QueryResults", "resultsBody", "EventList")
+	}
+	if events == nil || !standard(root.name) {
+		return nil, errBadDoc.Textf("the document must be an EPCISDocument or an EPCISQueryDocument with an EventList")
+	}
+	out := &node{kind: list}
+	x.events(out, events)
+	context := &node{kind: object}
+	for space, prefix := range x.names {
+		context.set(prefix, &node{kind: text, text: space})
+	}
+	body := &node{kind: object}
+	body.set("eventList", out)
+	doc := &node{kind: object}
+	doc.set("@context", &node{kind: list, all: []node{{kind: text, text: StandardContext}, *context}})
+	doc.set("type", &node{kind: text, text: "EPCISDocument"})
+	doc.set("schemaVersion", root.attr("schemaVersion"))
+	doc.set("creationDate", root.attr("creationDate"))
+	doc.set("epcisBody", body)
+	return doc, nil
+}
+
+// events gathers the events, also those that EPCIS 1.2 hides in extensions.
+func (x *xmlReader) events(out *node, in *element) {
+	for _, e := range in.all {
+		if e.name.Local == "extension" && standard(e.name) {
+			x.events(out, e)
+			continue
+		}
+		n := &node{kind: object}
+		n.set("type", &node{kind: text, text: e.name.Local})
+		x.members(n, e, x.eventField)
+		out.all = append(out.all, *n)
+	}
+}
+
+// members turns elements into members. EPCIS 1.2's wrappers of what came later are opened,
+// and extensions are gathered: those of one name are a list.
+func (x *xmlReader) members(n *node, e *element, field func(e *element) *node) {
+	own := map[string][]node{}
+	var order []string
+	var walk func(e *element)
+	walk = func(e *element) {
+		for _, child := range e.all {
+			name := child.name.Local
+			switch {
+			case !standard(child.name):
+				key := x.key(child.name)
+				if own[key] == nil {
+					order = append(order, key)
+				}
+				own[key] = append(own[key], *x.anything(child))
+			case name == "extension" || name == "baseExtension":
+				walk(child)
+			default:
+				v := field(child)
+				if before := n.get(name); before != nil && before.kind == list && v.kind == list {
+					before.all = append(before.all, v.all...) // repeated elements
+				} else {
+					n.set(name, v)
+				}
+			}
+		}
+	}
+	walk(e)
+	for _, key := range order {
+		if all := own[key]; len(all) == 1 {
+			n.set(key, &all[0])
+		} else {
+			n.set(key, &node{kind: list, all: all})
+		}
+	}
+}
+
+// key is the name with a prefix that an extension has in JSON.
+func (x *xmlReader) key(name xml.Name) string {
+	if name.Space == "" {
+		return name.Local
+	}
+	prefix, known := x.names[name.Space]
+	for n := 1; !known; n++ { // it came without a prefix, or another has it
+		if prefix = "ns" + strconv.Itoa(n); !x.declared[prefix] {
+			x.names[name.Space], x.declared[prefix], known = prefix, true, true
+		}
+	}
+	return prefix + ":" + name.Local
+}
+
+// anything turns an extension's element into a value.
+func (x *xmlReader) anything(e *element) *node {
+	if len(e.all) == 0 && len(e.attrs) == 0 {
+		return &node{kind: text, text: e.text}
+	}
+	n := &node{kind: object}
+	x.extra(n, e)
+	if e.text != "" {
+		n.set("@value", &node{kind: text, text: e.text})
+	}
+	own := map[string][]node{}
+	var order []string
+	for _, child := range e.all {
+		key := x.key(child.name)
+		if own[key] == nil {
+			order = append(order, key)
+		}
+		own[key] = append(own[key], *x.anything(child))
+	}
+	for _, key := range order {
+		if all := own[key]; len(all) == 1 {
+			n.set(key, &all[0])
+		} else {
+			n.set(key, &node{kind: list, all: all})
+		}
+	}
+	return n
+}
+
+// extra turns attributes into members.
+func (x *xmlReader) extra(n *node, e *element) {
+	for _, a := range e.attrs {
+		n.set(x.key(a.Name), &node{kind: text, text: a.Value})
+	}
+}

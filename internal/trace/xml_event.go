@@ -1,0 +1,134 @@
+package trace
+
+// The fields of events in XML: what is a list, what an attribute, what a word.
+
+func plainText(e *element) *node { return &node{kind: text, text: e.text} }
+
+// numeral is a number when it is one, else the text that is then complained of.
+func numeral(s string) *node {
+	if canonical := plainNumber(s); isNumeral(canonical) {
+		return &node{kind: number, text: canonical}
+	}
+	return &node{kind: text, text: s}
+}
+
+func isNumeral(s string) bool {
+	r := jsonReader{in: s}
+	var n string
+	return s != "" && r.number(&n) == nil && r.at == len(s)
+}
+
+func word(v *vocabulary, s string) *node { return &node{kind: text, text: v.bare(s)} }
+
+func (x *xmlReader) eventField(e *element) *node {
+	switch e.name.Local {
+	case "epcList", "childEPCs", "inputEPCList", "outputEPCList", "correctiveEventIDs":
+		return x.listOf(e, plainText)
+	case "quantityList", "childQuantityList", "inputQuantityList", "outputQuantityList":
+		return x.listOf(e, x.quantity)
+	case "bizTransactionList":
+		return x.listOf(e, x.typedBy(x.words.transaction))
+	case "sourceList", "destinationList":
+		return x.listOf(e, x.typedBy(x.words.party))
+	case "certificationInfo":
+		return &node{kind: list, all: []node{*plainText(e)}}
+	case "bizStep":
+		return word(x.words.step, e.text)
+	case "disposition":
+		return word(x.words.disposition, e.text)
+	case "sensorElementList":
+		return x.listOf(e, x.sensorElement)
+	case "persistentDisposition", "errorDeclaration", "readPoint", "bizLocation", "ilmd":
+		n := &node{kind: object}
+		x.members(n, e, x.inner)
+		return n
+	}
+	return plainText(e)
+}
+
+// inner turns what stands in an event's objects.
+func (x *xmlReader) inner(e *element) *node {
+	switch e.name.Local {
+	case "set", "unset":
+		return &node{kind: list, all: []node{*word(x.words.disposition, e.text)}}
+	case "reason":
+		return word(x.words.reason, e.text)
+	case "correctiveEventIDs":
+		return x.listOf(e, plainText)
+	}
+	return plainText(e)
+}
+
+func (x *xmlReader) listOf(e *element, each func(*element) *node) *node {
+	n := &node{kind: list}
+	for _, child := range e.all {
+		n.all = append(n.all, *each(child))
+	}
+	return n
+}
+
+func (x *xmlReader) quantity(e *element) *node {
+	n := &node{kind: object}
+	x.members(n, e, func(e *element) *node {
+		if e.name.Local == "quantity" {
+			return numeral(e.text)
+		}
+		return plainText(e)
+	})
+	return n
+}
+
+func (x *xmlReader) typedBy(words *vocabulary) func(*element) *node {
+	return func(e *element) *node {
+		n := &node{kind: object}
+		for _, a := range e.attrs {
+			n.set(a.Name.Local, word(words, a.Value))
+		}
+		n.set(e.name.Local, plainText(e))
+		return n
+	}
+}
+
+func (x *xmlReader) sensorElement(e *element) *node {
+	n := &node{kind: object}
+	x.members(n, e, func(e *element) *node {
+		switch e.name.Local {
+		case "sensorMetadata":
+			return x.sensed(e, x.meta[:])
+		case "sensorReport":
+			return &node{kind: list, all: []node{*x.sensed(e, x.reports[:])}}
+		}
+		return plainText(e)
+	})
+	return n
+}
+
+// sensed turns the attributes of a sensor's element into values.
+func (x *xmlReader) sensed(e *element, specs []fieldSpec) *node {
+	forms := map[string]form{}
+	for _, s := range specs {
+		forms[s.name] = s.form
+	}
+	n := &node{kind: object}
+	for _, a := range e.attrs {
+		key, v := x.key(a.Name), &node{kind: text, text: a.Value}
+		switch f, known := forms[key]; {
+		case !known:
+		case f == asNumber:
+			v = numeral(a.Value)
+		case f == asBool:
+			if b, ok := map[string]string{"true": "true", "1": "true", "false": "false", "0": "false"}[a.Value]; ok {
+				v = &node{kind: boolean, text: b}
+			}
+		case f == asMeasurement:
+			v = word(x.words.measurement, a.Value)
+		case f == asAlert:
+			v = word(x.words.alert, a.Value)
+		case f == asComponent:
+			v = word(x.words.component, a.Value)
+		}
+		n.set(key, v)
+	}
+	x.members(n, e, plainText)
+	return n
+}
