@@ -56,7 +56,7 @@ func guess(solve bool) (r guessed, _ error) {
 	g := limit.NewGuard(limit.Options{
 		Limits: limit.Usual(), Clock: clock.Func(func() time.Time { return now }), ProofKey: func() [32]byte { return [32]byte{} },
 	})
-	dice := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // nobody guesses this
+	dice := rand.New(rand.NewPCG(1, 2))
 	person := 0
 	perStep := people * scansOfPerson / 1800
 	for range 1800 {
