@@ -24,9 +24,9 @@ const (
 	claimsPage = 1000
 )
 
-// check looks at everything that may have changed since the last one. Nothing is under way.
+// check looks at every fact that may have changed since the last one. Nothing is under way.
 func (w *world) check(ctx context.Context) error {
-	for _, one := range []func(context.Context) error{w.checkPools, w.checkEvents, w.checkItems, w.checkDense, w.checkScans} {
+	for _, one := range []func(context.Context) error{w.checkPools, w.checkEvents, w.checkItems, w.checkDense} {
 		if err := one(ctx); err != nil {
 			return err
 		}
@@ -36,7 +36,7 @@ func (w *world) check(ctx context.Context) error {
 
 // checkAll looks at everything.
 func (w *world) checkAll(ctx context.Context) error {
-	for _, one := range []func(context.Context) error{w.checkTasks, w.check, w.checkClaims, w.checkHistories, w.checkStatistics, w.checkKafka} {
+	for _, one := range []func(context.Context) error{w.checkTasks, w.check, w.checkScans, w.checkClaims, w.checkHistories, w.checkStatistics, w.checkKafka} {
 		if err := one(ctx); err != nil {
 			return fmt.Errorf("at the end: %w", err)
 		}

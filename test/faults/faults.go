@@ -100,6 +100,11 @@ func (w *world) round(ctx context.Context, k kind, report *Report) error {
 	if err := w.check(ctx); err != nil {
 		return err
 	}
+	if (report.Rounds+1)%max(w.Scans, 1) == 0 {
+		if err := w.checkScans(ctx); err != nil {
+			return err
+		}
+	}
 	report.add(k.name, was, w.ledger.sums(), took, w.ledger.taken())
 	return ctx.Err()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	quick := slices.DeleteFunc(kinds(), func(k kind) bool { return !k.quick })
-	w, err := newWorld(ctx, Options{Server: bin, Dir: t.TempDir(), Rounds: len(quick), Seed: uint64(time.Now().UnixNano())})
+	w, err := newWorld(ctx, Options{Server: bin, Dir: t.TempDir(), Rounds: len(quick), Seed: uint64(time.Now().UnixNano()), Scans: len(quick) + 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +46,10 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%d rounds, %+v", report.Rounds, sums)
 	}
 	w.plant(t)
-	if err := w.checkAll(ctx); err != nil {
-		t.Fatal(err)
+	for _, check := range []func(context.Context) error{w.check, w.checkScans, w.checkClaims} {
+		if err := check(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	planted := newReport(w.Seed)
 	planted.end(w.ledger.taken(), totals{})

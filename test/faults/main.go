@@ -42,6 +42,7 @@ func start() (err error) {
 	rounds := flag.Int("rounds", 200, "how many faults")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the random choices")
 	only := flag.String("only", "", "names of faults, by commas; as the table has them")
+	scans := flag.Int("scans-every", 1, "after how many rounds scans are looked at, for which all must be consumed")
 	flag.Parse()
 	for _, need := range needs() {
 		if err := servers.Missing(need[0], need[1]); err != nil {
@@ -65,7 +66,7 @@ func start() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	o := Options{Dir: dir, Rounds: *rounds, Seed: *seed, Enough: enough}
+	o := Options{Dir: dir, Rounds: *rounds, Seed: *seed, Scans: *scans, Enough: enough}
 	if *only != "" {
 		o.Only = strings.Split(*only, ",")
 	}

@@ -34,6 +34,7 @@ type Options struct {
 	Rounds   int
 	Only     []string // names of faults; nil = all
 	Seed     uint64   // of the random choices
+	Scans    int      // after how many rounds scans are looked at, for which all must be consumed; 0 = each
 	Progress func(done *Report)
 	Enough   <-chan struct{} // closed when no further round shall begin; may be nil
 }
