@@ -22,6 +22,8 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
+	"github.com/chopmark/chopmark/internal/notify"
+	"github.com/chopmark/chopmark/internal/notify/notifysql"
 	"github.com/chopmark/chopmark/internal/platform/blob"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -73,6 +75,7 @@ type App struct {
 	outbox    *outbox.Outbox
 	translog  *translog.Log // nil in a process without SQL
 	tail      *outbox.Tail  // of outbox
+	notify    *notify.Service
 	site      *site.Site
 	demoWorld atomic.Pointer[demo] // nil without --demo
 
@@ -230,6 +233,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "keyset", keysetsql.Schema()),
 			db.Migrate(ctx, "batch", batchsql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
+			db.Migrate(ctx, "notify", notifysql.Schema()),
 		)
 	}
 	return errors.Join(errs...)
@@ -309,6 +313,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openLog(ctx); err != nil {
 		return err
 	}
+	a.openNotify()
 	a.tail = outbox.NewTail(a.outbox, a.log)
 	a.onCommit = append(a.onCommit, a.tail.Wake)
 	a.work.Go(func() { a.tail.Run(a.background) })
