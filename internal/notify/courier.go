@@ -92,12 +92,9 @@ func (c *Courier) sendAll(ctx context.Context, id EndpointID, all []Delivery) er
 	failures := 0
 	for i := range all {
 		d := &all[i]
-		if ctx.Err() != nil {
-			return nil
-		}
 		why := c.service.send(ctx, d)
-		if ctx.Err() != nil && why != nil {
-			return nil // it was cut off by us
+		if why != nil && over(ctx) {
+			break // it was cut off by us
 		}
 		c.sent(why == nil)
 		if err := c.service.settle(ctx, d, why); err != nil {
@@ -118,3 +115,5 @@ func (c *Courier) sendAll(ctx context.Context, id EndpointID, all []Delivery) er
 	}
 	return nil
 }
+
+func over(ctx context.Context) bool { return ctx.Err() != nil }

@@ -11,7 +11,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -27,8 +26,8 @@ const Group = "notification-group"
 
 // The limits.
 const (
-	EndpointsMax = 20   // of a brand
-	urlBytesMax  = 2000 //
+	EndpointsMax = 20 // of a brand
+	urlBytesMax  = 2000
 	typesMax     = 20
 	ReasonMax    = 500 // bytes of what is kept of a failure
 )
@@ -108,9 +107,10 @@ func checkTypes(types []string) error {
 }
 
 const (
-	// TriesMax and LifeMax are after how many failures, or how long, a delivery is dead.
+	// TriesMax is after how many failures a delivery is dead.
 	TriesMax = 12
-	LifeMax  = 72 * time.Hour
+	// LifeMax is after how long a failure is the last.
+	LifeMax = 72 * time.Hour
 
 	pauseMin = 5 * time.Second
 	pauseMax = time.Hour
@@ -142,7 +142,7 @@ func (s Secret) String() string { return "whsec_" + base64.StdEncoding.EncodeToS
 // Sign gives what the header webhook-signature has (Standard Webhooks, version 1).
 func (s Secret) Sign(id string, at time.Time, body []byte) string {
 	m := hmac.New(sha256.New, s[:])
-	fmt.Fprintf(m, "%s.%s.", id, strconv.FormatInt(at.Unix(), 10))
+	m.Write([]byte(id + "." + strconv.FormatInt(at.Unix(), 10) + "."))
 	m.Write(body)
 	return "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil))
 }
