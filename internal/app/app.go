@@ -22,6 +22,8 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
+	"github.com/chopmark/chopmark/internal/notify"
+	"github.com/chopmark/chopmark/internal/notify/notifysql"
 	"github.com/chopmark/chopmark/internal/platform/blob"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -76,6 +78,7 @@ type App struct {
 	outbox    *outbox.Outbox
 	translog  *translog.Log // nil in a process without SQL
 	tail      *outbox.Tail  // of outbox
+	notify    *notify.Service
 	site      *site.Site
 	demoWorld atomic.Pointer[demo] // nil without --demo
 
@@ -234,6 +237,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "batch", batchsql.Schema()),
 			db.Migrate(ctx, "trace", tracesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
+			db.Migrate(ctx, "notify", notifysql.Schema()),
 		)
 	}
 	return errors.Join(errs...)
@@ -312,6 +316,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openOutbox(ctx); err != nil {
 		return err
 	}
+	a.openNotify()
 	a.product.watch(a.dbs, a.texts)
 	a.tellSettings()
 	a.work.Go(func() { a.forgetTexts(a.background) })

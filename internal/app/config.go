@@ -99,7 +99,7 @@ func (c *Config) check() error {
 	if c.Redis != "" && c.SQL == "" && c.hasSQL() {
 		return usage("redis", "holds counts that are loaded from SQL: it needs --sql")
 	}
-	if c.SQL == "" && c.hasSQL() && !(c.Runs(RoleIssue) && c.Runs(RoleWorker)) && !c.AllowUnsafe {
+	if c.SQL == "" && c.hasSQL() && (!c.Runs(RoleIssue) || !c.Runs(RoleWorker)) && !c.AllowUnsafe {
 		return usage("target", "has not both issue and worker, and no other process can use this data directory: name a database that the processes share with --sql, or start with --target all")
 	}
 	if _, err := c.Limits.limits(); err != nil {

@@ -150,6 +150,7 @@ func (a *App) consume() {
 	log := a.sightings.Stream()
 	a.pinOpenDays(log)
 	a.relay()
+	a.sendWebhooks()
 	a.watchLags()
 	for _, c := range a.consumers {
 		a.work.Go(func() {
@@ -221,7 +222,7 @@ func (a *App) letterGroups() (all []streamhttp.Group) {
 	for _, c := range a.kafkaConsumers {
 		all = append(all, streamhttp.Group{Name: c.Group, Dead: c.Dead, Replay: c.Replay})
 	}
-	return all
+	return append(all, a.webhookLetters())
 }
 
 // lags tells how far each group is behind, and with it what answers are read from.

@@ -152,3 +152,9 @@ func (k *keyring) scansKey() [32]byte {
 
 // downloadKey signs download links.
 func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.present().Current(keyset.Session)) }
+
+// webhookKey is what the secrets of webhooks are derived from: they are kept nowhere, so it
+// lives as long as the installation.
+func (k *keyring) webhookKey() [32]byte {
+	return keyset.Derive(k.present().Current(keyset.Codebook), "webhooks/1")
+}

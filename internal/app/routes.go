@@ -13,6 +13,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch/batchhttp"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/mark"
+	"github.com/chopmark/chopmark/internal/notify/notifyhttp"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
 	"github.com/chopmark/chopmark/internal/platform/translog/transloghttp"
@@ -48,6 +49,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(rt)
 	streamhttp.Mount(rt, a.letterGroups())
+	notifyhttp.Mount(rt, a.notify)
 	transloghttp.Mount(rt, a.translog, logPublic)
 	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)

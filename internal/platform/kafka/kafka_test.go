@@ -111,7 +111,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestSecure publishes and consumes over TLS, signed in in each way, and is not let in
+// TestSecure publishes and consumes over TLS, in each way to sign in, and is not let in
 // with another authority or password.
 func TestSecure(t *testing.T) {
 	t.Parallel()

@@ -29,15 +29,13 @@ const urlForms = "host:port,… or kafka://[user:pass@]host:port,…; kafkas for
 // Parse reads "host:port,…" or a URL by hand: net/url allows one host, and its errors show
 // the password.
 func Parse(text string) (a Address, _ error) {
-	bad := func(why string) (Address, error) {
-		return Address{}, errors.New("the address of Kafka " + why + "; it is " + urlForms)
-	}
+	bad := func(why string) error { return errors.New("the address of Kafka " + why + "; it is " + urlForms) }
 	scheme, rest, isURL := strings.Cut(text, "://")
 	if !isURL {
 		scheme, rest = "kafka", text
 	}
 	if scheme != "kafka" && scheme != "kafkas" {
-		return bad("has another scheme than kafka or kafkas")
+		return a, bad("has another scheme than kafka or kafkas")
 	}
 	var user, pass string
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
@@ -46,7 +44,7 @@ func Parse(text string) (a Address, _ error) {
 		user, err1 = url.PathUnescape(name)
 		pass, err2 = url.PathUnescape(word)
 		if err1 != nil || err2 != nil || user == "" || pass == "" {
-			return bad("has no user and password, or a bad % escape in one")
+			return a, bad("has no user and password, or a bad % escape in one")
 		}
 		rest = rest[at+1:]
 	}
@@ -54,15 +52,16 @@ func Parse(text string) (a Address, _ error) {
 	for b := range strings.SplitSeq(hosts, ",") {
 		host, port, err := net.SplitHostPort(b)
 		if n, err2 := strconv.ParseUint(port, 10, 16); err != nil || err2 != nil || n == 0 || host == "" {
-			return bad(fmt.Sprintf("names %q, which is no host:port", b))
+			return a, bad(fmt.Sprintf("names %q, which is no host:port", b))
 		}
 		a.Brokers = append(a.Brokers, b)
 	}
 	settings, err := url.ParseQuery(query)
 	if err != nil {
-		return bad("has settings behind ? that cannot be read")
+		return a, bad("has settings behind ? that cannot be read")
 	}
-	return a, a.settle(scheme == "kafkas", user, pass, settings)
+	err = a.settle(scheme == "kafkas", user, pass, settings)
+	return a, err
 }
 
 // settle reads what stands behind the brokers.

@@ -99,8 +99,8 @@ func Heads(ctx context.Context, q sqldb.Querier) (heads [ids.Shards]int64, _ err
 	return heads, nil
 }
 
-// heads is Heads over all databases: of each shard what its own says.
-func (o *Outbox) heads(ctx context.Context) (c Cursor, _ error) {
+// Heads is Heads over all databases: of each shard what its own says.
+func (o *Outbox) Heads(ctx context.Context) (c Cursor, _ error) {
 	for _, db := range o.dbs.All() {
 		heads, err := Heads(ctx, db.Reader())
 		if err != nil {

@@ -79,7 +79,7 @@ func (t *Tail) look(ctx context.Context, seen *Cursor) error {
 	if !waiting {
 		return nil
 	}
-	heads, err := t.outbox.heads(ctx)
+	heads, err := t.outbox.Heads(ctx)
 	if err != nil || reading && heads == *seen {
 		return err
 	}

@@ -25,8 +25,8 @@ type Group struct {
 	// is none is stream.ErrBadLetterID.
 	Dead   func(ctx context.Context, after string, limit int) ([]stream.Letter, error)
 	Replay func(ctx context.Context) (stream.Replayed, error)
-	// Discard gives up letters with these ids of stream.LetterID. nil = where these
-	// letters are kept none can be given up alone.
+	// Discard gives up letters, all or, when one of the ids is none, nothing with
+	// stream.ErrBadLetterID. nil = where these letters are kept none can be given up alone.
 	Discard func(ctx context.Context, ids ...string) error
 }
 
@@ -45,7 +45,14 @@ func Of(name string, letters stream.Letters, cfg stream.Config, split stream.Spl
 		Replay: func(ctx context.Context) (stream.Replayed, error) {
 			return stream.Replay(ctx, cfg, name, letters, split, h)
 		},
-		Discard: letters.Discard,
+		Discard: func(ctx context.Context, ids ...string) error {
+			for _, id := range ids {
+				if _, _, _, err := stream.ParseLetterID(id); err != nil {
+					return err
+				}
+			}
+			return letters.Discard(ctx, ids...)
+		},
 	}
 }
 
@@ -146,15 +153,11 @@ func (a *api) discard(w http.ResponseWriter, r *http.Request) error {
 	of := map[string][]string{}
 	for _, id := range body.IDs {
 		name, _, _ := strings.Cut(id, ":")
-		g, err := a.group(name)
-		if err == nil && g.Discard == nil {
+		switch g, err := a.group(name); {
+		case err != nil:
+			return noLetter(id)
+		case g.Discard == nil:
 			return fault.Field("stream.bad_ids", "letter_ids", "%q lies in Kafka, which forgets no single one", id)
-		}
-		if err == nil {
-			_, _, _, err = stream.ParseLetterID(id)
-		}
-		if err != nil {
-			return fault.Field("stream.bad_ids", "letter_ids", "%q is no letter", id)
 		}
 		of[name] = append(of[name], id)
 	}
@@ -162,11 +165,19 @@ func (a *api) discard(w http.ResponseWriter, r *http.Request) error {
 		if len(of[g.Name]) == 0 {
 			continue
 		}
-		if err := g.Discard(r.Context(), of[g.Name]...); err != nil {
+		err := g.Discard(r.Context(), of[g.Name]...)
+		switch {
+		case errors.Is(err, stream.ErrBadLetterID):
+			return noLetter(of[g.Name][0])
+		case err != nil:
 			return outOfReach(err)
 		}
 	}
 	return httpx.OK(w, map[string]int{"discarded": len(body.IDs)})
+}
+
+func noLetter(id string) error {
+	return fault.Field("stream.bad_ids", "letter_ids", "%q is no letter, or one beside it", id)
 }
 
 // outOfReach tells that where letters are kept does not answer.
