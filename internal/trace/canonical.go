@@ -93,7 +93,7 @@ func (r *reader) identifierList(name string, all []string) {
 		if err := check(s); err != nil {
 			r.push(name, 0)
 			r.push("", i)
-			r.failOurs("%q: %v", clip(s), err)
+			r.failOursf("%q: %v", clip(s), err)
 			r.pop()
 			r.pop()
 		}
@@ -103,7 +103,7 @@ func (r *reader) identifierList(name string, all []string) {
 func (r *reader) identifier(name, uri string) {
 	if err := check(uri); err != nil {
 		r.push(name, 0)
-		r.failOurs("%q: %v", clip(uri), err)
+		r.failOursf("%q: %v", clip(uri), err)
 		r.pop()
 	}
 }
@@ -135,7 +135,7 @@ func plainItem(uri string) bool {
 		return false
 	}
 	for _, c := range []byte(rest[gtin+len(middle):]) {
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
 			return false
 		}
 	}

@@ -46,7 +46,7 @@ func plain(rest string) bool {
 	if strings.HasPrefix(rest, "//") {
 		host, path, _ := strings.Cut(rest[2:], "/")
 		for i := range len(host) {
-			if c := host[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-') {
+			if c := host[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' {
 				return false
 			}
 		}
@@ -107,7 +107,7 @@ func isUnit(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; !('A' <= c && c <= 'Z' || '0' <= c && c <= '9') {
+		if c := s[i]; (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
 			return false
 		}
 	}
@@ -116,7 +116,7 @@ func isUnit(s string) bool {
 
 func isHex(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 			return false
 		}
 	}

@@ -1,6 +1,9 @@
 package trace
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // StandardContext is the JSON-LD context of EPCIS 2.0.
 const StandardContext = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
@@ -50,18 +53,16 @@ func (r *reader) context(n *node, p prefixes) prefixes {
 	switch n.kind {
 	case text:
 		if !isURI(n.text) {
-			r.fail("must be the URI of a context, or prefixes")
+			r.failf("must be the URI of a context, or prefixes")
 		}
 		return p
 	case object:
 	default:
-		r.fail("must be a URI, an object, or a list of these")
+		r.failf("must be a URI, an object, or a list of these")
 		return p
 	}
 	out := make(prefixes, len(p)+len(n.keys))
-	for k, v := range p {
-		out[k] = v
-	}
+	maps.Copy(out, p)
 	for i, key := range n.keys {
 		def := &n.all[i]
 		if def.kind == object {
@@ -72,7 +73,7 @@ func (r *reader) context(n *node, p prefixes) prefixes {
 		}
 	}
 	if len(out) > prefixesMax {
-		r.failOurs("declares more than %d prefixes", prefixesMax)
+		r.failOursf("declares more than %d prefixes", prefixesMax)
 		return p
 	}
 	return out
@@ -88,7 +89,7 @@ func (r *reader) contexts(n *node, p prefixes) prefixes {
 		r.push("", i)
 		one := &n.all[i]
 		if one.kind == text && seen[one.text] {
-			r.fail("comes twice")
+			r.failf("comes twice")
 		}
 		seen[one.text] = one.kind == text || seen[one.text]
 		p = r.context(one, p)

@@ -52,21 +52,21 @@ func (r *reader) where() string {
 	return b.String()
 }
 
-func (r *reader) problem(ours bool, format string, args ...any) {
+func (r *reader) problemf(ours bool, format string, args ...any) {
 	if len(r.problems) < problemsMax {
 		r.problems = append(r.problems, Problem{r.where(), fmt.Sprintf(format, args...), ours})
 	}
 }
 
-func (r *reader) fail(format string, args ...any)     { r.problem(false, format, args...) }
-func (r *reader) failOurs(format string, args ...any) { r.problem(true, format, args...) }
+func (r *reader) failf(format string, args ...any)     { r.problemf(false, format, args...) }
+func (r *reader) failOursf(format string, args ...any) { r.problemf(true, format, args...) }
 
 // is reports whether a value has the kind that is due, and complains otherwise.
 func (r *reader) is(n *node, want kind) bool {
 	if n.kind == want {
 		return true
 	}
-	r.fail("must be %s, not %s", want, n.kind)
+	r.failf("must be %s, not %s", want, n.kind)
 	return false
 }
 
@@ -75,7 +75,7 @@ func (r *reader) text(n *node) string {
 		return ""
 	}
 	if len(n.text) > textBytesMax {
-		r.failOurs("is longer than %d bytes", textBytesMax)
+		r.failOursf("is longer than %d bytes", textBytesMax)
 		return ""
 	}
 	return n.text
@@ -84,7 +84,7 @@ func (r *reader) text(n *node) string {
 func (r *reader) uri(n *node) string {
 	s := r.text(n)
 	if n.kind == text && !isURI(s) {
-		r.fail("%q is not a URI", clip(s))
+		r.failf("%q is not a URI", clip(s))
 		return ""
 	}
 	return s
@@ -97,10 +97,10 @@ func (r *reader) time(n *node) time.Time {
 	}
 	t, ok := parseTime(s)
 	if !ok {
-		r.fail("%q is not a date and time with a zone, as 2026-03-01T08:00:00.000Z", clip(s))
+		r.failf("%q is not a date and time with a zone, as 2026-03-01T08:00:00.000Z", clip(s))
 	}
 	if y := t.Year(); ok && (y < 1900 || y > 9999) {
-		r.failOurs("lies in the year %d", y)
+		r.failOursf("lies in the year %d", y)
 	}
 	return t.Round(time.Millisecond) // half up, as CBV's hash has it
 }
@@ -112,7 +112,7 @@ func (r *reader) word(n *node, v *vocabulary) string {
 		return s
 	}
 	if !isURI(s) || !v.open(s) {
-		r.fail("%q is neither a word of the standard nor the URI of another", clip(s))
+		r.failf("%q is neither a word of the standard nor the URI of another", clip(s))
 		return ""
 	}
 	return v.bare(s)
@@ -147,7 +147,7 @@ func (r *reader) once(all []string) {
 	sorted := slices.Sorted(slices.Values(all))
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
-			r.fail("%q comes twice", clip(sorted[i]))
+			r.failf("%q comes twice", clip(sorted[i]))
 			return
 		}
 	}
@@ -171,9 +171,9 @@ func (r *reader) members(n *node, extensions *[]Field, known func(key string, v 
 func (r *reader) extension(into *[]Field, key string, v *node) {
 	switch {
 	case into == nil:
-		r.fail("is not a field here")
+		r.failf("is not a field here")
 	case !isURI(key):
-		r.fail("is not a field here, and no extension: those have a prefix that is declared in @context")
+		r.failf("is not a field here, and no extension: those have a prefix that is declared in @context")
 	default:
 		*into = append(*into, r.field(key, v))
 	}
@@ -182,7 +182,7 @@ func (r *reader) extension(into *[]Field, key string, v *node) {
 // field reads an extension. Below its name anything goes.
 func (r *reader) field(key string, v *node) Field {
 	if len(key) > textBytesMax {
-		r.failOurs("has a name of more than %d bytes", textBytesMax)
+		r.failOursf("has a name of more than %d bytes", textBytesMax)
 		return Field{}
 	}
 	space, prefix, name := r.prefixes.split(key)
@@ -192,10 +192,10 @@ func (r *reader) field(key string, v *node) Field {
 func (r *reader) anything(n *node) Value {
 	v := Value{kind: n.kind, Text: n.text}
 	if len(n.text) > textBytesMax {
-		r.failOurs("is longer than %d bytes", textBytesMax)
+		r.failOursf("is longer than %d bytes", textBytesMax)
 	}
 	if len(n.all) > extensionsMax {
-		r.failOurs("holds more than %d values", extensionsMax)
+		r.failOursf("holds more than %d values", extensionsMax)
 		return v
 	}
 	for i := range n.all {
@@ -244,7 +244,7 @@ func (r *reader) event(n *node) *Event {
 func (r *reader) required(n *node, keys ...string) {
 	for _, key := range keys {
 		if n.get(key) == nil {
-			r.fail("%s is missing", key)
+			r.failf("%s is missing", key)
 		}
 	}
 }
@@ -252,7 +252,7 @@ func (r *reader) required(n *node, keys ...string) {
 func (r *reader) eventType(e *Event, n *node) mask {
 	t := n.get("type")
 	if t == nil {
-		r.fail("type is missing")
+		r.failf("type is missing")
 		return 0
 	}
 	r.push("type", 0)
@@ -262,9 +262,9 @@ func (r *reader) eventType(e *Event, n *node) mask {
 	switch {
 	case of != 0 || t.kind != text:
 	case isURI(e.Type):
-		r.failOurs("%q: types of events beyond the standard's five are not taken", clip(e.Type))
+		r.failOursf("%q: types of events beyond the standard's five are not taken", clip(e.Type))
 	default:
-		r.fail("%q is not a type of event", clip(e.Type))
+		r.failf("%q is not a type of event", clip(e.Type))
 	}
 	return of
 }
@@ -278,7 +278,7 @@ func (r *reader) member(e *Event, key string, v *node) {
 		e.RecordTime = r.time(v)
 	case "eventTimeZoneOffset":
 		if e.Offset = r.text(v); v.kind == text && !isOffset(e.Offset) {
-			r.fail("%q is not an offset from -14:00 to +14:00", clip(e.Offset))
+			r.failf("%q is not an offset from -14:00 to +14:00", clip(e.Offset))
 		}
 	case "eventID":
 		e.ID = r.uri(v)
@@ -294,7 +294,7 @@ func (r *reader) member(e *Event, key string, v *node) {
 		switch e.Action = Action(r.text(v)); {
 		case v.kind != text, e.Action == Add, e.Action == Observe, e.Action == Delete:
 		default:
-			r.fail("%q is not ADD, OBSERVE or DELETE", clip(v.text))
+			r.failf("%q is not ADD, OBSERVE or DELETE", clip(v.text))
 		}
 	case "parentID":
 		e.Parent = r.uri(v)
@@ -349,32 +349,32 @@ func (r *reader) content(e *Event, n *node, of mask) {
 	case objects:
 		sensed := filled("sensorElementList") && n.get("readPoint") != nil
 		if n.get("epcList") == nil && !filled("quantityList") && !sensed {
-			r.fail("epcList or quantityList is needed, or sensorElementList and readPoint")
+			r.failf("epcList or quantityList is needed, or sensorElementList and readPoint")
 		}
 		if n.get("ilmd") != nil && e.Action != Add {
-			r.fail("ilmd is for action ADD")
+			r.failf("ilmd is for action ADD")
 		}
 	case transactions:
 		if r.required(n, "bizTransactionList"); n.get("bizTransactionList") != nil && !filled("bizTransactionList") {
-			r.fail("bizTransactionList is empty")
+			r.failf("bizTransactionList is empty")
 		}
 		if n.get("epcList") == nil && !filled("quantityList") && e.Action != Delete {
-			r.fail("epcList or quantityList is needed")
+			r.failf("epcList or quantityList is needed")
 		}
 	case aggregations, associations:
 		if of == associations {
 			r.required(n, "parentID")
 		} else if n.get("parentID") == nil && e.Action != Observe {
-			r.failOurs("parentID is missing, which only action OBSERVE may leave out")
+			r.failOursf("parentID is missing, which only action OBSERVE may leave out")
 		}
 		if !filled("childEPCs") && !filled("childQuantityList") && e.Action != Delete {
-			r.fail("childEPCs or childQuantityList is needed")
+			r.failf("childEPCs or childQuantityList is needed")
 		}
 	case transformations:
 		in := filled("inputEPCList") || filled("inputQuantityList")
 		out := filled("outputEPCList") || filled("outputQuantityList")
-		if !(in && out) && !(n.get("transformationID") != nil && (in || out)) {
-			r.fail("inputs and outputs are needed, or transformationID and one of them")
+		if named := n.get("transformationID") != nil; (!in || !out) && (!named || !in && !out) {
+			r.failf("inputs and outputs are needed, or transformationID and one of them")
 		}
 	}
 }

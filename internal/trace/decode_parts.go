@@ -27,7 +27,7 @@ func (r *reader) persistent(e *Event, n *node) {
 	words := func(v *node) (out []string) {
 		r.each(v, func(one *node) { out = append(out, r.word(one, r.words.disposition)) })
 		if v.kind == list && len(v.all) == 0 {
-			r.fail("is empty")
+			r.failf("is empty")
 		}
 		if len(r.problems) == 0 {
 			r.once(out)
@@ -46,7 +46,7 @@ func (r *reader) persistent(e *Event, n *node) {
 		return true
 	})
 	if n.kind == object && n.get("set") == nil && n.get("unset") == nil {
-		r.fail("set or unset is needed")
+		r.failf("set or unset is needed")
 	}
 }
 
@@ -60,7 +60,7 @@ func (r *reader) place(n *node) (p Place) {
 		case key == "id":
 			p.ID = r.uri(v)
 		case !isURI(key): // the schema takes anything here
-			r.failOurs("is not a field here, and no extension: those have a prefix that is declared in @context")
+			r.failOursf("is not a field here, and no extension: those have a prefix that is declared in @context")
 		default:
 			p.Extensions = append(p.Extensions, r.field(key, v))
 		}
@@ -84,7 +84,7 @@ func (r *reader) quantities(n *node) (out []Quantity) {
 				q.Number = r.number(v)
 			case "uom":
 				if q.Unit = r.text(v); v.kind == text && !isUnit(q.Unit) {
-					r.fail("%q is not a unit code of two or three capitals and digits", clip(q.Unit))
+					r.failf("%q is not a unit code of two or three capitals and digits", clip(q.Unit))
 				}
 			default:
 				return false
@@ -151,7 +151,7 @@ func (r *reader) sensor(n *node) (s Sensor) {
 				s.Reports = append(s.Reports, p)
 			})
 			if v.kind == list && len(v.all) == 0 {
-				r.fail("is empty")
+				r.failf("is empty")
 			}
 		default:
 			return false
@@ -192,7 +192,7 @@ func (r *reader) formed(f form, v *node) string {
 	case asHex:
 		s := r.text(v)
 		if v.kind == text && !isHex(s) {
-			r.fail("%q is not hexadecimal", clip(s))
+			r.failf("%q is not hexadecimal", clip(s))
 		}
 		return s
 	case asMeasurement:

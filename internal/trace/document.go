@@ -84,7 +84,7 @@ func (r *reader) envelope(n *node) *node {
 		kindOf = t.text
 	}
 	if kindOf != "EPCISDocument" && kindOf != "EPCISQueryDocument" {
-		r.fail("type must be EPCISDocument or EPCISQueryDocument")
+		r.failf("type must be EPCISDocument or EPCISQueryDocument")
 		return none
 	}
 	r.required(n, "@context", "epcisBody")
@@ -121,7 +121,7 @@ func (r *reader) head(kindOf, key string, v *node) {
 		r.uri(v)
 	case "schemaVersion":
 		if s := r.text(v); v.kind == text && !isVersion(s) {
-			r.fail("%q is not a version such as 2.0", clip(s))
+			r.failf("%q is not a version such as 2.0", clip(s))
 		}
 	case "creationDate":
 		r.time(v)
@@ -133,7 +133,7 @@ func (r *reader) head(kindOf, key string, v *node) {
 		case own && key == "epcisHeader":
 			r.header(v)
 		case !isURI(key):
-			r.fail("is not a field here")
+			r.failf("is not a field here")
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (r *reader) into(n *node, name string, beside func(key string, v *node), me
 	}
 	v := n.get(member)
 	if v == nil {
-		r.fail("%s is missing", member)
+		r.failf("%s is missing", member)
 		return none
 	}
 	if member == "eventList" {
@@ -173,7 +173,7 @@ func (r *reader) beside(own ...string) func(key string, v *node) {
 		switch {
 		case !slices.Contains(own, key):
 			if !isURI(key) {
-				r.fail("is not a field here")
+				r.failf("is not a field here")
 			}
 		case key == "vocabularyList":
 			r.vocabulary(v)
@@ -200,7 +200,7 @@ func (r *reader) header(n *node) {
 		r.push(key, 0)
 		if v := &n.all[i]; key != "epcisMasterData" {
 			if !isURI(key) {
-				r.fail("is not a field here")
+				r.failf("is not a field here")
 			}
 		} else if r.is(v, object) {
 			if l := v.get("vocabularyList"); l != nil {
@@ -243,7 +243,7 @@ func (r *reader) attribute(n *node) {
 	r.at(n, "id", func(id *node) { r.uri(id) })
 	r.at(n, "attribute", func(v *node) {
 		if v.kind != number && v.kind != text && v.kind != object {
-			r.fail("must be a number, a text or an object, not %s", v.kind)
+			r.failf("must be a number, a text or an object, not %s", v.kind)
 		}
 	})
 }

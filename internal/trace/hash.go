@@ -33,13 +33,13 @@ func ParseHash(s string) (h Hash, ok bool) {
 }
 
 // Hash gives the event's hash.
-func (c *Codec) Hash(e *Event) Hash { return sha256.Sum256(c.prehash(nil, e)) }
+func (c *Codec) Hash(e *Event) Hash { return sha256.Sum256(c.prehash(e)) }
 
 // prehash writes the text that is hashed: names and values without anything between
 // them, in the standard's order, lists sorted (CBV 2.0, section 8.9.2). When, as what and
 // under which id it was captured is not in it, nor that it was declared an error.
-func (c *Codec) prehash(dst []byte, e *Event) []byte {
-	h := &hasher{c, dst}
+func (c *Codec) prehash(e *Event) []byte {
+	h := &hasher{Codec: c}
 	h.value("eventType", e.Type)
 	h.value("eventTime", formatTime(e.Time))
 	h.value("eventTimeZoneOffset", e.Offset)

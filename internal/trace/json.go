@@ -209,7 +209,8 @@ func (n *node) place(key string, seen *map[string]int) int {
 			(*seen)[k] = i
 		}
 	}
-	at, again := -1, false
+	var at int
+	var again bool
 	if *seen != nil {
 		at, again = (*seen)[key]
 	} else {

@@ -74,7 +74,7 @@ func (s *Service) NewQuery(brand ids.BrandID, params Parameters) (*Query, error)
 		}
 		b := &queryReader{Service: s, q: q, name: name, values: values}
 		if !b.read() {
-			b.fail("is not a parameter of this query")
+			b.failf("is not a parameter of this query")
 		}
 		if b.err != nil {
 			return nil, b.err
@@ -99,7 +99,7 @@ type queryReader struct {
 	err    error
 }
 
-func (b *queryReader) fail(format string, args ...any) {
+func (b *queryReader) failf(format string, args ...any) {
 	if b.err == nil {
 		b.err = ErrBadQuery.Textf(clip(b.name)+": "+format, args...)
 	}
@@ -107,7 +107,7 @@ func (b *queryReader) fail(format string, args ...any) {
 
 func (b *queryReader) one() string {
 	if len(b.values) != 1 {
-		b.fail("takes one value")
+		b.failf("takes one value")
 	}
 	return b.values[0]
 }
@@ -115,7 +115,7 @@ func (b *queryReader) one() string {
 func (b *queryReader) time() time.Time {
 	t, ok := parseTime(b.one())
 	if !ok {
-		b.fail("%q is not a date and time with a zone", clip(b.values[0]))
+		b.failf("%q is not a date and time with a zone", clip(b.values[0]))
 	}
 	return t
 }
@@ -123,7 +123,7 @@ func (b *queryReader) time() time.Time {
 func (b *queryReader) number() string {
 	n := plainNumber(b.one())
 	if !isNumeral(n) {
-		b.fail("%q is not a number", clip(b.values[0]))
+		b.failf("%q is not a number", clip(b.values[0]))
 	}
 	return n
 }
@@ -131,7 +131,7 @@ func (b *queryReader) number() string {
 func (b *queryReader) count() int {
 	n, err := strconv.Atoi(b.one())
 	if err != nil || n < 1 {
-		b.fail("must be a whole number from 1 on")
+		b.failf("must be a whole number from 1 on")
 	}
 	return n
 }
@@ -139,7 +139,7 @@ func (b *queryReader) count() int {
 func (b *queryReader) boolean() bool {
 	v, err := strconv.ParseBool(b.one())
 	if err != nil {
-		b.fail("must be true or false")
+		b.failf("must be true or false")
 	}
 	return v
 }
@@ -152,7 +152,7 @@ func (b *queryReader) words(v *vocabulary) []string {
 	for i, s := range b.values {
 		out[i] = v.bare(standardPrefixes().expand(s))
 		if !v.has(out[i]) && !isURI(out[i]) {
-			b.fail("%q is neither a word of the standard nor a URI", clip(s))
+			b.failf("%q is neither a word of the standard nor a URI", clip(s))
 		}
 	}
 	return out
@@ -163,7 +163,7 @@ func (b *queryReader) canonicals() []string {
 	out := make([]string, len(b.values))
 	for i, s := range b.values {
 		if !isURI(s) {
-			b.fail("%q is not a URI", clip(s))
+			b.failf("%q is not a URI", clip(s))
 		}
 		out[i] = Canonical(s)
 	}
@@ -202,7 +202,7 @@ func (b *queryReader) read() bool {
 	case "eventType":
 		for _, v := range b.values {
 			if maskOf(v) == 0 && !isURI(v) {
-				b.fail("%q is not a type of event", clip(v))
+				b.failf("%q is not a type of event", clip(v))
 			}
 		}
 		b.in(b.values, func(p *Unpacked) string { return p.Type })
@@ -221,11 +221,11 @@ func (b *queryReader) read() bool {
 		case "recordTime":
 			b.q.Order = ByRecord
 		default:
-			b.fail("events are ordered by eventTime or recordTime, not by %q", clip(b.values[0]))
+			b.failf("events are ordered by eventTime or recordTime, not by %q", clip(b.values[0]))
 		}
 	case "orderDirection":
 		if b.q.Desc = b.one() == "DESC"; !b.q.Desc && b.values[0] != "ASC" {
-			b.fail("must be ASC or DESC")
+			b.failf("must be ASC or DESC")
 		}
 	case "eventCountLimit":
 		b.q.Limit = b.count()
@@ -234,7 +234,7 @@ func (b *queryReader) read() bool {
 	case "EQ_action":
 		for _, v := range b.values {
 			if !slices.Contains([]string{"ADD", "OBSERVE", "DELETE"}, v) {
-				b.fail("%q is not an action", clip(v))
+				b.failf("%q is not an action", clip(v))
 			}
 		}
 		b.in(b.values, func(p *Unpacked) string { return string(p.Action) })
@@ -383,7 +383,7 @@ func (b *queryReader) patterns() (all []pattern) {
 		raw := b.values[i]
 		p := pattern{text: text}
 		if e, err := gs1.ParseEPC(raw); strings.HasPrefix(raw, "urn:epc:") && err != nil {
-			b.fail("%q is not an EPC, nor a pattern whose last place is *", clip(raw))
+			b.failf("%q is not an EPC, nor a pattern whose last place is *", clip(raw))
 		} else if err == nil {
 			p.class = e.Class
 		}

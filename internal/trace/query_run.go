@@ -39,7 +39,7 @@ type token struct {
 func (p Parameters) Fingerprint() string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(p)) {
-		fmt.Fprintf(h, "%q%q", name, p[name])
+		h.Write(fmt.Appendf(nil, "%q%q", name, p[name]))
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
 }

@@ -218,7 +218,7 @@ func TestExamplesComeBackEqual(t *testing.T) {
 				t.Fatalf("%s, event %d: %v\n%s", name, i, err, alone)
 			}
 			if h := c.Hash(again); h != hashes[i] {
-				t.Errorf("%s, event %d:\n%s\nbecame\n%s", name, i, c.prehash(nil, e), c.prehash(nil, again))
+				t.Errorf("%s, event %d:\n%s\nbecame\n%s", name, i, c.prehash(e), c.prehash(again))
 			}
 			if again.ID != e.ID || (again.Declared == nil) != (e.Declared == nil) || len(again.Certified) != len(e.Certified) {
 				t.Errorf("%s, event %d: what is not hashed was lost", name, i)

@@ -27,7 +27,7 @@ var _ trace.Items = Items{}
 func (Items) Find(code string) (trace.Item, bool, error) {
 	n, err := strconv.ParseUint(turned(code), 10, 64)
 	if err != nil || n < perBrand || n >= 10*perBrand {
-		return trace.Item{}, false, nil
+		return trace.Item{}, false, nil //nolint:nilerr // what is no number is no code
 	}
 	return trace.Item{Serial: ids.Serial(n), Brand: ids.BrandID(n / perBrand), GTIN: GTIN}, true, nil
 }
