@@ -1,6 +1,7 @@
 package gs1
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -254,6 +255,23 @@ var entries = sync.OnceValue(func() map[AI]*entry {
 	}
 	return all
 })
+
+// IsKey reports whether the AI can begin the path of a Digital Link.
+func (ai AI) IsKey() bool {
+	e := entries()[ai]
+	return e != nil && e.key
+}
+
+// Keys are all AIs that can, in order.
+func Keys() (keys []AI) {
+	for ai, e := range entries() {
+		if e.key {
+			keys = append(keys, ai)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
 
 func readSequences(text string) (all [][]AI) {
 	if text == "" {
