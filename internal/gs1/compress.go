@@ -244,7 +244,7 @@ func (r *bitReader) readValue(ai AI) (string, error) {
 	if e == nil {
 		return "", badCompressed("%q is not a GS1 Application Identifier", clip(string(ai)))
 	}
-	value := ""
+	var value strings.Builder
 	for _, c := range e.components() {
 		encoding := uint64(0)
 		if c.set != 'N' {
@@ -258,9 +258,9 @@ func (r *bitReader) readValue(ai AI) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		value += text
+		value.WriteString(text)
 	}
-	return value, nil
+	return value.String(), nil
 }
 
 // readText reads n characters: 0 digits, 1 and 2 hexadecimal in lower and upper

@@ -25,6 +25,8 @@ type Element struct {
 // Z 64; "N6" exactly, "N..6" at most six, "[…]" may be absent, and the name of a
 // rule (rules.go). Not held here: which AIs go together, and lists of codes (ISO
 // 3166, ISO 4217, coupons), which change more often than a program.
+//
+//nolint:dupword // the parts of a value may be alike
 const aiRows = `
 00 *? N18,csum =
 01 *? N14,csum =22,10,21|235

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -42,7 +43,7 @@ func (m *memory) Put(_ context.Context, r Record, ifVersion int64) (int64, bool,
 			return 0, false, ErrTaken
 		case ifVersion >= 0 && old.Version != ifVersion:
 			return 0, false, ErrVersion
-		case string(old.Body) == string(r.Body):
+		case bytes.Equal(old.Body, r.Body):
 			return old.Version, false, nil
 		}
 		m.records = slices.Delete(m.records, at, at+1)

@@ -15,11 +15,11 @@ import (
 // Record is a set or a policy as it is kept and sent on. One that was deleted has no
 // body, and stays: who follows must hear of it.
 type Record struct {
-	Name      string // an anchor, or "policy:7"
-	BrandID   ids.BrandID
-	Body      []byte
-	Version   int64
-	ChangedAt time.Time
+	Name      string      `json:"name"` // an anchor, or "policy:7"
+	BrandID   ids.BrandID `json:"brand_id"`
+	Body      []byte      `json:"body"`
+	Version   int64       `json:"version"`
+	ChangedAt time.Time   `json:"changed_at"`
 }
 
 // Store keeps records. What returned without an error must be durable.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -113,9 +114,7 @@ func linkedShop(ctx context.Context, s *harness.Server) ([]string, error) {
 	}
 	link := func(kind, name string, more map[string]any) map[string]any {
 		l := map[string]any{"link_type": kind, "href": "https://brand.example/" + name, "title": name}
-		for k, v := range more {
-			l[k] = v
-		}
+		maps.Copy(l, more)
 		return l
 	}
 	err = s.Must(ctx, http.MethodPut, "/api/v1/links", map[string]any{"brand_id": brand.ID, "anchor": resolvedGTIN, "links": []any{
@@ -170,10 +169,7 @@ func serveBareRedirect() error {
 	}
 	fmt.Println("http://" + ln.Addr().String())
 	return http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		h := w.Header()
-		for name, values := range headers {
-			h[name] = values
-		}
+		maps.Copy(w.Header(), headers)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -109,12 +110,12 @@ func compare(t *testing.T, rt *rapid.T, s resolve.Store, want map[string]resolve
 	}
 	list, err := s.List(ctx, 0, prefix, 100)
 	must(rt, err)
-	list = slices.DeleteFunc(list, func(r resolve.Record) bool { return !bytes.HasPrefix([]byte(r.Name), []byte(prefix)) })
+	list = slices.DeleteFunc(list, func(r resolve.Record) bool { return !strings.HasPrefix(r.Name, prefix) })
 	same(rt, "list", byName, list)
 	first := slices.DeleteFunc(slices.Clone(byName), func(r resolve.Record) bool { return r.BrandID != 1 })
 	list, err = s.List(ctx, 1, prefix, 100)
 	must(rt, err)
-	list = slices.DeleteFunc(list, func(r resolve.Record) bool { return !bytes.HasPrefix([]byte(r.Name), []byte(prefix)) })
+	list = slices.DeleteFunc(list, func(r resolve.Record) bool { return !strings.HasPrefix(r.Name, prefix) })
 	same(rt, "list of a brand", first, list)
 }
 
