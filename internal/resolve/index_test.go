@@ -37,8 +37,10 @@ func TestIndexIsTheNewest(t *testing.T) {
 			newest[r.Name] = r
 			all = append(all, r)
 			from := rapid.IntRange(0, len(all)-1).Draw(t, "told again from")
-			if err := grown.Apply(all[from:]); err != nil {
-				t.Fatal(err)
+			for _, some := range [][]Record{all[from:], all[from : from+1]} { // the second comes late
+				if err := grown.Apply(some); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		var last []Record
