@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"time"
 
@@ -118,7 +119,7 @@ func (a *App) linkRoutes(rt *httpx.Router, scans *verifyhttp.Handler) {
 			}
 			return ""
 		},
-		Pages: pages{a.site}, URL: a.URL, Clock: a.clock, Log: a.log,
+		Pages: pages{a.site, a.proj}, Proxies: a.proxies, Limits: a.httpLimits(), URL: a.URL, Clock: a.clock, Log: a.log,
 	})
 	scans.Compressed = h.Compressed
 	h.Mount(rt)
@@ -150,13 +151,13 @@ func (l linkItems) Item(ctx context.Context, code codebook.Code, gtin gs1.GTIN, 
 
 // Verification implements resolvehttp.Verifier. A display mark without its token proves
 // nothing, so it is not known; what cannot be confirmed now is not answered.
-func (l linkItems) Verification(ctx context.Context, code codebook.Code, gtin gs1.GTIN) (v resolvehttp.Verification, _ error) {
+func (l linkItems) Verification(ctx context.Context, code codebook.Code, gtin gs1.GTIN, from netip.Addr) (v resolvehttp.Verification, _ error) {
 	item, known, err := l.Item(ctx, code, gtin, "")
 	if err != nil || !known {
 		return v, err
 	}
 	var answer verify.Answer
-	err = l.verify.Verify(ctx, &verify.Query{Code: code, Source: verify.FromAPI}, &answer)
+	err = l.verify.Verify(ctx, &verify.Query{Code: code, Source: verify.FromAPI, Client: verify.Client{IP: from}}, &answer)
 	switch {
 	case errors.Is(err, verify.ErrRefused):
 		return v, nil

@@ -164,7 +164,7 @@ func (w *world) leads(path, kind string, wishes Wishes) string {
 		return "nothing"
 	case errors.Is(err, ErrNoType):
 		return "no type"
-	case errors.Is(err, errNoItem):
+	case errors.Is(err, ErrNoItem):
 		return "no item"
 	case err != nil:
 		w.t.Fatal(err)
@@ -267,7 +267,7 @@ func TestItemsNeverWalkUp(t *testing.T) {
 			t.Errorf("%s %s leads to %s, want %s", c.path, c.kind, got, c.want)
 		}
 	}
-	if _, _, err := w.All(t.Context(), idOf(t, rice+"/21/"+forged)); !errors.Is(err, errNoItem) {
+	if _, _, err := w.All(t.Context(), idOf(t, rice+"/21/"+forged)); !errors.Is(err, ErrNoItem) {
 		t.Errorf("the linkset of a forged serial: %v", err)
 	}
 	levels, item, err := w.All(t.Context(), idOf(t, rice+"/10/L1/21/"+genuine))

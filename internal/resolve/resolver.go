@@ -37,7 +37,7 @@ func NewResolver(index *Index, items Items) *Resolver { return &Resolver{index, 
 var (
 	ErrNothing = fault.New(fault.NotFound, "resolve.nothing", "nothing is linked to this identifier")
 	ErrNoType  = fault.New(fault.NotFound, "resolve.no_link_type", "there is no link of this type for this identifier")
-	errNoItem  = fault.New(fault.NotFound, "resolve.no_item", "this serial number is not known")
+	ErrNoItem  = fault.New(fault.NotFound, "resolve.no_item", "this serial number is not known")
 )
 
 // Answer is where to go.
@@ -58,6 +58,12 @@ func codeOf(id *gs1.ID) (codebook.Code, bool) {
 	}
 	code, err := codebook.ParseCode(id.Value("21"))
 	return code, err == nil
+}
+
+// IsCoded reports whether an ID is of an item with a code of ours, or what looks like it.
+func IsCoded(id *gs1.ID) bool {
+	_, ok := codeOf(id)
+	return ok
 }
 
 // Default is where an identifier leads when the request does not name a link type. For
@@ -96,7 +102,7 @@ func (r *Resolver) Of(ctx context.Context, id *gs1.ID, kind string, w *Wishes) (
 		case !known && kind == VerificationService:
 			return Answer{ToVerification: true}, nil
 		case !known:
-			return Answer{}, errNoItem
+			return Answer{}, ErrNoItem
 		case kind == DefaultLink:
 			return Answer{ToItem: true}, nil
 		}
@@ -132,7 +138,7 @@ func (r *Resolver) All(ctx context.Context, id *gs1.ID) (levels []Level, item *I
 			return nil, nil, err
 		}
 		if !known {
-			return nil, nil, errNoItem
+			return nil, nil, ErrNoItem
 		}
 		item = &it
 		levels = append(levels, Level{ID: *id})

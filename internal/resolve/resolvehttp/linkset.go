@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -24,10 +25,10 @@ type target struct {
 }
 
 // linkset answers with all links, never with a redirect.
-func (h *Handler) linkset(w http.ResponseWriter, r *http.Request, q *question) int {
+func (h *Handler) linkset(w http.ResponseWriter, r *http.Request, q *question, from netip.Addr) int {
 	levels, item, err := h.Resolver.All(r.Context(), &q.link.ID)
 	if err != nil {
-		return h.fail(w, r, err)
+		return h.missed(w, r, from, err)
 	}
 	if item != nil {
 		levels[0].Links = append(h.own(q, item, levels[0].Links), levels[0].Links...)

@@ -9,9 +9,11 @@ package resolvehttp
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -32,7 +34,9 @@ type Deps struct {
 	// Country is where the caller is; "" = not known.
 	Country func(r *http.Request) string
 	Pages   Pages
-	URL     string // what our links begin with
+	Proxies httpx.Proxies
+	Limits  *httpx.Limits // nil = none
+	URL     string        // what our links begin with
 	Clock   clock.Clock
 	Log     *slog.Logger
 }
@@ -125,22 +129,47 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q *question) in
 	if err := h.read(q, r); err != nil {
 		return h.fail(w, r, err)
 	}
+	from := h.Proxies.Client(r)
+	if q.toItem() { // who counts the request
+		return h.item(w, r, q)
+	}
+	if err := h.Limits.Admit(r, from); err != nil {
+		return h.fail(w, r, err)
+	}
 	if q.all {
-		return h.linkset(w, r, q)
+		return h.linkset(w, r, q, from)
 	}
 	a, err := h.find(r, q)
 	if err != nil {
-		return h.fail(w, r, err)
+		return h.missed(w, r, from, err)
+	}
+	if a.ToItem {
+		return h.item(w, r, q)
 	}
 	h.point(w, q)
-	switch {
-	case a.ToItem:
-		w.Header()["Access-Control-Expose-Headers"] = exposed
-		return h.Item(w, r, &q.link.ID)
-	case a.ToVerification:
+	if a.ToVerification {
 		return redirect(w, h.URL+verifyPrefix[:len(verifyPrefix)-1]+q.link.Path(), h.passedOn(r, q))
 	}
 	return redirect(w, a.Href, h.passedOn(r, q))
+}
+
+// toItem reports that the item's page answers, and nothing else is asked for.
+func (q *question) toItem() bool {
+	return q.kind == "" && !q.all && resolve.IsCoded(&q.link.ID)
+}
+
+func (h *Handler) item(w http.ResponseWriter, r *http.Request, q *question) int {
+	h.point(w, q)
+	w.Header()["Access-Control-Expose-Headers"] = exposed
+	return h.Item(w, r, &q.link.ID)
+}
+
+// missed answers an error. A code that does not verify is a guess, at every door.
+func (h *Handler) missed(w http.ResponseWriter, r *http.Request, from netip.Addr, err error) int {
+	if errors.Is(err, resolve.ErrNoItem) {
+		h.Limits.Miss(r, from, 0)
+	}
+	return h.fail(w, r, err)
 }
 
 func (h *Handler) find(r *http.Request, q *question) (resolve.Answer, error) {

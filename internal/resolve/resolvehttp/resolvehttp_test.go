@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/limit"
 	"github.com/chopmark/chopmark/internal/resolve"
 )
 
@@ -48,7 +50,7 @@ func (w *world) Item(_ context.Context, code codebook.Code, gtin gs1.GTIN, lot s
 	return resolve.Item{Brand: 7, Batch: "bat_1", No: 7, Page: "/" + genuine + "/TOKEN"}, known, nil
 }
 
-func (w *world) Verification(ctx context.Context, code codebook.Code, gtin gs1.GTIN) (Verification, error) {
+func (w *world) Verification(ctx context.Context, code codebook.Code, gtin gs1.GTIN, _ netip.Addr) (Verification, error) {
 	item, known, err := w.Item(ctx, code, gtin, "")
 	if err != nil || !known {
 		return Verification{}, err
@@ -84,7 +86,9 @@ func link(kind, name string, languages ...string) resolve.Link {
 	return resolve.Link{Type: kind, Href: "https://brand.example/" + name, Title: "About " + name, Languages: languages}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newLimitedWorld(t, nil) }
+
+func newLimitedWorld(t *testing.T, limits *httpx.Limits) *world {
 	t.Helper()
 	w := &world{item: Verification{Lot: "L1", Valid: true, ExpiresAt: time.Date(2027, 12, 31, 12, 0, 0, 0, time.UTC)}}
 	index := resolve.NewIndex()
@@ -104,7 +108,7 @@ func newWorld(t *testing.T) *world {
 	log := slog.New(slog.DiscardHandler)
 	rt := httpx.NewRouter(nil, noMetrics{}, log)
 	h := New(Deps{
-		Resolver: resolve.NewResolver(index, w), Verifier: w, URL: root, Pages: plainPages{}, Clock: clock.Func(func() time.Time { return now }), Log: log,
+		Resolver: resolve.NewResolver(index, w), Verifier: w, URL: root, Pages: plainPages{}, Limits: limits, Clock: clock.Func(func() time.Time { return now }), Log: log,
 		Country: func(*http.Request) string { return w.country },
 		Item: func(rw http.ResponseWriter, r *http.Request, id *gs1.ID) int {
 			rw.Header().Set("Location", "/item/"+id.Value("21"))
@@ -460,6 +464,30 @@ func TestVerification(t *testing.T) {
 	}
 	if len(one.Corr) != 36 || one.Corr == two.Corr {
 		t.Errorf("%s and %s", one.Corr, two.Corr)
+	}
+}
+
+// TestGuessesAreLimited: a code that does not verify is a guess at every door of the
+// resolver, and who guesses too often is answered nothing.
+func TestGuessesAreLimited(t *testing.T) {
+	t.Parallel()
+	item := rice + "/21/"
+	for _, door := range []string{item + forged + "?linkType=gs1:pip", item + forged + "?linkType=linkset", "/gs1/verify" + item + forged} {
+		guard := limit.NewGuard(limit.Options{
+			Limits: limit.Limits{Requests: limit.Steady(100, time.Second), Misses: limit.Within(4, time.Hour), Budget: limit.Steady(1000, time.Hour)},
+			Clock:  clock.Func(func() time.Time { return now }), ProofKey: func() [32]byte { return [32]byte{5} },
+		})
+		w := newLimitedWorld(t, httpx.NewLimits(guard, nil))
+		for range 2 {
+			if rec := w.ask("GET", door); rec.Code == http.StatusTooManyRequests {
+				t.Fatalf("%s: %d %s", door, rec.Code, rec.Body)
+			}
+		}
+		for _, target := range []string{rice, item + genuine + "?linkType=gs1:pip", item + genuine + "?linkType=linkset", "/gs1/verify" + item + genuine} {
+			if rec := w.ask("GET", target); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
+				t.Errorf("after guesses at %s, %s: %d %s", door, target, rec.Code, rec.Body)
+			}
+		}
 	}
 }
 

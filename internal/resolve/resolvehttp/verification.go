@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ type Verification struct {
 
 // Verifier looks an item up without counting a scan.
 type Verifier interface {
-	Verification(ctx context.Context, code codebook.Code, gtin gs1.GTIN) (Verification, error)
+	Verification(ctx context.Context, code codebook.Code, gtin gs1.GTIN, from netip.Addr) (Verification, error)
 }
 
 const (
@@ -75,9 +76,16 @@ func (h *Handler) getVerification(w http.ResponseWriter, r *http.Request) int {
 	if err != nil {
 		return h.fail(w, r, err)
 	}
-	m, err := h.verification(r.Context(), ask)
+	from := h.Proxies.Client(r)
+	if err := h.Limits.Admit(r, from); err != nil {
+		return h.fail(w, r, err)
+	}
+	m, err := h.verification(r.Context(), ask, from)
 	if err != nil {
 		return h.fail(w, r, err)
+	}
+	if m.Data.Failure == noMatch {
+		h.Limits.Miss(r, from, 0)
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -129,14 +137,14 @@ func readVerification(r *http.Request) (ask verificationAsk, err error) {
 	return ask, nil
 }
 
-func (h *Handler) verification(ctx context.Context, ask verificationAsk) (message, error) {
+func (h *Handler) verification(ctx context.Context, ask verificationAsk, from netip.Addr) (message, error) {
 	m := message{Corr: ask.corr, At: h.Clock.Now().UTC().Format(time.RFC3339)}
 	if m.Corr == "" {
 		m.Corr = newUUID()
 	}
 	var v Verification
 	if code, err := codebook.ParseCode(ask.id.Value("21")); err == nil {
-		if v, err = h.Verifier.Verification(ctx, code, gs1.GTIN(ask.id.Key.Value)); err != nil {
+		if v, err = h.Verifier.Verification(ctx, code, gs1.GTIN(ask.id.Key.Value), from); err != nil {
 			return message{}, err
 		}
 	}

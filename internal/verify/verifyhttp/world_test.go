@@ -99,16 +99,21 @@ func newWorld() *world {
 	svc := verify.NewService(verify.Config{Grace: verify.DefaultGrace}, book, w, w, w, w, w, clock.Func(func() time.Time { return present }))
 	rt := httpx.NewRouter(nil, noMetrics{}, log)
 	h := New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(), Log: log})
+	mount(rt, h)
+	w.h = rt
+	return w
+}
+
+// mount adds the routes, and items' Digital Links as the resolver does.
+func mount(rt *httpx.Router, h *Handler) {
 	h.Mount(rt)
-	rt.Hot("GET /01/", "/01/{gtin}", func(w http.ResponseWriter, r *http.Request) int { // as the resolver does
+	rt.Hot("GET /01/", "/01/{gtin}", func(w http.ResponseWriter, r *http.Request) int {
 		id, err := gs1.ParsePath(r.URL.EscapedPath())
 		if err != nil {
 			return h.fail(w, r, err)
 		}
 		return h.Item(w, r, &id)
 	})
-	w.h = rt
-	return w
 }
 
 type noMetrics struct{}
