@@ -39,6 +39,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/task"
 	"github.com/chopmark/chopmark/internal/platform/trace"
 	"github.com/chopmark/chopmark/internal/platform/translog"
+	"github.com/chopmark/chopmark/internal/resolve/resolvesql"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
 	events "github.com/chopmark/chopmark/internal/trace"
@@ -62,6 +63,7 @@ type App struct {
 	metrics   *obs.Metrics
 	product   *productMetrics
 	texts     *verify.TextCache
+	links     links
 	renamed   chan ids.BrandID // whose products' texts are to be forgotten
 	dbs       *sqldb.Shards    // nil without SQL, as db
 	db        *sqldb.DB        // their home
@@ -238,6 +240,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "trace", tracesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 			db.Migrate(ctx, "notify", notifysql.Schema()),
+			db.Migrate(ctx, "resolve", resolvesql.Schema()),
 		)
 	}
 	return errors.Join(errs...)
@@ -320,13 +323,12 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.product.watch(a.dbs, a.texts)
 	a.tellSettings()
 	a.work.Go(func() { a.forgetTexts(a.background) })
-	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places, Limits: brandLimits{a.guard}}
-	if a.SQL != "" { // others change states too, and may do so unheard
-		rules.Feed, rules.StaleAfter = a.proj, a.StaleAfter
-	}
-	a.Verify = verify.NewService(rules, a.keys.items, itemView{a.proj}, a.keys, innerTries{a.Batches}, a.texts, a.sightings, a.clock)
+	a.openVerify()
 	a.openTrace()
 	a.followOthers()
+	if err := a.openLinks(ctx); err != nil {
+		return err
+	}
 
 	if err := a.openKafka(ctx); err != nil {
 		return err
@@ -349,6 +351,15 @@ func (a *App) openOutbox(ctx context.Context) error {
 	a.onCommit = append(a.onCommit, a.tail.Wake)
 	a.work.Go(func() { a.tail.Run(a.background) })
 	return a.openLog(ctx)
+}
+
+// openVerify wires the answers to scans.
+func (a *App) openVerify() {
+	rules := verify.Config{Grace: verify.DefaultGrace, Devices: verify.NewDevices(a.keys.deviceSalt()), Places: a.places, Limits: brandLimits{a.guard}}
+	if a.SQL != "" { // others change states too, and may do so unheard
+		rules.Feed, rules.StaleAfter = a.proj, a.StaleAfter
+	}
+	a.Verify = verify.NewService(rules, a.keys.items, itemView{a.proj}, a.keys, innerTries{a.Batches}, a.texts, a.sightings, a.clock)
 }
 
 // checkpoints keeps the next start short.

@@ -75,6 +75,9 @@ func (a *App) openEdge(ctx context.Context) error {
 	if a.texts, err = verify.NewTextCache(a.edgeTexts); err != nil {
 		return err
 	}
+	if err := a.edgeLinks(); err != nil {
+		return err
+	}
 	a.product = newProductMetrics(a.metrics.Registry)
 	a.product.watch(nil, a.texts)
 	a.tellSettings()
@@ -381,6 +384,7 @@ func (a *App) runEdge() {
 	a.work.Go(func() { a.follow(a.background) })
 	a.work.Go(func() { a.renewKeysEvery(a.background) })
 	a.work.Go(func() { a.keepApplied(a.background) })
+	a.work.Go(func() { a.followLinks(a.background, a.hearLinks) })
 }
 
 // keepEvery is how often at most what was applied is made durable.

@@ -17,6 +17,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/grpcx"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/mtls"
+	"github.com/chopmark/chopmark/internal/resolve/resolverpc"
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
@@ -191,6 +192,7 @@ func (a *App) listenRoles() (server, string, error) {
 		return server{}, "", err
 	}
 	service.Add(s)
+	resolverpc.New(a.links.store).Add(s)
 	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.RoleListen)
 	if err != nil {
 		return server{}, "", fmt.Errorf("--role-listen: %w", err)

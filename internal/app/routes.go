@@ -17,6 +17,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
 	"github.com/chopmark/chopmark/internal/platform/translog/transloghttp"
+	"github.com/chopmark/chopmark/internal/resolve/resolvehttp"
 	"github.com/chopmark/chopmark/internal/scan/scanhttp"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
@@ -48,6 +49,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	})
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(rt)
+	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())
 	notifyhttp.Mount(rt, a.notify)
 	transloghttp.Mount(rt, a.translog, logPublic)
@@ -69,7 +71,9 @@ func (a *App) scanRoutes(rt *httpx.Router) {
 	if a.tracer != nil {
 		scans.Tracer = scanTraces{a.tracer}
 	}
-	verifyhttp.New(scans).Mount(rt)
+	handler := verifyhttp.New(scans)
+	a.linkRoutes(rt, handler)
+	handler.Mount(rt)
 }
 
 // signInPages shows the sign-in with the site's page.

@@ -24,7 +24,7 @@ const (
 // domains are the product's parts, as `ls internal/` shows them.
 var domains = []string{
 	"batch", "verify", "scan", "trace", "risk", "redeem", "catalog", "stock", "sale", "order",
-	"pay", "ship", "identity", "notify", "keyset", "site", "console",
+	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console",
 }
 
 // edgesByNature are domains that are nothing but an edge: pages and the console

@@ -1,6 +1,7 @@
 package gs1
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,8 @@ type Element struct {
 // Z 64; "N6" exactly, "N..6" at most six, "[…]" may be absent, and the name of a
 // rule (rules.go). Not held here: which AIs go together, and lists of codes (ISO
 // 3166, ISO 4217, coupons), which change more often than a program.
+//
+//nolint:dupword // the parts of a value may be alike
 const aiRows = `
 00 *? N18,csum =
 01 *? N14,csum =22,10,21|235
@@ -254,6 +257,23 @@ var entries = sync.OnceValue(func() map[AI]*entry {
 	}
 	return all
 })
+
+// IsKey reports whether the AI can begin the path of a Digital Link.
+func (ai AI) IsKey() bool {
+	e := entries()[ai]
+	return e != nil && e.key
+}
+
+// Keys are all AIs that can, in order.
+func Keys() (keys []AI) {
+	for ai, e := range entries() {
+		if e.key {
+			keys = append(keys, ai)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
 
 func readSequences(text string) (all [][]AI) {
 	if text == "" {

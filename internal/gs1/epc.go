@@ -119,7 +119,7 @@ func schemeOf(kind, name string) (scheme, bool) {
 	if kind == "class" {
 		return lots, name == lots.name
 	}
-	for _, s := range schemes {
+	for _, s := range schemes { //nolint:gocritic // a thousand bytes, and nobody may have the table's address
 		if s.name == name {
 			return s, kind != "idpat" || s.serial != ""
 		}
@@ -238,7 +238,7 @@ func (id *ID) scheme() (s scheme, class, ok bool) {
 	if id.Value("7040") != "" || id.Value("8019") != "" { // no URN tells that
 		return scheme{}, false, false
 	}
-	for _, each := range schemes {
+	for _, each := range schemes { //nolint:gocritic // as in schemeOf
 		if each.key != id.Key.AI {
 			continue
 		}

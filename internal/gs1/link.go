@@ -216,7 +216,8 @@ func ParsePath(escaped string) (ID, error) {
 	if err := e.read(&id.Key, value); err != nil {
 		return ID{}, err
 	}
-	return id, id.readQualifiers(e, rest, more)
+	err := id.readQualifiers(e, rest, more)
+	return id, err
 }
 
 // pair takes "/ai/value" off the front of a path.

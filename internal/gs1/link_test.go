@@ -216,7 +216,7 @@ func TestDictionary(t *testing.T) {
 
 func drawSet(t *rapid.T, set byte, least, most int, name string) string {
 	var runes []rune
-	for c := rune(0); c < 128; c++ {
+	for c := range rune(128) {
 		if inSet(set, byte(c)) {
 			runes = append(runes, c)
 		}

@@ -28,7 +28,10 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare" { // the peer of the verify bench, as a process of its own
 		return serveBare()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal")
+	if len(os.Args) > 1 && os.Args[1] == "bare-redirect" { // of the resolver bench
+		return serveBareRedirect()
+	}
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal, resolver")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
 	flag.Parse()
@@ -78,7 +81,7 @@ func run(ctx context.Context, only string, b *bench) (err error) {
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
 		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace},
-		{"guessing", benchGuessing}, {"refusal", benchRefusal},
+		{"guessing", benchGuessing}, {"refusal", benchRefusal}, {"resolver", benchResolver},
 	}
 	for _, one := range benches {
 		if only != "" && !strings.Contains(","+only+",", ","+one.name+",") {

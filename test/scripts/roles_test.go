@@ -192,8 +192,48 @@ func TestRoles(t *testing.T) {
 		r.onlyScans(e, late[0])
 	}
 	r.settings(edges, brand, late[0])
+	r.links(edges, brand)
 	r.measure(edges, late[1:])
 	r.cutOff(edges, early, late)
+}
+
+const linkedPath = "/01/09506000134352"
+
+// links gives a product links, which every edge resolves without SQL.
+func (r *roles) links(edges []*harness.Server, brand any) {
+	r.t.Helper()
+	policy := fmt.Sprintf("/api/v1/brands/%v/link-policy", brand)
+	if err := r.issue.Must(r.t.Context(), http.MethodPut, policy, map[string]any{"hosts": []string{"brand.example"}}, nil); err != nil {
+		r.t.Fatal(err)
+	}
+	page := map[string]any{"link_type": "gs1:pip", "href": "https://brand.example/rice", "title": "Rice"}
+	first := map[string]any{"link_type": "gs1:defaultLink", "href": "https://brand.example/rice", "title": "Rice"}
+	err := r.issue.Must(r.t.Context(), http.MethodPut, "/api/v1/links", map[string]any{"brand_id": brand, "anchor": linkedPath, "links": []any{first, page}}, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range edges {
+		start := time.Now()
+		for r.leads(e) != "https://brand.example/rice" {
+			if time.Since(start) > 30*time.Second {
+				r.t.Fatalf("%s does not hear of links\n%s", e.URL, e.Log())
+			}
+		}
+	}
+}
+
+// leads is where an edge says that the product's link leads.
+func (r *roles) leads(e *harness.Server) string {
+	r.t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Get(e.URL + linkedPath)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	return resp.Header.Get("Location")
 }
 
 // onlyScans: an edge answers what marks link to, and nothing of operators.
@@ -314,6 +354,9 @@ func (r *roles) cutOff(edges []*harness.Server, early, late []string) {
 			r.t.Errorf("cut off, the page of %s answers %d: %.300s", e.URL, status, body)
 		}
 		r.rpc(e, good, false, "unconfirmed")
+		if to := r.leads(e); to != "https://brand.example/rice" {
+			r.t.Errorf("cut off, a link of %s leads to %q", e.URL, to)
+		}
 	}
 	before := r.scan(edges[0], good).Count
 	r.startIssue(r.join)

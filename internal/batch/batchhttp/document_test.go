@@ -132,6 +132,8 @@ var mountedElsewhere = []string{
 	"GET /api/v1/brands/{brand_id}/scan-policy", "POST /api/v1/brands/{brand_id}/scan-policy",
 	"GET /api/v1/dead-letters", "POST /api/v1/dead-letters/replay", "POST /api/v1/dead-letters/discard",
 	"POST /api/v1/backup", "POST /api/v1/webhooks", "GET /api/v1/webhooks", "DELETE /api/v1/webhooks/{webhook_id}",
+	"GET /api/v1/links", "PUT /api/v1/links", "DELETE /api/v1/links",
+	"GET /api/v1/brands/{brand_id}/link-policy", "PUT /api/v1/brands/{brand_id}/link-policy",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {
@@ -158,6 +160,7 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 	for _, path := range []string{
 		"/livez", "/readyz", "/health", "/ready", "/metrics", "/{code}", "/{code}/{token}", "/01/{gtin}/21/{serial}",
 		"/01/{gtin}/10/{lot}/21/{serial}", "/demo", "/signin/{token}",
+		"/.well-known/gs1resolver", "/01/{gtin}", "/gs1/verify/01/{gtin}/21/{serial}",
 	} {
 		if w.doc.Paths.Value(path) == nil || w.doc.Paths.Value(path).Get == nil {
 			t.Errorf("GET %s is not in the document", path)

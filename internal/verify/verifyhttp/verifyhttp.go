@@ -80,6 +80,10 @@ type Deps struct {
 	Gate     *httpx.Gate
 	Tracer   Tracer // nil = no traces
 	Log      *slog.Logger
+
+	// Compressed answers a path of one segment when that is a compressed Digital Link;
+	// nil = none is.
+	Compressed func(w http.ResponseWriter, r *http.Request) (status int, taken bool)
 }
 
 // Tracer makes spans of the few scans that are sampled.
@@ -273,10 +277,13 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 	switch {
 	case path == "":
 		return h.front(w, r)
-	case first == "01" && strings.Contains(rest, "/21/"):
-		return h.digitalLink(w, r)
 	case reserved(first):
 		return h.fail(w, r, httpx.ErrNoRoute)
+	case !deeper && h.Compressed != nil && maybeCompressed(first):
+		if status, taken := h.Compressed(w, r); taken {
+			return status
+		}
+		return h.scan(w, r, first, "")
 	case !deeper:
 		return h.scan(w, r, first, "")
 	case !strings.Contains(rest, "/") && rest != "":
@@ -287,6 +294,13 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 	default:
 		return h.fail(w, r, httpx.ErrNoRoute)
 	}
+}
+
+// maybeCompressed reports whether a segment may be a compressed Digital Link: it has
+// letters, and is longer than a mistyped code.
+func maybeCompressed(segment string) bool {
+	const shortest = 8
+	return len(segment) >= shortest && strings.Trim(segment, "0123456789 -") != ""
 }
 
 // unescaped reads one segment of an escaped path, which the server has checked.
@@ -496,15 +510,15 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 	return h.writePage(w, s, http.StatusOK)
 }
 
-// digitalLink answers /01/{gtin}[/10/{lot}]/21/{serial}: a 307 to the item's page
-// with its present token. A serial that does not verify goes to its own refusal,
-// never to the product.
-func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
+// Item answers the Digital Link of an item with a code: a 307 to the item's page with
+// its present token. A serial that does not verify goes to its own refusal, never to
+// the product.
+func (h *Handler) Item(w http.ResponseWriter, r *http.Request, id *gs1.ID) int {
 	from := h.Proxies.Client(r)
 	err := h.Limits.Admit(r, from)
 	var to string
 	if err == nil {
-		to, err = h.target(r, from)
+		to, err = h.target(r, from, id)
 	}
 	if err != nil {
 		s := h.take()
@@ -517,13 +531,9 @@ func (h *Handler) digitalLink(w http.ResponseWriter, r *http.Request) int {
 	return redirect(w, to, http.StatusTemporaryRedirect)
 }
 
-// target is where a Digital Link leads. A GTIN that is not the item's is a guess that
-// missed, about the item's brand.
-func (h *Handler) target(r *http.Request, from netip.Addr) (string, error) {
-	id, err := gs1.ParsePath(r.URL.EscapedPath())
-	if err != nil {
-		return "", err
-	}
+// target is where an item leads. A GTIN that is not the item's is a guess that missed,
+// about the item's brand.
+func (h *Handler) target(r *http.Request, from netip.Addr, id *gs1.ID) (string, error) {
 	code, err := codebook.ParseCode(id.Value("21"))
 	if err != nil {
 		return "", err
@@ -535,6 +545,11 @@ func (h *Handler) target(r *http.Request, from netip.Addr) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return h.Page(code, item)
+}
+
+// Page is the path of an item's page; item is nil for a code that does not verify.
+func (h *Handler) Page(code codebook.Code, item *verify.Item) (string, error) {
 	if item != nil && item.RotateEvery > 0 && !item.Display {
 		if to, err := h.Links.TokenPath(item); err != nil || to != "" {
 			return to, err

@@ -98,9 +98,22 @@ func newWorld() *world {
 	log := slog.New(slog.NewJSONHandler(w, nil))
 	svc := verify.NewService(verify.Config{Grace: verify.DefaultGrace}, book, w, w, w, w, w, clock.Func(func() time.Time { return present }))
 	rt := httpx.NewRouter(nil, noMetrics{}, log)
-	New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(), Log: log}).Mount(rt)
+	h := New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(), Log: log})
+	mount(rt, h)
 	w.h = rt
 	return w
+}
+
+// mount adds the routes, and items' Digital Links as the resolver does.
+func mount(rt *httpx.Router, h *Handler) {
+	h.Mount(rt)
+	rt.Hot("GET /01/", "/01/{gtin}", func(w http.ResponseWriter, r *http.Request) int {
+		id, err := gs1.ParsePath(r.URL.EscapedPath())
+		if err != nil {
+			return h.fail(w, r, err)
+		}
+		return h.Item(w, r, &id)
+	})
 }
 
 type noMetrics struct{}

@@ -61,6 +61,9 @@ func Dial(join string, creds credentials.TransportCredentials, c clock.Clock) (*
 	return &Client{conn, feedpb.NewFeedServiceClient(conn), c}, nil
 }
 
+// Conn is the connection, for what else is asked of the other side.
+func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
+
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
