@@ -199,7 +199,9 @@ func tryMariaDB(diskMB int, settings []string) (*MariaDBServer, error) {
 	if err != nil {
 		return nil, undo(err)
 	}
-	args := append(append(who, "--bind-address=127.0.0.1", "--port="+port, "--socket="+filepath.Join(dir, "s.sock"),
+	// Each has a place of its own for temporary tables: at its start a server removes those
+	// that it finds.
+	args := append(append(who, "--bind-address=127.0.0.1", "--port="+port, "--socket="+filepath.Join(dir, "s.sock"), "--tmpdir="+dir,
 		"--init-file="+init, "--skip-name-resolve", "--max-connections=2000", "--innodb-buffer-pool-size=64M"), settings...)
 	s := &MariaDBServer{port: port}
 	if s.proc, err = start(dir, "mariadbd", args...); err != nil {

@@ -29,7 +29,35 @@ func halves(t *testing.T) *sqldb.Shards {
 
 func TestShardedStore(t *testing.T) {
 	t.Parallel()
-	batchtest.Store(t, func(t *testing.T) batch.Store { return batchsql.Over(halves(t), clock.System{}) })
+	dbs := halves(t) // for the whole suite, one test after the other: to make two databases takes long
+	batchtest.Store(t, func(t *testing.T) batch.Store {
+		empty(t, dbs)
+		return batchsql.Over(dbs, clock.System{})
+	})
+}
+
+// empty makes databases what they were when they were made.
+func empty(t *testing.T, dbs *sqldb.Shards) {
+	t.Helper()
+	for _, db := range dbs.All() {
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			for _, statement := range []string{
+				`DELETE FROM brands`, `DELETE FROM products`, `DELETE FROM batches`, `DELETE FROM claims`, `DELETE FROM claim_returns`,
+				`DELETE FROM pool_free`, `DELETE FROM changes`, `DELETE FROM change_covers`, `DELETE FROM item_records`,
+				`DELETE FROM idempotency`, `DELETE FROM outbox`, `DELETE FROM tasks`,
+				`UPDATE batch_ids SET last = CASE name WHEN 'brand' THEN 1000 ELSE 2000 END`,
+				`UPDATE serial_counters SET next = 0`, `UPDATE feed SET seq = 0, at = 0`,
+			} {
+				if _, err := tx.ExecContext(ctx, statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // mall is a sharded store with brands in both halves.
