@@ -71,7 +71,7 @@ func TestBatchRefuses(t *testing.T) {
 		{400, "input.unknown_field", `"quantity":1,"expire_hours":3`},
 		{409, "batch.exists", `"quantity":1,"batch_no":"TAKEN"`},
 	} {
-		body := `{"product_id":2001,"batch_no":"B",` + bad.rest + `}`
+		body := `{"product_id":32025,"batch_no":"B",` + bad.rest + `}`
 		w.post("/api/v1/batches", body).fails(bad.status, bad.code)
 	}
 	w.post("/api/v1/batches", `{"product_id":77,"batch_no":"B","quantity":1}`).fails(404, "product.unknown")

@@ -54,12 +54,12 @@ func TestProducts(t *testing.T) {
 		"brand_id": mine, "name": "Tea", "gtin": "6901234567892", "description": "green\nloose", "help": "400-1",
 		"pool": object{"target": 100, "expire_hours": 48, "rotate_every": "90m", "mark": "display", "inner_code": true},
 	}).ok().number("product_id")
-	w.get("/api/v1/products/2001").ok().has(
+	w.get("/api/v1/products/32025").ok().has(
 		`"gtin":"06901234567892"`, `"description":"green\nloose"`,
 		`"pool":{"target":100,"batch_quantity":100,"expire_hours":48,"rotate_every":"1h30m","mark":"display","inner_code":true}`)
 	w.post("/api/v1/products", object{"brand_id": other, "name": "Plain"}).ok()
 	w.get("/api/v1/products/2002").ok().has(`"gtin":null`, `"pool":null`)
-	if id != 2001 {
+	if id != 32025 {
 		t.Fatalf("product_id %d", id)
 	}
 
@@ -135,7 +135,7 @@ func TestBodies(t *testing.T) {
 	code := w.codes(b, 1)[0]
 	huge := `{"x":"` + strings.Repeat("a", 10<<20) + `"}`
 	for _, target := range []string{
-		"/api/v1/brands", "/api/v1/products", "/api/v1/products/2001/claims", "/api/v1/codes/generate", "/api/v1/batches",
+		"/api/v1/brands", "/api/v1/products", "/api/v1/products/32025/claims", "/api/v1/codes/generate", "/api/v1/batches",
 		"/api/v1/batches/" + b + "/claims", "/api/v1/batches/" + b + "/claims/x/return", "/api/v1/batches/" + b + "/export",
 		"/api/v1/codes/state", "/api/v1/codes/" + code + "/reissue",
 	} {

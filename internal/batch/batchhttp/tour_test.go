@@ -81,7 +81,7 @@ func (w *world) tourReads() (link string) {
 	code := unzip(w.t, w.get(link).ok().body)[1][1]
 	w.state("active", code).ok()
 	for _, target := range []string{
-		"/api/v1/brands", "/api/v1/brands/1001", "/api/v1/brands/1001/settings", "/api/v1/products", "/api/v1/products/2001", "/api/v1/batches", "/api/v1/batches/" + batchID,
+		"/api/v1/brands", "/api/v1/brands/1001", "/api/v1/brands/1001/settings", "/api/v1/products", "/api/v1/products/32025", "/api/v1/batches", "/api/v1/batches/" + batchID,
 		"/api/v1/batches/" + whole + "/claims", "/api/v1/codes/" + code, "/api/v1/codes/" + code + "/changes", "/api/v1/codes/" + code + "/link",
 		"/api/v1/codes/" + code + "/qr.svg", "/api/v1/codes/" + code + "/qr.png", "/api/v1/trace/" + code, "/api/v1/events", "/api/v1/tasks/" + r.text("task_id"),
 	} {
