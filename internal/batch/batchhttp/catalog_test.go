@@ -58,7 +58,7 @@ func TestProducts(t *testing.T) {
 		`"gtin":"06901234567892"`, `"description":"green\nloose"`,
 		`"pool":{"target":100,"batch_quantity":100,"expire_hours":48,"rotate_every":"1h30m","mark":"display","inner_code":true}`)
 	w.post("/api/v1/products", object{"brand_id": other, "name": "Plain"}).ok()
-	w.get("/api/v1/products/2002").ok().has(`"gtin":null`, `"pool":null`)
+	w.get("/api/v1/products/32042").ok().has(`"gtin":null`, `"pool":null`)
 	if id != 32025 {
 		t.Fatalf("product_id %d", id)
 	}
