@@ -71,6 +71,7 @@ func (f *dataFlags) logger() *slog.Logger { return obs.NewLogger(os.Stderr, f.le
 type serveCmd struct {
 	dataFlags
 	roleFlags
+	peopleFlags
 	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
 	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS; off by default."`
 	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
@@ -95,7 +96,7 @@ type serveCmd struct {
 
 func (s *serveCmd) config() app.Config {
 	cfg := s.dataFlags.config()
-	cfg.RoleConfig = s.roleFlags.config()
+	cfg.RoleConfig, cfg.People = s.roleFlags.config(), s.peopleFlags.config()
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
