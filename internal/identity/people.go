@@ -293,7 +293,7 @@ func (s *Service) ResetLink(ctx context.Context, r ids.Request, p *Principal, id
 		return "", UserLink{}, err
 	}
 	if factors {
-		if err := s.dropFactors(ctx, &u); err != nil {
+		if err := s.dropFactors(ctx, &u, EndChanged); err != nil {
 			return "", UserLink{}, err
 		}
 	}
@@ -306,7 +306,7 @@ func (s *Service) ResetLink(ctx context.Context, r ids.Request, p *Principal, id
 	return token, l, wrap("store a link", err)
 }
 
-func (s *Service) dropFactors(ctx context.Context, u *User) error {
+func (s *Service) dropFactors(ctx context.Context, u *User, reason string) error {
 	keys, err := s.store.Passkeys(ctx, u.ID)
 	if err != nil {
 		return err
@@ -324,7 +324,7 @@ func (s *Service) dropFactors(ctx context.Context, u *User) error {
 		return err
 	}
 	fresh.TOTP, fresh.TOTPOn = nil, false
-	*u, err = s.keep(ctx, fresh, Ending{Reason: EndChanged, At: s.clock.Now()})
+	*u, err = s.keep(ctx, fresh, Ending{Reason: reason, At: s.clock.Now()})
 	return err
 }
 
@@ -355,7 +355,7 @@ func (s *Service) Erase(ctx context.Context, p *Principal, id UserID) (User, err
 	if err := s.mayTouch(p, &u); err != nil {
 		return u, err
 	}
-	if err := s.dropFactors(ctx, &u); err != nil {
+	if err := s.dropFactors(ctx, &u, EndErased); err != nil {
 		return u, err
 	}
 	u.State, u.Sealed, u.Password = Erased, Sealed{}, ""

@@ -89,7 +89,11 @@ func refused(err error) error {
 
 // PrincipalOf shows who has come to the routes.
 func PrincipalOf(v *identity.Visit) httpx.Principal {
-	return httpx.Principal{ID: v.ID, Name: v.Name, Access: access{v.Principal}, Ended: v.Over()}
+	p := httpx.Principal{ID: v.ID, Name: v.Name, Access: access{v.Principal}, Ended: v.Over()}
+	if v.MustEnroll {
+		p.Refusal = ErrEnrollFirst
+	}
+	return p
 }
 
 // The session's cookie. A browser takes the first name over HTTPS only, and from no
@@ -166,13 +170,13 @@ var _ httpx.Auditor = (*Auditor)(nil)
 func NewAuditor(svc *identity.Service, log *slog.Logger) *Auditor { return &Auditor{svc, log} }
 
 // Begin implements httpx.Auditor.
-func (a *Auditor) Begin(r *http.Request, endpoint string, p *httpx.Principal) (func(int, []byte, httpx.Note), error) {
+func (a *Auditor) Begin(r *http.Request, endpoint, requestID string, p *httpx.Principal) (func(int, []byte, httpx.Note), error) {
 	who := a.svc.OperatorOfMachine()
 	if own, ok := p.Access.(access); ok {
 		who = own.p
 	}
 	end, err := a.svc.Begin(r.Context(), identity.Change{
-		Actor: who, Action: endpoint, Subject: r.URL.Path, RequestID: r.Header.Get("X-Request-Id"),
+		Actor: who, Action: endpoint, Subject: r.URL.Path, RequestID: requestID,
 	})
 	if err != nil {
 		return nil, err

@@ -73,9 +73,13 @@ func insertEntry(ctx context.Context, tx *sqldb.Tx, e *identity.Entry) error {
 
 // takeHead locks and reads the end of a chain; the first entry makes it.
 func takeHead(ctx context.Context, tx *sqldb.Tx, t identity.TenantID) (h identity.AuditHead, _ error) {
-	ok, err := changed(tx.ExecContext(ctx, `UPDATE identity_audit_heads SET n = n + 1 WHERE tenant_id = ?`, string(t)))
+	const take = `UPDATE identity_audit_heads SET n = n + 1 WHERE tenant_id = ?`
+	ok, err := changed(tx.ExecContext(ctx, take, string(t)))
 	if err == nil && !ok {
-		_, err = tx.ExecContext(ctx, `INSERT INTO identity_audit_heads (tenant_id, n, hash) VALUES (?,1,?)`, string(t), make([]byte, len(h.Hash)))
+		_, err = tx.ExecContext(ctx, `INSERT INTO identity_audit_heads (tenant_id, n, hash) VALUES (?,0,?)`, string(t), make([]byte, len(h.Hash)))
+		if err == nil || sqldb.IsDuplicate(err) { // another was first to begin it
+			_, err = tx.ExecContext(ctx, take, string(t))
+		}
 	}
 	if err != nil {
 		return h, fmt.Errorf("take the end of the log of %s: %w", t, err)

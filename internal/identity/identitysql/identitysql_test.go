@@ -13,7 +13,7 @@ import (
 func TestStore(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
-		identitytest.RunStore(t, func(t *testing.T) (identity.Store, func() identity.Store) {
+		open := func(t *testing.T) (identity.Store, func() identity.Store) {
 			t.Helper()
 			open := fresh(t)
 			another := func() identity.Store {
@@ -22,7 +22,9 @@ func TestStore(t *testing.T) {
 				return New(db, clock.System{})
 			}
 			return another(), another
-		})
+		}
+		identitytest.RunStore(t, open)
+		identitytest.RunPeople(t, open)
 	})
 }
 

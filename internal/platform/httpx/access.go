@@ -35,12 +35,13 @@ func (Everything) Scope() ids.Scope { return ids.AllBrands() }
 
 // Principal is who a request comes from.
 type Principal struct {
-	ID     string          // names the credential in idempotency scopes
-	Name   string          // what history shows as the actor
-	Access Access          // nil = nothing
-	Cookie *http.Cookie    // to be set with the answer; nil = none
-	Ended  <-chan struct{} // closed when the credential ends while it is used; nil = never told
-	Origin string          // the other origin that may read the answer; "" = none
+	ID      string          // names the credential in idempotency scopes
+	Name    string          // what history shows as the actor
+	Access  Access          // nil = nothing
+	Cookie  *http.Cookie    // to be set with the answer; nil = none
+	Ended   <-chan struct{} // closed when the credential ends while it is used; nil = never told
+	Refusal error           // what it is told of what it may not do; nil = the usual
+	Origin  string          // the other origin that may read the answer; "" = none
 }
 
 // May reports whether the caller may do it; "" is what every known caller may.
@@ -50,6 +51,9 @@ func (p *Principal) May(need Permission) bool {
 
 // Allowed gives the context under which the caller acts, or why it may not.
 func (p *Principal) Allowed(ctx context.Context, need Permission) (context.Context, error) {
+	if !p.May(need) && p.Refusal != nil {
+		return nil, p.Refusal
+	}
 	if !p.May(need) {
 		return nil, ErrDenied.Textf("your role does not allow this: it needs %s", need)
 	}
@@ -182,7 +186,7 @@ func (rt *Router) audited(w http.ResponseWriter, r *http.Request, pattern string
 	if rt.audit == nil || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return h(w, r)
 	}
-	end, err := rt.audit.Begin(r, pattern, p)
+	end, err := rt.audit.Begin(r, pattern, RequestID(w), p)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type Observer interface {
 type Auditor interface {
 	// Begin must note durably that a request which may change something is about to be
 	// acted upon. What it gives is told how that ended, and with which body it was asked.
-	Begin(r *http.Request, endpoint string, p *Principal) (end func(status int, body []byte, note Note), _ error)
+	Begin(r *http.Request, endpoint, requestID string, p *Principal) (end func(status int, body []byte, note Note), _ error)
 }
 
 // Router sends requests to handlers by pattern. All routes are added before it
