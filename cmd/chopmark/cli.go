@@ -23,6 +23,8 @@ type cli struct {
 	Keys    keysCmd    `cmd:"" help:"List, rotate, export and import keys."`
 	Backup  backupCmd  `cmd:"" help:"Write everything into one file, also while the server runs, or check such a file."`
 	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup."`
+	Login   loginCmd   `cmd:"" help:"Sign in to a server, for issue, export, verify and state."`
+	Logout  logoutCmd  `cmd:"" help:"Sign out again."`
 	SignIn  signInCmd  `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
 	Migrate migrateCmd `cmd:"" help:"Bring the tables to this version's form."`
 	Doctor  doctorCmd  `cmd:"" help:"Check data directory, keys and files."`
