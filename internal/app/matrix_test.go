@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
@@ -119,6 +121,7 @@ type matrix struct {
 	t       *testing.T
 	rt      *httpx.Router
 	keys    map[identity.Role]string
+	doc     *openapi3.T
 	objects map[string]map[string]string // own, foreign, absent → name → value
 	count   int
 }
@@ -199,6 +202,10 @@ func openMatrix(t *testing.T) *matrix {
 	ready := &atomic.Bool{}
 	ready.Store(true)
 	m := &matrix{t: t, rt: a.routes(t.Context(), ready, a.authenticator()), keys: map[identity.Role]string{identity.Admin: matrixAdminKey}}
+	var err error
+	if m.doc, err = openapi3.NewLoader().LoadFromFile("../../docs/openapi.yaml"); err != nil {
+		t.Fatal(err)
+	}
 	m.objects = map[string]map[string]string{
 		"own": m.tenant("A"), "foreign": m.tenant("B"), "absent": {
 			"brand_id": "999999", "product_id": "999999", "batch_id": "bat_00000000000000000000000000", "claim_id": "clm_00000000000000000000000000",
@@ -238,6 +245,29 @@ func (m *matrix) tenant(name string) map[string]string {
 		m.t.Fatal("a recall of two items was not held for a second person")
 	}
 	return o
+}
+
+// documented holds an answer to docs/openapi.yaml.
+func (m *matrix) documented(method, path string, a said) {
+	m.t.Helper()
+	item := m.doc.Paths.Value(path)
+	if item == nil || item.GetOperation(method) == nil {
+		m.t.Errorf("%s %s is not in the document", method, path)
+		return
+	}
+	answer := item.GetOperation(method).Responses.Status(a.status)
+	if answer == nil {
+		m.t.Errorf("%s %s: the document knows no answer %d: %s", method, path, a.status, a.body)
+		return
+	}
+	media := answer.Value.Content.Get("application/json")
+	var value any
+	if media == nil || json.Unmarshal([]byte(a.body), &value) != nil {
+		return
+	}
+	if err := media.Schema.Value.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
+		m.t.Errorf("%s %s does not fit the document: %.600v\n%s", method, path, err, a.body)
+	}
 }
 
 // policyOf tells what the table says, independent of the running program.
@@ -303,7 +333,9 @@ func (m *matrix) row(route string, v visit, need identity.Permission) (cells int
 	method, path, _ := strings.Cut(route, " ")
 	request := func(kind, key string) said {
 		cells++
-		return m.ask(method, m.fill(path+v.query, kind), key, m.fill(v.body, kind))
+		a := m.ask(method, m.fill(path+v.query, kind), key, m.fill(v.body, kind))
+		m.documented(method, path, a)
+		return a
 	}
 	if a := request("own", ""); a.status != http.StatusUnauthorized {
 		m.t.Errorf("%s without a key: %d %s", route, a.status, a.body)

@@ -4,11 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
+	"github.com/chopmark/chopmark"
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
@@ -137,6 +143,24 @@ func (a *App) approved(ctx context.Context, v identity.Approval, by string) (str
 	return string(c.ID), err
 }
 
+// document serves docs/openapi.yaml as JSON.
+func document() httpx.Handler {
+	render := sync.OnceValues(func() (json.RawMessage, error) {
+		var doc any
+		if err := yaml.Unmarshal(chopmark.OpenAPI, &doc); err != nil {
+			return nil, fmt.Errorf("read the document: %w", err)
+		}
+		return json.Marshal(doc)
+	})
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		doc, err := render()
+		if err != nil {
+			return err
+		}
+		return httpx.JSON(w, http.StatusOK, doc)
+	}
+}
+
 // brandMade gives a brand to the tenant of who made it.
 func (a *App) brandMade(ctx context.Context, b ids.BrandID) error {
 	return a.identity.BrandMade(ctx, identityhttp.Who(ctx, a.identity), b)
@@ -144,6 +168,7 @@ func (a *App) brandMade(ctx context.Context, b ids.BrandID) error {
 
 // people adds the routes of those who sign in.
 func (a *App) people(stopping context.Context, rt *httpx.Router) {
+	rt.Public("GET /api/v1/openapi.json", document())
 	identityhttp.Mount(rt, identityhttp.Deps{
 		Service: a.identity, Auth: identityhttp.NewAuthenticator(a.identity, a.proxies), Proxies: a.proxies, PublicURL: a.consoleURL(),
 		Change: a.approved, Stopping: stopping, Provider: a.provider(), Log: a.log,

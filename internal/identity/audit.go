@@ -54,6 +54,7 @@ type auditor struct {
 	mu      sync.Mutex
 	queue   []*pendingEntry // guarded by mu
 	writing bool            // guarded by mu
+	last    *pendingEntry   // that was handed in; guarded by mu
 	work    sync.WaitGroup
 }
 
@@ -70,13 +71,27 @@ const auditBatchMax = 256
 func (a *auditor) put(e Entry) *pendingEntry {
 	p := &pendingEntry{entry: e, done: make(chan struct{})}
 	a.mu.Lock()
-	a.queue = append(a.queue, p)
+	a.queue, a.last = append(a.queue, p), p
 	if !a.writing {
 		a.writing = true
 		a.work.Go(a.write) // ends when nothing waits
 	}
 	a.mu.Unlock()
 	return p
+}
+
+// settle waits for what was handed in so far.
+func (a *auditor) settle(ctx context.Context) {
+	a.mu.Lock()
+	last := a.last
+	a.mu.Unlock()
+	if last == nil {
+		return
+	}
+	select {
+	case <-last.done:
+	case <-ctx.Done():
+	}
 }
 
 // append waits until the entry is on disk, and gives its number.
@@ -189,6 +204,7 @@ func (s *Service) Audit(ctx context.Context, p *Principal, t TenantID, before in
 	if before <= 0 {
 		before = 1 << 62
 	}
+	s.audit.settle(ctx)
 	return s.store.Audit(ctx, t, before, min(limit, auditPageMax))
 }
 

@@ -131,7 +131,7 @@ var mountedElsewhere = []string{
 	"GET /api/v1/codes", "GET /api/v1/codes/{code}/scans", "GET /api/v1/scan-stats", "GET /api/v1/scan-stats/top",
 	"GET /api/v1/brands/{brand_id}/scan-policy", "POST /api/v1/brands/{brand_id}/scan-policy",
 	"GET /api/v1/dead-letters", "POST /api/v1/dead-letters/replay", "POST /api/v1/dead-letters/discard",
-	"POST /api/v1/backup",
+	"POST /api/v1/backup", "GET /api/v1/openapi.json",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {
@@ -144,8 +144,8 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 		}
 	}
 	for path, item := range w.doc.Paths.Map() {
-		for method := range item.Operations() {
-			if r := method + " " + path; strings.HasPrefix(path, "/api/") && !slices.Contains(mountedElsewhere, r) {
+		for method, op := range item.Operations() {
+			if r := method + " " + path; strings.HasPrefix(path, "/api/") && !slices.Contains(mountedElsewhere, r) && !slices.Contains(op.Tags, "people") {
 				documented = append(documented, r)
 			}
 		}
