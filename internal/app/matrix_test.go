@@ -96,6 +96,7 @@ func visits() map[string]visit {
 		"GET /api/v1/approvals/{approval_id}":                       {},
 		"POST /api/v1/approvals/{approval_id}/approve":              {body: `{}`, want: 403}, // a key is no second person
 		"POST /api/v1/approvals/{approval_id}/reject":               {body: `{}`},
+		"GET /api/v1/log/proof":                                     {query: "?kind=none&subject=none", want: 404, free: true},
 		"POST /api/v1/signout":                                      {want: 403, free: true}, // keys have no session
 		"GET /api/v1/me":                                            free,
 		"GET /api/v1/me/permissions":                                free,

@@ -131,7 +131,7 @@ var mountedElsewhere = []string{
 	"GET /api/v1/codes", "GET /api/v1/codes/{code}/scans", "GET /api/v1/scan-stats", "GET /api/v1/scan-stats/top",
 	"GET /api/v1/brands/{brand_id}/scan-policy", "POST /api/v1/brands/{brand_id}/scan-policy",
 	"GET /api/v1/dead-letters", "POST /api/v1/dead-letters/replay", "POST /api/v1/dead-letters/discard",
-	"POST /api/v1/backup", "GET /api/v1/openapi.json",
+	"POST /api/v1/backup", "GET /api/v1/openapi.json", "GET /api/v1/log/proof",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {
