@@ -126,9 +126,10 @@ func (l *loginCmd) open(ctx context.Context, c *client, password string) (o open
 	if err != nil {
 		host = "a machine"
 	}
-	return o, c.call(ctx, http.MethodPost, "/api/v1/signin", map[string]any{
+	err = c.call(ctx, http.MethodPost, "/api/v1/signin", map[string]any{
 		"login": l.Login, "password": password, "code": l.Code, "client_type": "api", "device": "chopmark on " + host,
 	}, &o)
+	return o, err
 }
 
 // secretOf reads a secret from a file's first line or the terminal.

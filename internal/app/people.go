@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,12 +83,7 @@ func (c *Config) identityConfig() (identity.Config, error) {
 }
 
 func isClientType(c identity.ClientType) bool {
-	for _, known := range identity.ClientTypes() {
-		if c == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(identity.ClientTypes(), c)
 }
 
 // openIdentity opens who may act.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -28,6 +29,25 @@ type Held struct {
 	Items  int64
 	Reason string
 	Spec   json.RawMessage // of the change, for ApproveChange
+}
+
+// heldSpecForm is how a change waits for a second person, for as long as that takes: append
+// fields, never rename.
+type heldSpecForm struct {
+	BatchID ids.BatchID  `json:"batch_id,omitempty"`
+	From    int64        `json:"from_no,omitempty"`
+	Last    int64        `json:"to_no,omitempty"`
+	Codes   []string     `json:"codes,omitempty"`
+	To      string       `json:"to"`
+	Reason  string       `json:"reason"`
+	At      time.Time    `json:"at,omitzero"`
+	Place   string       `json:"place,omitempty"`
+	Strict  bool         `json:"strict,omitempty"`
+	Reverts ids.ChangeID `json:"reverts,omitempty"`
+}
+
+func heldSpec(s StateSpec) heldSpecForm {
+	return heldSpecForm{s.Select.BatchID, s.Select.From, s.Select.To, s.Select.Codes, s.To, s.Reason, s.At, s.Place, s.Strict, s.Reverts}
 }
 
 // HeldError answers a change that waits for a second person.
@@ -61,7 +81,7 @@ func (s *Service) hold(ctx context.Context, cmd Command, spec StateSpec, to gs1.
 		h.Items += t.numbers.Count()
 	}
 	var err error
-	if h.Spec, err = json.Marshal(spec); err != nil {
+	if h.Spec, err = json.Marshal(heldSpec(spec)); err != nil {
 		return fmt.Errorf("encode a change for a second person: %w", err)
 	}
 	id, held, err := s.Control.Hold(ctx, cmd.Request, h)
@@ -74,9 +94,13 @@ func (s *Service) hold(ctx context.Context, cmd Command, spec StateSpec, to gs1.
 // ApproveChange makes a change that was held, for the second person. The request must be
 // the approval's own, so that it has one effect however often it is asked.
 func (s *Service) ApproveChange(ctx context.Context, cmd Command, spec json.RawMessage) (Change, error) {
-	var ask StateSpec
-	if err := json.Unmarshal(spec, &ask); err != nil {
+	var kept heldSpecForm
+	if err := json.Unmarshal(spec, &kept); err != nil {
 		return Change{}, fmt.Errorf("decode a change that was held: %w", err)
+	}
+	ask := StateSpec{
+		Select: Selection{BatchID: kept.BatchID, From: kept.From, To: kept.Last, Codes: kept.Codes},
+		To:     kept.To, Reason: kept.Reason, At: kept.At, Place: kept.Place, Strict: kept.Strict, Reverts: kept.Reverts,
 	}
 	cmd.Approved = true
 	c, _, err := s.ChangeState(ctx, cmd, ask)

@@ -243,5 +243,6 @@ func (s *Service) Prove(ctx context.Context, p *Principal, password string) (Use
 	if err != nil {
 		return u, err
 	}
-	return u, s.prove(ctx, &u, password)
+	err = s.prove(ctx, &u, password)
+	return u, err
 }

@@ -269,9 +269,9 @@ func TestGuessingWaits(t *testing.T) {
 		}
 		return said
 	}
-	real, none := guess("alice"), guess("mallory")
-	if fmt.Sprint(real) != fmt.Sprint(none) || !strings.Contains(real[7], "too_fast") {
-		t.Errorf("guesses at a user: %q\nat nobody: %q", real, none)
+	known, none := guess("alice"), guess("mallory")
+	if fmt.Sprint(known) != fmt.Sprint(none) || !strings.Contains(known[7], "too_fast") {
+		t.Errorf("guesses at a user: %q\nat nobody: %q", known, none)
 	}
 	if _, err := s.SignInWith(t.Context(), identity.Ask{Login: "alice", Password: password}); !errors.Is(err, identity.ErrTooFast) {
 		t.Errorf("the right password while it waits: %v", err)

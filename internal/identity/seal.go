@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Keys are the domain's secrets, each for one thing.
+// Secrets are the domain's secrets, each for one thing.
 type Secrets struct {
 	People  [32]byte // wraps the data key of each person
 	Search  [32]byte // hashes what people are looked up by
@@ -31,7 +31,7 @@ type Person struct {
 	IDNumber string `json:"id_number,omitempty"`
 }
 
-// LogValue keeps a person out of logs.
+// String keeps a person out of logs.
 func (Person) String() string { return "(a person)" }
 
 // GoString is String for %#v.
@@ -84,7 +84,8 @@ func (s *Secrets) open(user UserID, sealed Sealed) (p Person, _ error) {
 	if err != nil {
 		return p, fmt.Errorf("open user %s: %w", user, err)
 	}
-	return p, json.Unmarshal(raw, &p)
+	err = json.Unmarshal(raw, &p)
+	return p, err
 }
 
 // lookup is the hash by which a datum is found without being known.

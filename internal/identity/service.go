@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,9 +35,7 @@ func (c *Config) fill() {
 		c.Renewal = RenewAlways
 	}
 	usual := DefaultConflicts()
-	for client, conflict := range c.Conflicts {
-		usual[client] = conflict
-	}
+	maps.Copy(usual, c.Conflicts)
 	c.Conflicts = usual
 }
 
@@ -75,7 +74,10 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		return nil, fmt.Errorf("read the feed of people: %w", err)
 	}
 	s.heard.Store(c.Now().UnixMicro())
-	return s, s.reload(ctx)
+	if err := s.reload(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close writes down what is only in memory.

@@ -87,14 +87,17 @@ type Session struct {
 func (s *Session) lives(now time.Time) bool { return s.EndedAt.IsZero() && now.Before(s.ExpiresAt) }
 
 const (
-	sessionPrefix   = "ses"
-	tokenPrefix     = "cms_"
-	tokenBytes      = 16 // 128 random bits
-	tokenMACBytes   = 8
-	DefaultLife     = 30 * time.Minute
-	DefaultLongest  = 24 * time.Hour
-	machineLife     = time.Hour
-	deviceMax       = 200
+	sessionPrefix = "ses"
+	tokenPrefix   = "cms_"
+	tokenBytes    = 16 // 128 random bits
+	tokenMACBytes = 8
+
+	// DefaultLife and DefaultLongest are Config's.
+	DefaultLife    = 30 * time.Minute
+	DefaultLongest = 24 * time.Hour
+	machineLife    = time.Hour
+	deviceMax      = 200
+	// SessionsPerUser is the most that a Conflict may allow.
 	SessionsPerUser = 100
 )
 

@@ -65,7 +65,7 @@ type Directory interface {
 	// ChangeTenant must replace everything of a tenant but its brands and creation.
 	ChangeTenant(ctx context.Context, t Tenant, now time.Time) error
 	// SetBrand must give a tenant a brand, or take it away; both also when it is so already.
-	SetBrand(ctx context.Context, t TenantID, b ids.BrandID, has bool, now time.Time) error
+	SetBrand(ctx context.Context, t TenantID, b ids.BrandID, has bool) error
 	Roles(ctx context.Context) ([]CustomRole, error)
 	AddRole(ctx context.Context, r ids.Request, c CustomRole) (_ Role, replayed bool, _ error)
 	ChangeRole(ctx context.Context, c CustomRole) error

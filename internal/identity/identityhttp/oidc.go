@@ -92,6 +92,13 @@ func (d *providerDoor) cookie(r *http.Request) string {
 	return "oidc"
 }
 
+// remember makes the cookie of the step between.
+func (d *providerDoor) remember(name, ticket string, seconds int) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // Secure is set wherever the connection is
+		Name: name, Value: ticket, Path: "/", MaxAge: seconds, HttpOnly: true, Secure: name != "oidc", SameSite: http.SameSiteLaxMode,
+	}
+}
+
 // get answers GET /signin/oidc.
 func (d *providerDoor) get(w http.ResponseWriter, r *http.Request) error {
 	if d.auth.cookieFor(r) == "" {
@@ -109,9 +116,7 @@ func (d *providerDoor) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := d.cookie(r)
-	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: ticket, Path: "/", MaxAge: 300, HttpOnly: true, Secure: name != "oidc", SameSite: http.SameSiteLaxMode,
-	})
+	http.SetCookie(w, d.remember(name, ticket, 300))
 	http.Redirect(w, r, config.AuthCodeURL(s.State, oidc.Nonce(s.Nonce), oauth2.S256ChallengeOption(s.Verifier)), http.StatusFound)
 	return nil
 }
@@ -121,7 +126,7 @@ func (d *providerDoor) get(w http.ResponseWriter, r *http.Request) error {
 func (d *providerDoor) getCallback(w http.ResponseWriter, r *http.Request) error {
 	o, err := d.finish(r)
 	name := d.cookie(r)
-	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, Secure: name != "oidc", SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, d.remember(name, "", -1))
 	if f, ok := fault.From(err); ok {
 		http.Redirect(w, r, d.url+"/console/#/signin?error="+f.Code, http.StatusFound)
 		return nil

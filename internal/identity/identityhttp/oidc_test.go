@@ -126,7 +126,7 @@ func TestProvider(t *testing.T) {
 	// where it ends: the console's address, whatever answers there
 	goes := func(c *http.Client) string {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), "GET", h.srv.URL+"/signin/oidc", nil)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.srv.URL+"/signin/oidc", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -224,7 +224,7 @@ func TestCookieIsOursAlone(t *testing.T) {
 	if set := resp.Header.Get("Set-Cookie"); !strings.HasPrefix(set, "__Host-session_id=") || !strings.Contains(set, "Secure") || strings.Contains(set, "Domain") {
 		t.Errorf("over HTTPS the cookie is %q", set)
 	}
-	far := httptest.NewRequest("POST", "http://chopmark.example/api/v1/signin", strings.NewReader(signInBody("alice", "")))
+	far := httptest.NewRequest(http.MethodPost, "http://chopmark.example/api/v1/signin", strings.NewReader(signInBody("alice", "")))
 	far.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	h.rt.ServeHTTP(w, far)
@@ -243,7 +243,7 @@ func TestOldDeviceIsTold(t *testing.T) {
 		return got.data["token"].(string)
 	}
 	old := open()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", h.srv.URL+"/api/v1/me/session", nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.srv.URL+"/api/v1/me/session", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

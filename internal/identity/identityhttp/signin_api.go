@@ -160,9 +160,7 @@ func (a *api) postSignOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if name := a.auth.cookieFor(r); name != "" {
-		gone := sessionCookie(name, "", 0)
-		gone.MaxAge = -1
-		http.SetCookie(w, gone)
+		http.SetCookie(w, sessionCookie(name, "", -time.Second))
 	}
 	return done(w, nothing{})
 }

@@ -123,7 +123,8 @@ func (s *Store) AuditHeads(ctx context.Context) (map[identity.TenantID]identity.
 		heads[e.tenant] = e.head
 	}
 	lost, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (t identity.TenantID, err error) {
-		return t, r.Scan(&t)
+		err = r.Scan(&t)
+		return t, err
 	}, `SELECT DISTINCT tenant_id FROM identity_audit`)
 	for _, t := range lost { // a chain without an end was meddled with: it ends before its entries
 		if _, ok := heads[t]; !ok {

@@ -69,7 +69,8 @@ func tell(ctx context.Context, tx *sqldb.Tx, kind identity.NewsKind, subject, de
 func (s *Store) Feed(ctx context.Context, after int64, limit int) (news []identity.News, lost bool, _ error) {
 	const query = `SELECT seq, kind, subject, detail FROM identity_feed WHERE seq > ? ORDER BY seq LIMIT ?`
 	news, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (n identity.News, err error) {
-		return n, r.Scan(&n.Seq, &n.Kind, &n.Subject, &n.Detail)
+		err = r.Scan(&n.Seq, &n.Kind, &n.Subject, &n.Detail)
+		return n, err
 	}, query, after, limit)
 	if err != nil {
 		return nil, false, fmt.Errorf("select feed: %w", err)
@@ -104,7 +105,8 @@ func (s *Store) Tenants(ctx context.Context) ([]identity.Tenant, error) {
 		brand  ids.BrandID
 	}
 	brands, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (g given, err error) {
-		return g, r.Scan(&g.tenant, &g.brand)
+		err = r.Scan(&g.tenant, &g.brand)
+		return g, err
 	}, `SELECT tenant_id, brand_id FROM identity_tenant_brands ORDER BY tenant_id, brand_id`)
 	if err != nil {
 		return nil, fmt.Errorf("select brands of tenants: %w", err)
@@ -173,7 +175,7 @@ func (s *Store) ChangeTenant(ctx context.Context, t identity.Tenant, now time.Ti
 }
 
 // SetBrand implements identity.Store.
-func (s *Store) SetBrand(ctx context.Context, t identity.TenantID, b ids.BrandID, has bool, now time.Time) error {
+func (s *Store) SetBrand(ctx context.Context, t identity.TenantID, b ids.BrandID, has bool) error {
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM identity_tenant_brands WHERE tenant_id = ? AND brand_id = ?`, string(t), b)
 		if err == nil && has {

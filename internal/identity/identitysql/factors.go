@@ -143,7 +143,7 @@ func (s *Store) AddPasskey(ctx context.Context, p identity.Passkey, most int) er
 	})
 }
 
-const passkeyColumns = `passkey_id, user_id, name, data, created_at, used_at`
+const passkeyColumns = `passkey_id, user_id, name, data, created_at, used_at` //nolint:gosec // names of columns
 
 func scanPasskey(r *sql.Rows) (p identity.Passkey, err error) {
 	var created, used int64

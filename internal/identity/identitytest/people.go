@@ -66,9 +66,9 @@ func tenants(t *testing.T, open opener) {
 	}
 	one.Name, one.DisabledAt, one.DisabledReason, one.Origins = "Other", Start().Add(time.Hour), "unpaid", nil
 	must(t, s.ChangeTenant(t.Context(), one, Start()))
-	must(t, s.SetBrand(t.Context(), one.ID, 1002, true, Start()))
-	must(t, s.SetBrand(t.Context(), one.ID, 1002, true, Start()))
-	must(t, s.SetBrand(t.Context(), one.ID, 1003, false, Start()))
+	must(t, s.SetBrand(t.Context(), one.ID, 1002, true))
+	must(t, s.SetBrand(t.Context(), one.ID, 1002, true))
+	must(t, s.SetBrand(t.Context(), one.ID, 1003, false))
 	one.Brands = []ids.BrandID{1001, 1002}
 	all, err := reopen().Tenants(t.Context())
 	must(t, err)
@@ -347,7 +347,7 @@ func feedOrder(t *testing.T, open opener) {
 	s, reopen := open(t)
 	begin, err := s.FeedEnd(t.Context())
 	must(t, err)
-	race(t, func(i int) error {
+	race(t, func(int) error {
 		_, _, err := s.AddTenant(t.Context(), ids.Request{}, identity.Tenant{ID: identity.TenantID(ids.New("tnt")), Name: "t", Kind: identity.DealerKind, CreatedAt: Start()})
 		return err
 	}, errNot)
@@ -383,7 +383,7 @@ func chainOf(before identity.Hash, e *identity.Entry) identity.Hash {
 
 func auditChains(t *testing.T, open opener) {
 	s, reopen := open(t)
-	race(t, func(i int) error {
+	race(t, func(int) error {
 		e := func(tenant identity.TenantID) identity.Entry {
 			return identity.Entry{
 				Tenant: tenant, At: Start(), Actor: "usr_x", Role: identity.Operator, Action: "POST", Subject: "主题", Before: `{"a":1}`, After: "{}", Reason: "因为",
