@@ -92,8 +92,9 @@ const (
 	tokenBytes    = 16 // 128 random bits
 	tokenMACBytes = 8
 
-	// DefaultLife and DefaultLongest are Config's.
-	DefaultLife    = 30 * time.Minute
+	// DefaultLife is Config's usual Life.
+	DefaultLife = 30 * time.Minute
+	// DefaultLongest is Config's usual Longest.
 	DefaultLongest = 24 * time.Hour
 	machineLife    = time.Hour
 	deviceMax      = 200
