@@ -62,6 +62,8 @@ func visits() map[string]visit {
 		"GET /api/v1/scan-stats":                                    {query: "?brand_id={brand_id}"},
 		"GET /api/v1/scan-stats/top":                                {query: "?of=products&brand_id={brand_id}"},
 		"GET /api/v1/brands/{brand_id}/scan-policy":                 {},
+		"GET /api/v1/brands/{brand_id}/settings":                    {},
+		"PATCH /api/v1/brands/{brand_id}/settings":                  {body: `{"page":{"hide_places":true}}`},
 		"POST /api/v1/brands/{brand_id}/scan-policy":                {body: `{"ip_days":1}`},
 		"GET /api/v1/events":                                        free,
 		"GET /api/v1/dead-letters":                                  {query: "?group=scan-records", free: true},
