@@ -23,6 +23,8 @@ type cli struct {
 	Keys    keysCmd    `cmd:"" help:"List, rotate, export and import keys."`
 	Backup  backupCmd  `cmd:"" help:"Write everything into one file, also while the server runs, or check such a file."`
 	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup."`
+	Login   loginCmd   `cmd:"" help:"Sign in to a server, for issue, export, verify and state."`
+	Logout  logoutCmd  `cmd:"" help:"Sign out again."`
 	SignIn  signInCmd  `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
 	Migrate migrateCmd `cmd:"" help:"Bring the tables to this version's form."`
 	Doctor  doctorCmd  `cmd:"" help:"Check data directory, keys and files."`
@@ -71,6 +73,7 @@ func (f *dataFlags) logger() *slog.Logger { return obs.NewLogger(os.Stderr, f.le
 type serveCmd struct {
 	dataFlags
 	roleFlags
+	peopleFlags
 	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
 	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS; off by default."`
 	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
@@ -95,7 +98,7 @@ type serveCmd struct {
 
 func (s *serveCmd) config() app.Config {
 	cfg := s.dataFlags.config()
-	cfg.RoleConfig = s.roleFlags.config()
+	cfg.RoleConfig, cfg.People = s.roleFlags.config(), s.peopleFlags.config()
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/app"
@@ -23,6 +22,8 @@ type placeFlags struct {
 	dataFlags
 	Server string `placeholder:"URL" help:"Work through a running server instead of --data."`
 	Key    string `env:"CHOPMARK_ADMIN_KEY" placeholder:"KEY" help:"API key for --server."`
+
+	Profile string `placeholder:"NAME" help:"Work on the server that chopmark login has signed in to."`
 }
 
 // client speaks the HTTP API, over the network or within this process.
@@ -34,8 +35,8 @@ type client struct {
 }
 
 func (p *placeFlags) open(ctx context.Context) (*client, error) {
-	if p.Server != "" {
-		return &client{http: http.DefaultClient, base: strings.TrimSuffix(p.Server, "/"), key: p.Key}, nil
+	if c, err := p.remote(); err != nil || c != nil {
+		return c, err
 	}
 	cfg := p.config()
 	cfg.Listen = "127.0.0.1:8080" // what codes link to when nothing else is said

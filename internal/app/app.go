@@ -310,7 +310,10 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.product = newProductMetrics(a.metrics.Registry)
 	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
-	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}},
+	if err := a.openIdentity(ctx); err != nil {
+		return err
+	}
+	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}, Control: a.control()},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
 	a.codes = a.Batches.Reader
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
@@ -334,10 +337,6 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	if err := a.openConsumers(ctx); err != nil {
-		return err
-	}
-	a.identity, err = identity.NewService(ctx, identitysql.New(a.db), a.clock)
-	if err != nil {
 		return err
 	}
 	a.site, err = site.New()

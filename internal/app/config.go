@@ -37,6 +37,8 @@ type Config struct {
 	AdminKey       string // becomes the admin key of an empty installation
 	Version        string
 
+	People PeopleConfig
+
 	RoleConfig
 	EngineConfig
 }

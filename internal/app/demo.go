@@ -179,7 +179,7 @@ func (d *demo) scanOnce(ctx context.Context, no int64) error {
 func (d *demo) code(b *batch.Batch, no int64) string { return d.app.Batches.Code(b, no).String() }
 
 // cards lists one code for every verdict that can arise.
-func (d *demo) cards(lang string) ([]site.DemoCard, error) {
+func (d *demo) cards(ctx context.Context, lang string) ([]site.DemoCard, error) {
 	url := d.app.URL + "/"
 	of := func(verdict verify.Verdict, b *batch.Batch, no int64) site.DemoCard {
 		return site.DemoCard{Verdict: verdict.String(), URL: url + d.code(b, no)}
@@ -188,7 +188,7 @@ func (d *demo) cards(lang string) ([]site.DemoCard, error) {
 	if err != nil {
 		return nil, err
 	}
-	display, err := d.app.Batches.Link(d.code(&d.ticket, noFresh))
+	display, err := d.app.Batches.Link(ctx, d.code(&d.ticket, noFresh))
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (a *App) getDemo(w http.ResponseWriter, r *http.Request) error {
 		return httpx.ErrNoRoute
 	}
 	lang := httpx.Language(r)
-	cards, err := d.cards(lang)
+	cards, err := d.cards(r.Context(), lang)
 	if err != nil {
 		return err
 	}

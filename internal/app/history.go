@@ -332,8 +332,8 @@ var _ scan.Codes = scanCodes{}
 func (c scanCodes) Code(s ids.Serial) string { return c.app.keys.items.Code(s).String() }
 
 // Serial implements scan.Codes.
-func (c scanCodes) Serial(code string) (ids.Serial, error) {
-	serial, _, err := c.app.Batches.Resolve(code)
+func (c scanCodes) Serial(ctx context.Context, code string) (ids.Serial, error) {
+	serial, _, err := c.app.Batches.Find(ctx, code)
 	return serial, err
 }
 

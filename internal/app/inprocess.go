@@ -22,7 +22,7 @@ type operator struct{}
 
 // Authenticate implements httpx.Authenticator.
 func (operator) Authenticate(*http.Request) (httpx.Principal, error) {
-	return httpx.Principal{ID: "operator", Name: "operator"}, nil
+	return httpx.Principal{ID: "operator", Name: "operator", Access: httpx.Everything{}}, nil
 }
 
 // inProcess answers requests by a handler. Bodies are streamed, not gathered.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/clock"
@@ -148,6 +149,15 @@ func (k *keyring) sightingsKey() []byte {
 // scansKey wraps the keys that seal addresses in scan records.
 func (k *keyring) scansKey() [32]byte {
 	return keyset.Derive(k.present().Current(keyset.Codebook), "scans/1")
+}
+
+// peopleKeys live as long as the codes: what they seal of persons is read for as long.
+func (k *keyring) peopleKeys() identity.Secrets {
+	root := k.present().Current(keyset.Codebook)
+	return identity.Secrets{
+		People: keyset.Derive(root, "people/1"), Search: keyset.Derive(root, "people-search/1"), Audit: keyset.Derive(root, "audit/1"),
+		Tokens: keyset.Derive(root, "session-token/1"), Replays: keyset.Derive(root, "shown-once/1"),
+	}
 }
 
 // downloadKey signs download links.

@@ -249,7 +249,7 @@ func (r *backupReader) settle(ctx context.Context, cfg Config, log *slog.Logger,
 		if err := keyset.Restore(ctx, o, r.set); err != nil {
 			return err
 		}
-		if err := identitysql.New(a.db).EndSignIns(ctx, a.clock.Now()); err != nil {
+		if err := identitysql.New(a.db, a.clock).EndSignIns(ctx, a.clock.Now()); err != nil {
 			return err
 		}
 		if skip == 0 {

@@ -83,7 +83,7 @@ func (a *App) authenticator() httpx.Authenticator {
 	if a.identity == nil {
 		return noKeys{}
 	}
-	return identityhttp.NewAuthenticator(a.identity)
+	return identityhttp.NewAuthenticator(a.identity, a.proxies)
 }
 
 // hasSQL reports whether the process works on SQL; an edge alone does not.
@@ -177,7 +177,7 @@ func (a *App) listenRoles() (server, string, error) {
 		MessageBytesMax: feed.MessageBytesMax, Creds: creds, ConnectionMax: roleConnectionMax,
 		Peer: func(ctx context.Context) (httpx.Principal, error) {
 			name, err := mtls.Peer(ctx, names(RoleEdge)...)
-			return httpx.Principal{ID: "role:" + name, Name: name}, err
+			return httpx.Principal{ID: "role:" + name, Name: name, Access: httpx.Everything{}}, err
 		},
 	}, nil, a.metrics, a.log, a.clock)
 	service, err := feed.New(feed.Deps{

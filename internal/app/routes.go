@@ -27,6 +27,10 @@ import (
 func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Authenticator) *httpx.Router {
 	rt := httpx.NewRouter(auth, a.metrics, a.log)
 	rt.Limit(a.httpLimits())
+	if a.identity != nil {
+		rt.Audit(identityhttp.NewAuditor(a.identity, a.log))
+		rt.LetOrigins(a.identity.Origins)
+	}
 	a.probes(rt, ready)
 	switch {
 	case a.Runs(RoleIssue):
@@ -45,7 +49,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	batchhttp.Mount(rt, batchhttp.Deps{
 		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox.Recent(), Tail: a.tail, Auth: auth,
 		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,
-		Generated: a.product.Generated, Traced: a.product.Traced,
+		Generated: a.product.Generated, Traced: a.product.Traced, Made: a.brandMade,
 	})
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(rt)
@@ -54,6 +58,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	notifyhttp.Mount(rt, a.notify)
 	transloghttp.Mount(rt, a.translog, logPublic)
 	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))
+	a.people(stopping, rt)
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {

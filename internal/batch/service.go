@@ -51,6 +51,7 @@ type Config struct {
 	PublicURL  string     // what codes link to, without a slash at the end
 	ExpireRule time.Time  // of batches that name no expiry; zero = they never expire
 	Containers Containers // nil = nothing is known of containers
+	Control    Control
 }
 
 // Service is the domain's use cases. It is safe for concurrent use.
@@ -77,8 +78,9 @@ func NewService(cfg Config, store Store, items *codebook.Items, proj *Projection
 
 // Command says who asks, and which request it is.
 type Command struct {
-	Request ids.Request
-	Actor   string
+	Request  ids.Request
+	Actor    string
+	Approved bool // by a second person
 }
 
 // CreateBrand makes a brand.
@@ -109,7 +111,7 @@ func (s *Service) CreateProduct(ctx context.Context, cmd Command, p Product, gti
 	if err := p.Pool.check(); err != nil {
 		return p, false, err
 	}
-	if _, err := s.store.Brand(ctx, p.BrandID); err != nil {
+	if _, err := s.Brand(ctx, p.BrandID); err != nil {
 		return p, false, err
 	}
 	p.CreatedAt = s.clock.Now()
@@ -136,26 +138,6 @@ func (p *Pool) check() error {
 	}
 	p.Mark = spec.Mark
 	return nil
-}
-
-// Brand reads one brand.
-func (s *Service) Brand(ctx context.Context, id ids.BrandID) (Brand, error) {
-	return s.store.Brand(ctx, id)
-}
-
-// Brands lists brands by id.
-func (s *Service) Brands(ctx context.Context, after ids.BrandID, limit int) ([]Brand, error) {
-	return s.store.Brands(ctx, after, limit)
-}
-
-// Product reads one product.
-func (s *Service) Product(ctx context.Context, id ids.ProductID) (Product, error) {
-	return s.store.Product(ctx, id)
-}
-
-// Products lists products by id; brand 0 = of all brands.
-func (s *Service) Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]Product, error) {
-	return s.store.Products(ctx, brand, after, limit)
 }
 
 // generated is the event of codes that came into being.

@@ -76,7 +76,7 @@ func (s *Service) CreateBatch(ctx context.Context, cmd Command, spec BatchSpec) 
 	if n.Event, err = generated(&n.Batch, "batch", nil); err != nil {
 		return Batch{}, false, err
 	}
-	id, replayed, err := s.store.CreateBatch(ctx, cmd.Request, n)
+	id, replayed, err := s.create(ctx, cmd, n)
 	if err != nil {
 		return Batch{}, false, err
 	}
@@ -108,7 +108,7 @@ func (s *Service) Generate(ctx context.Context, cmd Command, spec BatchSpec) (id
 	if n.Event, err = generated(&n.Batch, "batch", n.Task); err != nil {
 		return "", false, err
 	}
-	id, replayed, err := s.store.CreateBatch(ctx, cmd.Request, n)
+	id, replayed, err := s.create(ctx, cmd, n)
 	if err != nil {
 		return "", false, err
 	}
@@ -124,11 +124,11 @@ func (s *Service) newBatch(ctx context.Context, spec BatchSpec) (NewBatch, error
 		return NewBatch{}, err
 	}
 	if spec.BrandID != 0 {
-		if _, err := s.store.Brand(ctx, spec.BrandID); err != nil {
+		if _, err := s.Brand(ctx, spec.BrandID); err != nil {
 			return NewBatch{}, err
 		}
 	}
-	p, err := s.store.Product(ctx, spec.ProductID)
+	p, err := s.Product(ctx, spec.ProductID)
 	if err != nil {
 		return NewBatch{}, err
 	}
@@ -177,19 +177,6 @@ func (s *Service) View(ctx context.Context, id ids.BatchID) (BatchView, error) {
 	}
 	counts, _ := s.proj.Counts(b.First)
 	return BatchView{b, counts, free.Count()}, nil
-}
-
-// Batch loads a batch by its id.
-func (s *Service) Batch(ctx context.Context, id ids.BatchID) (Batch, error) {
-	if !ids.Valid("bat", string(id)) {
-		return Batch{}, ErrUnknownBatch
-	}
-	return s.store.Batch(ctx, id)
-}
-
-// ListBatches lists batches newest first.
-func (s *Service) ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]Batch, error) {
-	return s.store.ListBatches(ctx, product, before, beforeID, limit)
 }
 
 // poolPrefix begins the batch_no of a batch that a pool allocated.

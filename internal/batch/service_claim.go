@@ -70,7 +70,7 @@ func (s *Service) claimedBefore(ctx context.Context, effect string) (Claimed, er
 // ClaimFromPool takes a block from the product's batch that expires first, and
 // fills the pool up again when it has become low.
 func (s *Service) ClaimFromPool(ctx context.Context, cmd Command, product ids.ProductID, quantity int64, claimant string) (Claimed, error) {
-	p, err := s.store.Product(ctx, product)
+	p, err := s.Product(ctx, product)
 	if err != nil {
 		return Claimed{}, err
 	}

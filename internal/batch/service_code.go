@@ -23,8 +23,8 @@ type CodeView struct {
 }
 
 // ViewCode tells what is known of an item.
-func (r *Reader) ViewCode(code string) (CodeView, error) {
-	serial, item, err := r.Resolve(code)
+func (r *Reader) ViewCode(ctx context.Context, code string) (CodeView, error) {
+	serial, item, err := r.Find(ctx, code)
 	if err != nil {
 		return CodeView{}, err
 	}
@@ -45,8 +45,8 @@ type Link struct {
 }
 
 // Link makes the present token link of a code.
-func (r *Reader) Link(code string) (Link, error) {
-	serial, item, err := r.Resolve(code)
+func (r *Reader) Link(ctx context.Context, code string) (Link, error) {
+	serial, item, err := r.Find(ctx, code)
 	if err != nil {
 		return Link{}, err
 	}
@@ -77,18 +77,20 @@ func (r *Reader) LinkOf(serial ids.Serial, item Item) (Link, error) {
 }
 
 // MarkText is what an item's QR code says: the permanent link of a print batch,
-// the present token link of a display batch. secret tells that only an authorised
-// caller may have it.
-func (r *Reader) MarkText(code string) (text string, secret bool, _ error) {
+// the present token link of a display batch, whose code is not known to who may not
+// see the brand.
+func (r *Reader) MarkText(may ids.Scope, code string) (string, error) {
 	serial, item, err := r.Resolve(code)
-	if err != nil {
-		return "", false, err
+	switch {
+	case err != nil:
+		return "", err
+	case item.Batch.Mark != Display:
+		return r.url + "/" + code, nil
+	case !may.Has(item.Batch.BrandID):
+		return "", ErrUnknownCode
 	}
-	if item.Batch.Mark == Display {
-		l, err := r.LinkOf(serial, item)
-		return l.URL, true, err
-	}
-	return r.url + "/" + code, false, nil
+	l, err := r.LinkOf(serial, item)
+	return l.URL, err
 }
 
 // periodSeconds is the rotation period as tokens carry it.
@@ -110,7 +112,7 @@ type HistoryStep struct {
 
 // CodeHistory lists what happened to an item, oldest first.
 func (s *Service) CodeHistory(ctx context.Context, code string) ([]HistoryStep, error) {
-	serial, item, err := s.Resolve(code)
+	serial, item, err := s.Find(ctx, code)
 	if err != nil {
 		return nil, err
 	}

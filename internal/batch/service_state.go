@@ -87,6 +87,9 @@ func (s *Service) ChangeState(ctx context.Context, cmd Command, spec StateSpec) 
 		}
 		return Change{Refused: unknown, To: to, Reason: spec.Reason}, false, nil
 	}
+	if err := s.hold(ctx, cmd, spec, to, targets); err != nil {
+		return Change{}, false, err
+	}
 	shard := targets[0].Shard()
 	c.ID, c.BrandID = ids.ChangeID(ids.NewIn(shard, "chg")), targets[0].BrandID
 	lock := &s.deciding[shard]
@@ -175,7 +178,7 @@ func (s *Service) targets(ctx context.Context, spec *StateSpec) ([]target, []Ref
 		}
 		return []target{{e, Runs{r}}}, nil, s.checkReverts(ctx, spec.Reverts, b.BrandID)
 	case len(sel.Codes) > 0:
-		targets, unknown, err := s.targetsOfCodes(sel.Codes)
+		targets, unknown, err := s.targetsOfCodes(ctx, sel.Codes)
 		if err == nil && len(targets) > 0 {
 			err = s.checkReverts(ctx, spec.Reverts, targets[0].BrandID)
 		}
@@ -211,6 +214,9 @@ func (s *Service) targetsOfChange(ctx context.Context, id ids.ChangeID) ([]targe
 	if err != nil {
 		return nil, nil, err
 	}
+	if !ids.ScopeOf(ctx).Has(c.BrandID) {
+		return nil, nil, ErrUnknownChange
+	}
 	byBatch := map[*entry]Runs{}
 	for _, cover := range c.Covers {
 		if e, _, ok := s.proj.find(cover.Batch); ok {
@@ -223,8 +229,8 @@ func (s *Service) targetsOfChange(ctx context.Context, id ids.ChangeID) ([]targe
 	return sortTargets(byBatch), nil, nil
 }
 
-func (s *Service) targetsOfCodes(codes []string) ([]target, []Refused, error) {
-	coder := s.items.Coder()
+func (s *Service) targetsOfCodes(ctx context.Context, codes []string) ([]target, []Refused, error) {
+	coder, scope := s.items.Coder(), ids.ScopeOf(ctx)
 	numbers := map[*entry][]int64{}
 	var missing []int64 // serials
 	var brand ids.BrandID
@@ -235,7 +241,7 @@ func (s *Service) targetsOfCodes(codes []string) ([]target, []Refused, error) {
 		}
 		serial := coder.Serial(code)
 		e, no, ok := s.proj.find(serial)
-		if !ok {
+		if !ok || !scope.Has(e.BrandID) {
 			missing = append(missing, int64(serial))
 			continue
 		}
@@ -307,7 +313,7 @@ func sortTargets(byBatch map[*entry]Runs) []target {
 // Reissue gives an item its next version: what was shown or shared before is
 // superseded.
 func (s *Service) Reissue(ctx context.Context, cmd Command, code, reason string) (version uint16, replayed bool, _ error) {
-	serial, item, err := s.Resolve(code)
+	serial, item, err := s.Find(ctx, code)
 	if err != nil {
 		return 0, false, err
 	}

@@ -354,11 +354,11 @@ func TestUnknownIdsAreSaid(t *testing.T) {
 	for code, want := range map[string]string{
 		"000000000000000000": "code.unknown", "00000000000000000": "code.malformed", "": "code.malformed", "00000000000000000a": "code.malformed",
 	} {
-		_, err := o.ViewCode(code)
+		_, err := o.ViewCode(t.Context(), code)
 		wantCode(t, err, want)
 		_, _, err = o.Reissue(ctx, anon(), code, "")
 		wantCode(t, err, want)
-		_, err = o.Link(code)
+		_, err = o.Link(t.Context(), code)
 		wantCode(t, err, want)
 		_, err = o.CodeHistory(ctx, code)
 		wantCode(t, err, want)

@@ -42,7 +42,7 @@ func (t *TextChange) check() error {
 
 // RenameBrand gives a brand another name.
 func (s *Service) RenameBrand(ctx context.Context, cmd Command, id ids.BrandID, name *string) (replayed bool, _ error) {
-	if _, err := s.store.Brand(ctx, id); err != nil {
+	if _, err := s.Brand(ctx, id); err != nil {
 		return false, err
 	}
 	return s.changeTexts(ctx, cmd, TextChange{BrandID: id, Name: name})
@@ -50,7 +50,7 @@ func (s *Service) RenameBrand(ctx context.Context, cmd Command, id ids.BrandID, 
 
 // ChangeProduct gives a product other texts; what is printed on items stays.
 func (s *Service) ChangeProduct(ctx context.Context, cmd Command, t TextChange) (replayed bool, _ error) {
-	p, err := s.store.Product(ctx, t.ProductID)
+	p, err := s.Product(ctx, t.ProductID)
 	if err != nil {
 		return false, err
 	}

@@ -40,7 +40,7 @@ func (c *SettingsChange) check() error {
 
 // Settings gives a brand's settings.
 func (s *Service) Settings(ctx context.Context, id ids.BrandID) (Settings, error) {
-	if _, err := s.store.Brand(ctx, id); err != nil {
+	if _, err := s.Brand(ctx, id); err != nil {
 		return Settings{}, err
 	}
 	return s.store.Settings(ctx, id)
@@ -51,7 +51,7 @@ func (s *Service) ChangeSettings(ctx context.Context, cmd Command, c SettingsCha
 	if err := c.check(); err != nil {
 		return 0, false, err
 	}
-	if _, err := s.store.Brand(ctx, c.BrandID); err != nil {
+	if _, err := s.Brand(ctx, c.BrandID); err != nil {
 		return 0, false, err
 	}
 	version, replayed, err := s.store.ChangeSettings(ctx, cmd.Request, c)

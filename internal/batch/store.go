@@ -80,6 +80,8 @@ type Batches interface {
 	BatchByNo(ctx context.Context, product ids.ProductID, no string) (Batch, error)
 	// ListBatches gives batches newest first; 0 for any product.
 	ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]Batch, error)
+	// BatchesOf gives one brand's batches newest first.
+	BatchesOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID ids.BatchID, limit int) ([]Batch, error)
 }
 
 // ClaimAsk asks for numbers of a batch.

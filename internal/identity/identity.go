@@ -1,7 +1,10 @@
-// Package identity knows who may act: API keys, and the one-use link that hands out
-// the first of them. There is one role, the administrator.
+// Package identity knows who may act, on whose goods, and what they did: tenants, users,
+// sessions, API keys, roles, the log of changes, and the one-use link that begins it all.
 //
-// Promise: a key or a sign-in token is shown once, to the one who gets it, and is
+// Promise: what was revoked, disabled or signed out opens nothing any more, at once in
+// this process and within a second in every other (TestRevocationIsSeen); a caller is
+// known without SQL once the session is in memory (BenchmarkAuthenticate); an entry of
+// the log of changes cannot be altered or left out unseen (TestAuditChain); and a key or a sign-in token is shown once, to the one who gets it, and is
 // kept as its SHA-256 alone; both are 256 random bits, so a plain hash is enough. A
 // sign-in token gives exactly one key, whoever asks for it at the same time, and no
 // key is answered before it is durable (identitytest: UseGivesOneKey). No error and
@@ -14,6 +17,7 @@ import (
 	"encoding/base64"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
@@ -22,28 +26,52 @@ type Hash [sha256.Size]byte
 
 func hashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
 
-// Role says what a credential may do.
-type Role string
-
-// Admin may do everything.
-const Admin Role = "admin"
-
 // Key is an API key, without its secret.
 type Key struct {
 	ID        string // names it in lists, histories and idempotency scopes
 	Hash      Hash
 	Name      string
 	Role      Role
+	Tenant    TenantID
+	Brands    []ids.BrandID // of the tenant's; none = all of them
 	CreatedAt time.Time
+	CreatedBy string    // a user's or key's id; "" = at the first start
+	ExpiresAt time.Time // zero = never
+	UsedAt    time.Time // the last time, to the minute; zero = never
 	RevokedAt time.Time // zero = it lives
+}
+
+// lives reports whether the key opens anything at now.
+func (k *Key) lives(now time.Time) bool {
+	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
 }
 
 // Principal is who an authenticated request comes from.
 type Principal struct {
-	KeyID string
-	Name  string
-	Role  Role
+	ID      string // of the key or the user
+	Name    string // what histories show: the key's name, the user's id (people can be erased)
+	Tenant  TenantID
+	Role    Role
+	Session SessionID // "" = an API key
+	// MustEnroll says that an administrator has no second factor yet: until then the
+	// session opens nothing but what sets one up.
+	MustEnroll bool
+
+	may   Set
+	scope ids.Scope
 }
+
+// May reports whether the role has the permission.
+func (p *Principal) May(need Permission) bool { return p.may[need] }
+
+// Permissions lists what the caller may do.
+func (p *Principal) Permissions() []Permission { return p.may.List() }
+
+// Scope is whose objects the caller acts on.
+func (p *Principal) Scope() ids.Scope { return p.scope }
+
+// IsUser reports whether it is a person with a session.
+func (p *Principal) IsUser() bool { return ids.Valid(userPrefix, p.ID) }
 
 // SignIn is a link that may be exchanged for a key, once. Its token is not kept.
 type SignIn struct {
@@ -96,7 +124,7 @@ var (
 	ErrSignInUsed    = fault.New(fault.Gone, "signin.used", "this sign-in link was used before; each gives one key")
 	ErrSignInExpired = fault.New(fault.Gone, "signin.expired", "this sign-in link has expired; each lives 24 hours")
 	ErrUnknownKey    = fault.New(fault.NotFound, "key.unknown", "no such API key")
-	ErrLastKey       = fault.New(fault.Conflict, "key.last", "this is the last API key: make another one first, or nobody can sign in")
+	ErrLastKey       = fault.New(fault.Conflict, "key.last", "this is the last administrator's API key: make another one first, or nobody can sign in")
 	ErrTooManyKeys   = fault.New(fault.Conflict, "key.too_many", "there are %d API keys already; revoke some first", livingKeysMax)
 )
 

@@ -2,8 +2,9 @@ package identity
 
 import (
 	"context"
-	"crypto/subtle"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,175 +14,215 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 )
 
-// Service is the domain's use cases. It is safe for concurrent use.
-type Service struct {
-	store   Store
-	clock   clock.Clock
-	loading sync.Mutex            // held from reading the keys to showing them, so that none shows older ones
-	living  atomic.Pointer[[]Key] // replaced whole
+// Config is what an operator may set; zero fields have the usual values.
+type Config struct {
+	Life      time.Duration // a session that is not used ends after it
+	Longest   time.Duration // a session ends after it in any case
+	Renewal   Renewal
+	Conflicts map[ClientType]Conflict
+	Hashing   int  // how many passwords are hashed at a time
+	Shared    bool // other processes change the same records
 }
 
-// NewService loads the keys.
-func NewService(ctx context.Context, store Store, c clock.Clock) (*Service, error) {
-	s := &Service{store: store, clock: c}
-	if err := s.Reload(ctx); err != nil {
+func (c *Config) fill() {
+	if c.Life <= 0 {
+		c.Life = DefaultLife
+	}
+	if c.Longest <= 0 {
+		c.Longest = DefaultLongest
+	}
+	if c.Renewal == "" {
+		c.Renewal = RenewAlways
+	}
+	usual := DefaultConflicts()
+	maps.Copy(usual, c.Conflicts)
+	c.Conflicts = usual
+}
+
+// Service is the domain's use cases. It is safe for concurrent use.
+type Service struct {
+	cfg       Config
+	store     Store
+	clock     clock.Clock
+	log       *slog.Logger
+	secrets   *Secrets
+	passwords *passwords
+	audit     *auditor
+
+	loading  sync.Mutex // held from reading what changed to showing it, so that none shows older ones
+	position int64      // of the feed, guarded by loading
+	dir      atomic.Pointer[directory]
+	live     *liveSessions
+	heard    atomic.Int64 // when the feed was last read to its end, microseconds
+	wake     chan struct{}
+	told     atomic.Pointer[func()]
+	used     usedKeys
+}
+
+// NewService loads the directory. Follow must run beside it, and Close end it.
+func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c clock.Clock, log *slog.Logger) (*Service, error) {
+	cfg.fill()
+	s := &Service{
+		cfg: cfg, store: store, clock: c, log: log, secrets: &secrets, passwords: newPasswords(cfg.Hashing),
+		live: newLiveSessions(), wake: make(chan struct{}, 1), used: usedKeys{at: map[string]time.Time{}},
+	}
+	s.audit = &auditor{store: store, secrets: s.secrets, log: log}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	var err error
+	if s.position, err = store.FeedEnd(ctx); err != nil {
+		return nil, fmt.Errorf("read the feed of people: %w", err)
+	}
+	s.heard.Store(c.Now().UnixMicro())
+	if err := s.reload(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Reload reads the keys again. This process sees its own changes at once; one that
-// shares its database with others calls Reload to see theirs.
-func (s *Service) Reload(ctx context.Context) error {
-	s.loading.Lock()
-	defer s.loading.Unlock()
-	all, err := s.store.Keys(ctx)
+// Close writes down what is only in memory.
+func (s *Service) Close(ctx context.Context) error {
+	s.audit.work.Wait()
+	return s.flush(ctx)
+}
+
+// reload reads the directory again; loading is held.
+func (s *Service) reload(ctx context.Context) error {
+	d, err := loadDirectory(ctx, s.store)
 	if err != nil {
-		return fmt.Errorf("load API keys: %w", err)
+		return err
 	}
-	living := make([]Key, 0, len(all))
-	for _, k := range all {
-		if k.RevokedAt.IsZero() {
-			living = append(living, k)
-		}
-	}
-	s.living.Store(&living)
+	s.dir.Store(d)
 	return nil
 }
 
-// Bootstrap gives a new installation its first credential, and does nothing on any
-// other. A given key becomes the key named admin; without one a sign-in token comes
-// back, to be printed once and never logged. An installation whose only sign-in
-// expired unused is new again, so that nobody is locked out.
-func (s *Service) Bootstrap(ctx context.Context, givenKey string) (signInToken string, _ error) {
-	now := s.clock.Now()
-	isNew, err := s.store.New(ctx, now)
-	if err != nil || !isNew {
-		return "", wrap("look for credentials", err)
-	}
-	if givenKey == "" {
-		token, signIn := s.newSignIn(now)
-		stored, err := s.store.Found(ctx, Credential{SignIn: &signIn}, now)
-		if err != nil || !stored { // another process was first, and has printed its own
-			return "", wrap("store the first sign-in", err)
+// CatchUp shows this process what was committed: its own changes before it answers
+// them, those of others as Follow or Wake bids.
+func (s *Service) CatchUp(ctx context.Context) error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	asked := s.clock.Now()
+	for {
+		news, lost, err := s.store.Feed(ctx, s.position, feedPage)
+		if err != nil {
+			return fmt.Errorf("read the feed of people: %w", err)
 		}
-		return token, nil
-	}
-	if err := checkGiven(givenKey); err != nil {
-		return "", err
-	}
-	k := newKey(givenKey, now)
-	stored, err := s.store.Found(ctx, Credential{Key: &k}, now)
-	if err != nil {
-		return "", wrap("store the given admin key", err)
-	}
-	if !stored { // another process was first: what it stored counts
-		return "", s.Reload(ctx)
-	}
-	s.update(k)
-	return "", nil
-}
-
-// Authenticate tells whose key it is, or ErrBadKey. It works in memory alone.
-func (s *Service) Authenticate(bearer string) (Principal, error) {
-	if len(bearer) > bearerMax {
-		return Principal{}, ErrBadKey
-	}
-	hash := hashOf(bearer)
-	keys := *s.living.Load()
-	found := -1
-	for i := range keys { // all of them: how long it takes tells nothing of where one is
-		if subtle.ConstantTimeCompare(keys[i].Hash[:], hash[:]) == 1 {
-			found = i
+		if err := s.apply(ctx, news, lost); err != nil {
+			return err
+		}
+		if len(news) < feedPage {
+			s.heard.Store(asked.UnixMicro())
+			return nil
 		}
 	}
-	if found < 0 {
-		return Principal{}, ErrBadKey
-	}
-	k := &keys[found]
-	return Principal{KeyID: k.ID, Name: k.Name, Role: k.Role}, nil
 }
 
-// NewSignIn makes a further sign-in link, for an operator at the machine who has
-// lost the keys or wants another one.
-func (s *Service) NewSignIn(ctx context.Context) (token string, _ error) {
-	if len(*s.living.Load()) >= livingKeysMax {
-		return "", ErrTooManyKeys
+func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
+	stale := lost
+	for _, n := range news {
+		switch n.Kind {
+		case DirectoryNews:
+			stale = true
+		case UserNews:
+			s.live.dropUser(UserID(n.Subject))
+		case SessionNews:
+			s.live.end(SessionID(n.Subject), n.Detail)
+		}
 	}
-	token, signIn := s.newSignIn(s.clock.Now())
-	if err := s.store.AddSignIn(ctx, signIn); err != nil {
-		return "", wrap("store a sign-in", err)
+	if lost {
+		s.live.dropAll()
 	}
-	return token, nil
-}
-
-// OpenSignIn tells what a sign-in token is good for and uses nothing up.
-func (s *Service) OpenSignIn(ctx context.Context, token string) (SignInState, error) {
-	if len(token) != secretLength {
-		return 0, ErrUnknownSignIn
+	if stale {
+		if err := s.reload(ctx); err != nil {
+			return err
+		}
 	}
-	signIn, err := s.store.SignIn(ctx, hashOf(token))
-	if err != nil {
-		return 0, wrap("look up a sign-in", err)
+	if len(news) > 0 {
+		s.position = news[len(news)-1].Seq
 	}
-	return signIn.State(s.clock.Now()), nil
-}
-
-// UseSignIn exchanges a sign-in token for a new API key, which nobody can be shown
-// again.
-func (s *Service) UseSignIn(ctx context.Context, token string) (apiKey string, _ error) {
-	if len(token) != secretLength {
-		return "", ErrUnknownSignIn
-	}
-	if len(*s.living.Load()) >= livingKeysMax {
-		return "", ErrTooManyKeys
-	}
-	secret := keyPrefix + newSecret()
-	k := newKey(secret, s.clock.Now())
-	if err := s.store.UseSignIn(ctx, hashOf(token), k); err != nil {
-		return "", wrap("use a sign-in", err)
-	}
-	s.update(k)
-	return secret, nil
-}
-
-// Keys lists all keys, revoked ones too, in the order of creation.
-func (s *Service) Keys(ctx context.Context) ([]Key, error) { return s.store.Keys(ctx) }
-
-// Revoke ends a key; the last one is refused.
-func (s *Service) Revoke(ctx context.Context, id string) error {
-	if !ids.Valid(keyIDPrefix, id) {
-		return ErrUnknownKey
-	}
-	now := s.clock.Now()
-	if err := s.store.Revoke(ctx, id, now); err != nil {
-		return wrap("revoke a key", err)
-	}
-	s.update(Key{ID: id, RevokedAt: now})
 	return nil
 }
 
-// update shows what was just committed. It reads nothing, so it cannot fail after
-// the fact.
-func (s *Service) update(k Key) {
-	s.loading.Lock()
-	defer s.loading.Unlock()
-	living := slices.DeleteFunc(slices.Clone(*s.living.Load()), func(o Key) bool { return o.ID == k.ID })
-	if k.RevokedAt.IsZero() {
-		living = append(living, k)
+const (
+	feedPage   = 1000
+	pollEvery  = 250 * time.Millisecond
+	flushEvery = 10 * time.Second
+	// staleAfter is how long this process believes its memory without having heard from
+	// the feed; then it asks the database for each request.
+	staleAfter = time.Second
+	keepEnded  = 30 * 24 * time.Hour
+)
+
+// Wake lets Follow look at once.
+func (s *Service) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
-	s.living.Store(&living)
 }
 
-const keyIDPrefix = "apk"
-
-func newKey(secret string, now time.Time) Key {
-	return Key{ID: ids.New(keyIDPrefix), Hash: hashOf(secret), Name: adminName, Role: Admin, CreatedAt: now}
+// Follow sees what other processes change, and writes down what is in memory, until ctx
+// ends.
+func (s *Service) Follow(ctx context.Context) {
+	poll, flush := time.NewTicker(pollEvery), time.NewTicker(flushEvery)
+	defer poll.Stop()
+	defer flush.Stop()
+	silent := false
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-flush.C:
+			err = s.flush(ctx)
+		case <-poll.C:
+			if s.cfg.Shared {
+				err = s.CatchUp(ctx)
+			}
+		case <-s.wake:
+			err = s.CatchUp(ctx)
+		}
+		if err != nil && !silent && ctx.Err() == nil {
+			s.log.Error("what others changed of users and keys is not known; each request asks the database until it is", "error", err)
+		}
+		silent = err != nil
+	}
 }
 
-func (s *Service) newSignIn(now time.Time) (token string, _ SignIn) {
-	token = newSecret()
-	return token, SignIn{Hash: hashOf(token), CreatedAt: now, ExpiresAt: now.Add(signInLife)}
+// flush writes down how far sessions were moved on and when keys were used.
+func (s *Service) flush(ctx context.Context) error {
+	if renewed := s.live.takeRenewed(s.clock.Now()); len(renewed) > 0 {
+		if err := s.store.Renew(ctx, renewed); err != nil {
+			return fmt.Errorf("renew sessions: %w", err)
+		}
+	}
+	if used := s.used.take(); len(used) > 0 {
+		if err := s.store.TouchKeys(ctx, used); err != nil {
+			return fmt.Errorf("note when keys were used: %w", err)
+		}
+	}
+	return s.store.SweepSessions(ctx, s.clock.Now().Add(-keepEnded))
+}
+
+// Told names who tells other processes that there is news for Wake.
+func (s *Service) Told(tell func()) { s.told.Store(&tell) }
+
+// changed lets this process see its own change. It cannot fail after the fact: what it
+// does not see now, it asks for with the next request.
+func (s *Service) changed(ctx context.Context) {
+	if err := s.CatchUp(context.WithoutCancel(ctx)); err != nil {
+		s.heard.Store(0)
+		s.log.Error("a change of users or keys is committed and not seen yet", "error", err)
+	}
+	if tell := s.told.Load(); tell != nil {
+		(*tell)()
+	}
+}
+
+// stale reports that memory may be behind what is committed.
+func (s *Service) stale(now time.Time) bool {
+	heard := s.heard.Load()
+	return heard == 0 || s.cfg.Shared && now.UnixMicro()-heard > staleAfter.Microseconds()
 }
 
 func wrap(doing string, err error) error {
@@ -189,4 +230,31 @@ func wrap(doing string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// Origins reports whether any tenant lets an origin read the API.
+func (s *Service) Origins(origin string) bool { return s.dir.Load().origins[origin] }
+
+// OriginOf reports whether the caller's own tenant does.
+func (s *Service) OriginOf(p *Principal, origin string) bool {
+	d := s.dir.Load()
+	if !d.origins[origin] {
+		return false
+	}
+	t, ok := d.tenants[p.Tenant]
+	return ok && slices.Contains(t.Origins, origin)
+}
+
+// IssueCodes counts codes against the tenant that owns the brand, before they are made.
+// back gives them back when they were not.
+func (s *Service) IssueCodes(ctx context.Context, brand ids.BrandID, codes int64) (back func(context.Context) error, _ error) {
+	owner := s.dir.Load().owner(brand)
+	if owner == nil || owner.CodesPerDay == 0 {
+		return func(context.Context) error { return nil }, nil
+	}
+	id, day := owner.ID, s.clock.Now().Format(time.DateOnly)
+	if err := s.store.TakeCodes(ctx, id, day, codes, owner.CodesPerDay); err != nil {
+		return nil, wrap("count codes of the day", err)
+	}
+	return func(ctx context.Context) error { return s.store.TakeCodes(ctx, id, day, -codes, 0) }, nil
 }

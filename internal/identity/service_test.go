@@ -26,6 +26,7 @@ const given = "a-key-that-the-operator-brought-along"
 type world struct {
 	path string
 	now  atomic.Int64 // seconds after identitytest.Start
+	cfg  identity.Config
 }
 
 func newWorld(t *testing.T) *world {
@@ -46,14 +47,8 @@ func (w *world) open(t *testing.T) *identity.Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := db.Migrate(t.Context(), "identity", identitysql.Schema()); err != nil {
-		t.Fatal(err)
-	}
-	s, err := identity.NewService(t.Context(), identitysql.New(db), w.clock())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	identitytest.Migrate(t, db, identitysql.Schema())
+	return identitytest.Service(t, w.cfg, identitysql.New(db, w.clock()), w.clock())
 }
 
 func (w *world) start(t *testing.T, givenKey string) (*identity.Service, string) {
@@ -66,18 +61,18 @@ func (w *world) start(t *testing.T, givenKey string) (*identity.Service, string)
 	return s, token
 }
 
-func wantAdmin(t *testing.T, s *identity.Service, key string) identity.Principal {
+func wantAdmin(t *testing.T, s *identity.Service, key string) (id string) {
 	t.Helper()
-	p, err := s.Authenticate(key)
-	if err != nil || p.Role != identity.Admin || p.Name != "admin" || !ids.Valid("apk", p.KeyID) {
+	p, err := s.Authenticate(t.Context(), key)
+	if err != nil || p.Role != identity.Admin || p.Name != "admin" || !ids.Valid("apk", p.ID) || p.Tenant != identity.Platform {
 		t.Fatalf("Authenticate = %+v, %v, want an administrator", p, err)
 	}
-	return p
+	return p.ID
 }
 
 func wantNobody(t *testing.T, s *identity.Service, key string) {
 	t.Helper()
-	if p, err := s.Authenticate(key); !errors.Is(err, identity.ErrBadKey) || p != (identity.Principal{}) {
+	if p, err := s.Authenticate(t.Context(), key); !errors.Is(err, identity.ErrBadKey) || p != nil {
 		t.Errorf("Authenticate(%q) = %+v, %v, want ErrBadKey", key, p, err)
 	}
 }
@@ -107,7 +102,7 @@ func TestGivenKey(t *testing.T) {
 			t.Errorf("a later start with %q gave a token", later)
 		}
 		if got := wantAdmin(t, s, given); got != first {
-			t.Errorf("a later start changed the key: %+v, was %+v", got, first)
+			t.Errorf("a later start changed the key: %s, was %s", got, first)
 		}
 		wantNobody(t, s, later)
 	}
@@ -172,7 +167,7 @@ func TestSignIn(t *testing.T) {
 		w.pass(48 * time.Hour)
 	}
 	wantNobody(t, again, key)
-	if err := again.Reload(t.Context()); err != nil {
+	if err := again.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	wantAdmin(t, again, key)
@@ -218,11 +213,11 @@ func TestNewSignInAndRevoke(t *testing.T) {
 	w := newWorld(t)
 	s, _ := w.start(t, given)
 	first := wantAdmin(t, s, given)
-	if err := s.Revoke(t.Context(), first.KeyID); !errors.Is(err, identity.ErrLastKey) {
+	if err := s.Revoke(t.Context(), s.OperatorOfMachine(), first); !errors.Is(err, identity.ErrLastKey) {
 		t.Fatalf("revoking the last key = %v, want ErrLastKey", err)
 	}
 	for _, id := range []string{"", "apk_", ids.New("apk"), "apk_'; DROP TABLE"} {
-		if err := s.Revoke(t.Context(), id); !errors.Is(err, identity.ErrUnknownKey) {
+		if err := s.Revoke(t.Context(), s.OperatorOfMachine(), id); !errors.Is(err, identity.ErrUnknownKey) {
 			t.Errorf("Revoke(%q) = %v, want ErrUnknownKey", id, err)
 		}
 	}
@@ -235,14 +230,14 @@ func TestNewSignInAndRevoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Revoke(t.Context(), first.KeyID); err != nil {
+	if err := s.Revoke(t.Context(), s.OperatorOfMachine(), first); err != nil {
 		t.Fatal(err)
 	}
 	for _, svc := range []*identity.Service{s, w.open(t)} {
 		wantNobody(t, svc, given)
 		wantAdmin(t, svc, key)
 	}
-	all, err := s.Keys(t.Context())
+	all, err := s.Keys(t.Context(), s.OperatorOfMachine())
 	if err != nil || len(all) != 2 || all[0].RevokedAt.IsZero() || !all[1].RevokedAt.IsZero() {
 		t.Errorf("Keys = %+v, %v, want the revoked one and the living one", all, err)
 	}
@@ -265,10 +260,7 @@ func TestNoKeyWithoutCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s, err := identity.NewService(t.Context(), failing{identitysql.New(db)}, w.clock())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := identitytest.Service(t, w.cfg, failing{identitysql.New(db, w.clock())}, w.clock())
 	if key, err := s.UseSignIn(t.Context(), token); key != "" || !errors.Is(err, errDisk) {
 		t.Errorf("UseSignIn = %q, %v, want no key and the failure", key, err)
 	}

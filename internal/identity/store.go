@@ -3,15 +3,35 @@ package identity
 import (
 	"context"
 	"time"
+
+	"github.com/chopmark/chopmark/internal/ids"
 )
 
 // Store is what the domain asks of its SQL engine. What returned without an error
-// must be durable. No method is given a secret, only its hash.
+// must be durable. No method is given a secret, only its hash. Every method that takes a
+// Request must tie it to its effect, and when the request had its effect before must
+// change nothing and give that effect back with replayed = true. What changes whom a
+// process lets in must tell the feed, in the same transaction.
 type Store interface {
+	Credentials
+	Directory
+	Users
+	Factors
+	Sessions
+	Audits
+	Approvals
+}
+
+// Credentials keeps API keys and the links of an installation without any.
+type Credentials interface {
 	// Keys must give every key, revoked ones too, in the order of creation.
 	Keys(ctx context.Context) ([]Key, error)
-	// New must tell whether the installation has no key, not even a revoked one, and
-	// no sign-in that is valid at now.
+	// AddKey must store a further key, and answer ErrTooManyKeys beyond most living ones.
+	AddKey(ctx context.Context, r ids.Request, k Key, most int) (id string, replayed bool, _ error)
+	// TouchKeys must note when keys were used last.
+	TouchKeys(ctx context.Context, used map[string]time.Time) error
+	// New must tell whether the installation has no key, not even a revoked one, no user,
+	// and no sign-in that is valid at now.
 	New(ctx context.Context, now time.Time) (bool, error)
 	// Found must store the credential when the installation is New; else it must
 	// change nothing and answer false. Of several at once one must win.
@@ -24,8 +44,11 @@ type Store interface {
 	// or neither, and for one caller only. It must answer ErrUnknownSignIn,
 	// ErrSignInUsed or, from ExpiresAt on, ErrSignInExpired.
 	UseSignIn(ctx context.Context, token Hash, k Key) error
+	// UseSignInFor is UseSignIn for a user instead of a key; ErrLoginTaken leaves the link.
+	UseSignInFor(ctx context.Context, token Hash, u User) error
 	// Revoke must end a key at now. One that has ended keeps its time; the last
-	// living one must be refused with ErrLastKey, an unknown id with ErrUnknownKey.
+	// living one of the role Admin must be refused with ErrLastKey while no user of that
+	// role is active, an unknown id with ErrUnknownKey.
 	Revoke(ctx context.Context, id string, now time.Time) error
 }
 
@@ -33,4 +56,153 @@ type Store interface {
 type Credential struct {
 	Key    *Key
 	SignIn *SignIn
+}
+
+// Directory keeps tenants and custom roles.
+type Directory interface {
+	Tenants(ctx context.Context) ([]Tenant, error)
+	AddTenant(ctx context.Context, r ids.Request, t Tenant) (_ TenantID, replayed bool, _ error)
+	// ChangeTenant must replace everything of a tenant but its brands and creation.
+	ChangeTenant(ctx context.Context, t Tenant, now time.Time) error
+	// SetBrand must give a tenant a brand, or take it away; both also when it is so already.
+	SetBrand(ctx context.Context, t TenantID, b ids.BrandID, has bool) error
+	Roles(ctx context.Context) ([]CustomRole, error)
+	AddRole(ctx context.Context, r ids.Request, c CustomRole) (_ Role, replayed bool, _ error)
+	ChangeRole(ctx context.Context, c CustomRole) error
+	// DropRole must answer ErrRoleUsed while a user or a living key has it.
+	DropRole(ctx context.Context, id Role) error
+	// TakeCodes must count codes of a tenant's day, and answer ErrQuota beyond most. A
+	// negative n gives back.
+	TakeCodes(ctx context.Context, t TenantID, day string, n, most int64) error
+	// Feed must give what changed after a position, in the order of commit; lost reports
+	// that some of it is no longer kept.
+	Feed(ctx context.Context, after int64, limit int) (news []News, lost bool, _ error)
+	FeedEnd(ctx context.Context) (int64, error)
+}
+
+// NewsKind is what a process must forget or read again.
+type NewsKind string
+
+// The kinds.
+const (
+	DirectoryNews NewsKind = "directory" // keys, tenants, roles
+	UserNews      NewsKind = "user"      // one user's record
+	SessionNews   NewsKind = "session"   // a session ended, Detail says why
+)
+
+// News is one entry of the feed.
+type News struct {
+	Seq     int64
+	Kind    NewsKind
+	Subject string
+	Detail  string
+}
+
+// Users keeps accounts.
+type Users interface {
+	// AddUser must store a user with a link, and answer ErrLoginTaken for a second one with
+	// the login or, unless it is zero, the external identity.
+	AddUser(ctx context.Context, r ids.Request, u User, l *UserLink) (_ UserID, replayed bool, _ error)
+	User(ctx context.Context, id UserID) (User, error)
+	// UserBy finds a user by one of the hashes: kind is "login", "email", "phone" or "external".
+	UserBy(ctx context.Context, kind string, h Hash) (User, error)
+	// ListUsers gives users by id; tenant "" = of all.
+	ListUsers(ctx context.Context, tenant TenantID, after UserID, limit int) ([]User, error)
+	// ChangeUser must replace a record whose version is u.Version, else answer ErrUserRaced;
+	// end ends sessions with it. Who would leave no active user of the role Admin and no
+	// living key of it is refused with ErrLastAdmin.
+	ChangeUser(ctx context.Context, u User, end Ending) error
+	AddLink(ctx context.Context, r ids.Request, l UserLink) (replayed bool, _ error)
+	// Link must answer ErrUnknownLink for what is unknown.
+	Link(ctx context.Context, h Hash) (UserLink, error)
+	// UseLink is ChangeUser that uses a link up: for one caller only, else ErrUnknownLink.
+	UseLink(ctx context.Context, h Hash, now time.Time, u User, end Ending) error
+}
+
+// Ending ends sessions of a user: all but Keep. No Reason = none.
+type Ending struct {
+	Reason string
+	Keep   SessionID
+	At     time.Time
+}
+
+// Factors keeps what a user proves an identity with, beside the password.
+type Factors interface {
+	// Attempt counts a try under each hash that has not to wait, unless one of them has:
+	// then it must count nothing and tell how long. A hash waits, longer each time, after
+	// its free tries; an hour without one clears it.
+	Attempt(ctx context.Context, now time.Time, tries []Try) (wait time.Duration, _ error)
+	// Forgive clears the tries of a hash.
+	Forgive(ctx context.Context, h Hash) error
+	// TakeStep must let a TOTP step count once, and none before it.
+	TakeStep(ctx context.Context, id UserID, step int64) (ok bool, _ error)
+	SetRecovery(ctx context.Context, id UserID, codes []Hash) error
+	UseRecovery(ctx context.Context, id UserID, code Hash, now time.Time) (ok bool, _ error)
+	RecoveryLeft(ctx context.Context, id UserID) (int, error)
+	AddPasskey(ctx context.Context, p Passkey, most int) error
+	Passkeys(ctx context.Context, id UserID) ([]Passkey, error)
+	Passkey(ctx context.Context, id string) (Passkey, error)
+	TouchPasskey(ctx context.Context, p Passkey) error
+	DropPasskey(ctx context.Context, user UserID, id string) error
+}
+
+// Try is one way to count a try to sign in.
+type Try struct {
+	Hash Hash
+	Free int
+}
+
+// Sessions keeps who is signed in.
+type Sessions interface {
+	// OpenSession must store a session by the policy: beyond Max living ones of its user (or
+	// key) and client type the oldest end, or with Refuse it must answer ErrSessionRefused.
+	OpenSession(ctx context.Context, s Session, c Conflict) error
+	// SessionByHash must answer ErrUnknownSession for what is unknown.
+	SessionByHash(ctx context.Context, h Hash) (Session, error)
+	SessionByID(ctx context.Context, id SessionID) (Session, error)
+	// SessionsOf gives the living sessions of a user, newest first.
+	SessionsOf(ctx context.Context, id UserID, now time.Time) ([]Session, error)
+	// EndSession must end one; one that has ended keeps its time and reason.
+	EndSession(ctx context.Context, id SessionID, reason string, now time.Time) error
+	EndSessions(ctx context.Context, id UserID, end Ending) error
+	// Renew must move on what lives; never back.
+	Renew(ctx context.Context, used []Renewed) error
+	// SweepSessions deletes what ended before a time.
+	SweepSessions(ctx context.Context, before time.Time) error
+}
+
+// Renewed is how far a session was moved on.
+type Renewed struct {
+	ID        SessionID
+	SeenAt    time.Time
+	ExpiresAt time.Time
+}
+
+// Audits keeps the log of changes, a chain for each tenant.
+type Audits interface {
+	// AppendAudit must number the entries of each tenant on from its last, chain each by
+	// link to the one before, and give them back so.
+	AppendAudit(ctx context.Context, entries []Entry, link func(before Hash, e *Entry) Hash) ([]Entry, error)
+	// Audit gives entries with smaller numbers than before, the newest first.
+	Audit(ctx context.Context, t TenantID, before int64, limit int) ([]Entry, error)
+	// AuditFrom gives entries after a number, the oldest first.
+	AuditFrom(ctx context.Context, t TenantID, after int64, limit int) ([]Entry, error)
+	// AuditHeads gives the last number and hash of every chain, and the tenants of every entry.
+	AuditHeads(ctx context.Context) (map[TenantID]AuditHead, error)
+}
+
+// AuditHead is the end of a chain.
+type AuditHead struct {
+	N    int64
+	Hash Hash
+}
+
+// Approvals keeps what waits for a second person.
+type Approvals interface {
+	AddApproval(ctx context.Context, r ids.Request, a Approval) (_ string, replayed bool, _ error)
+	Approval(ctx context.Context, id string) (Approval, error)
+	// ListApprovals gives them newest first; state "" = all.
+	ListApprovals(ctx context.Context, state ApprovalState, before time.Time, beforeID string, limit int) ([]Approval, error)
+	// DecideApproval must move one from a state to another, for one caller only: else ErrDecided.
+	DecideApproval(ctx context.Context, id string, from ApprovalState, to Approval) error
 }

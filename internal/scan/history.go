@@ -29,7 +29,7 @@ type History struct {
 // are taken at once by its index. No scan is met twice, whatever is consumed
 // meanwhile.
 func (s *Service) History(ctx context.Context, code string, from verifyevent.Ref, limit int) (*History, error) {
-	serial, err := s.Codes.Serial(code)
+	serial, err := s.Codes.Serial(ctx, code)
 	if err != nil {
 		return nil, err
 	}

@@ -29,8 +29,18 @@ type Question struct {
 	From, To time.Time // zero = usual; widened to whole buckets
 }
 
+// ErrWhichBrand answers a question over all brands of who may see some of them.
+var ErrWhichBrand = fault.Field("scan.which_brand", "brand_id", "is needed, unless exactly one brand is yours")
+
 // filter checks that what is named is there and of one brand.
 func (s *Service) filter(ctx context.Context, q Question) (f Filter, _ error) {
+	if scope := ids.ScopeOf(ctx); !scope.All() && q.Brand == 0 && q.Product == 0 && q.Batch == "" {
+		own := scope.Brands()
+		if len(own) != 1 {
+			return f, ErrWhichBrand
+		}
+		q.Brand = own[0]
+	}
 	f.Brand = q.Brand
 	if q.Brand != 0 {
 		if _, err := s.Catalog.Brand(ctx, q.Brand); err != nil {

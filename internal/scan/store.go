@@ -140,7 +140,7 @@ type Statistics interface {
 // what is no code, 404 for a code that was never issued.
 type Codes interface {
 	Code(s ids.Serial) string
-	Serial(code string) (ids.Serial, error)
+	Serial(ctx context.Context, code string) (ids.Serial, error)
 }
 
 // BatchInfo is what the statistics need to know of a batch.

@@ -44,7 +44,8 @@ type Deps struct {
 	// Generated is told of codes that were issued, or of a request for some that
 	// failed; brand is 0 when the request named none that exists. Optional.
 	Generated func(brand ids.BrandID, codes int64, err error)
-	Traced    func(took time.Duration) // how long a trace query took; optional
+	Made      func(ctx context.Context, brand ids.BrandID) error // told of a brand that a caller made, before he is; optional
+	Traced    func(took time.Duration)                           // how long a trace query took; optional
 
 	BeatEvery time.Duration // how often idle event streams say so; 0 = 15 s
 	TraceWait time.Duration // how long a trace waits for an item's history; 0 = 2 s
@@ -56,6 +57,23 @@ const (
 	streamsMax = 64 // event streams at a time
 	pageUsual  = 100
 	pageMax    = 1000
+)
+
+// What routes ask of their callers; identity's policy names who may.
+const (
+	brandRead     httpx.Permission = "brand:read"
+	brandCreate   httpx.Permission = "brand:create"
+	brandChange   httpx.Permission = "brand:change"
+	productRead   httpx.Permission = "product:read"
+	productCreate httpx.Permission = "product:create"
+	productChange httpx.Permission = "product:change"
+	batchRead     httpx.Permission = "batch:read"
+	batchIssue    httpx.Permission = "batch:issue"
+	codeRead      httpx.Permission = "code:read"
+	codeChange    httpx.Permission = "code:change"
+	codeReissue   httpx.Permission = "code:reissue"
+	taskRead      httpx.Permission = "task:read"
+	eventRead     httpx.Permission = "event:read"
 )
 
 // api answers the routes.
@@ -71,39 +89,39 @@ func Mount(rt *httpx.Router, d Deps) {
 	d.complete()
 	a := &api{Deps: d, codes: d.Service.Reader, marks: mark.NewEncoder(), streams: make(chan struct{}, streamsMax)}
 
-	rt.Admin("POST /api/v1/brands", a.postBrand)
-	rt.Admin("GET /api/v1/brands", a.getBrands)
-	rt.Admin("GET /api/v1/brands/{brand_id}", a.getBrand)
-	rt.Admin("PATCH /api/v1/brands/{brand_id}", a.patchBrand)
-	rt.Admin("GET /api/v1/brands/{brand_id}/settings", a.getSettings)
-	rt.Admin("PATCH /api/v1/brands/{brand_id}/settings", a.patchSettings)
-	rt.Admin("POST /api/v1/products", a.postProduct)
-	rt.Admin("GET /api/v1/products", a.getProducts)
-	rt.Admin("GET /api/v1/products/{product_id}", a.getProduct)
-	rt.Admin("PATCH /api/v1/products/{product_id}", a.patchProduct)
-	rt.Admin("POST /api/v1/products/{product_id}/claims", a.postPoolClaim)
+	rt.Allow("POST /api/v1/brands", brandCreate, a.postBrand)
+	rt.Allow("GET /api/v1/brands", brandRead, a.getBrands)
+	rt.Allow("GET /api/v1/brands/{brand_id}", brandRead, a.getBrand)
+	rt.Allow("PATCH /api/v1/brands/{brand_id}", brandChange, a.patchBrand)
+	rt.Allow("GET /api/v1/brands/{brand_id}/settings", brandRead, a.getSettings)
+	rt.Allow("PATCH /api/v1/brands/{brand_id}/settings", brandChange, a.patchSettings)
+	rt.Allow("POST /api/v1/products", productCreate, a.postProduct)
+	rt.Allow("GET /api/v1/products", productRead, a.getProducts)
+	rt.Allow("GET /api/v1/products/{product_id}", productRead, a.getProduct)
+	rt.Allow("PATCH /api/v1/products/{product_id}", productChange, a.patchProduct)
+	rt.Allow("POST /api/v1/products/{product_id}/claims", batchIssue, a.postPoolClaim)
 
-	rt.Admin("POST /api/v1/codes/generate", a.postGenerate)
-	rt.Admin("GET /api/v1/tasks/{task_id}", a.getTask)
+	rt.Allow("POST /api/v1/codes/generate", batchIssue, a.postGenerate)
+	rt.Allow("GET /api/v1/tasks/{task_id}", taskRead, a.getTask)
 	rt.Public("GET "+filesPath+"{name}", a.getFile)
 
-	rt.Admin("POST /api/v1/batches", a.postBatch)
-	rt.Admin("GET /api/v1/batches", a.getBatches)
-	rt.Admin("GET /api/v1/batches/{batch_id}", a.getBatch)
-	rt.Admin("POST /api/v1/batches/{batch_id}/claims", a.postClaim)
-	rt.Admin("GET /api/v1/batches/{batch_id}/claims", a.getClaims)
-	rt.Admin("POST /api/v1/batches/{batch_id}/claims/{claim_id}/return", a.postReturn)
-	rt.Admin("POST /api/v1/batches/{batch_id}/export", a.postExport)
+	rt.Allow("POST /api/v1/batches", batchIssue, a.postBatch)
+	rt.Allow("GET /api/v1/batches", batchRead, a.getBatches)
+	rt.Allow("GET /api/v1/batches/{batch_id}", batchRead, a.getBatch)
+	rt.Allow("POST /api/v1/batches/{batch_id}/claims", batchIssue, a.postClaim)
+	rt.Allow("GET /api/v1/batches/{batch_id}/claims", batchRead, a.getClaims)
+	rt.Allow("POST /api/v1/batches/{batch_id}/claims/{claim_id}/return", batchIssue, a.postReturn)
+	rt.Allow("POST /api/v1/batches/{batch_id}/export", batchIssue, a.postExport)
 
-	rt.Admin("POST /api/v1/codes/state", a.postState)
-	rt.Admin("GET /api/v1/codes/{code}", a.getCode)
-	rt.Admin("GET /api/v1/codes/{code}/changes", a.getChanges)
-	rt.Admin("GET /api/v1/codes/{code}/link", a.getLink)
-	rt.Admin("POST /api/v1/codes/{code}/reissue", a.postReissue)
+	rt.Allow("POST /api/v1/codes/state", codeChange, a.postState)
+	rt.Allow("GET /api/v1/codes/{code}", codeRead, a.getCode)
+	rt.Allow("GET /api/v1/codes/{code}/changes", codeRead, a.getChanges)
+	rt.Allow("GET /api/v1/codes/{code}/link", codeRead, a.getLink)
+	rt.Allow("POST /api/v1/codes/{code}/reissue", codeReissue, a.postReissue)
 	a.mountMarks(rt)
 	rt.Public("GET /api/v1/trace/{code}", a.getTrace)
 
-	rt.Admin("GET /api/v1/events", a.getEvents)
+	rt.Allow("GET /api/v1/events", eventRead, a.getEvents)
 }
 
 // MountMarks adds the routes of marks alone: all that a process without a store has.
@@ -126,6 +144,9 @@ func (d *Deps) complete() {
 	}
 	if d.Generated == nil {
 		d.Generated = func(ids.BrandID, int64, error) {}
+	}
+	if d.Made == nil {
+		d.Made = func(context.Context, ids.BrandID) error { return nil }
 	}
 	if d.Traced == nil {
 		d.Traced = func(time.Duration) {}
@@ -169,14 +190,17 @@ func noStore(w http.ResponseWriter) {
 	w.Header().Set("Vary", "Accept, Accept-Language")
 }
 
-// operator reports whether the caller of a public route has a key. A key that is
-// not valid is refused rather than passed over.
-func (a *api) operator(r *http.Request) (bool, error) {
+// mayRead is whose codes the caller of a public route may read beyond what the public
+// may. A key that is not valid is refused rather than passed over.
+func (a *api) mayRead(r *http.Request) (ids.Scope, error) {
 	if r.Header.Get("Authorization") == "" {
-		return false, nil
+		return ids.Scope{}, nil
 	}
-	_, err := a.Auth.Authenticate(r)
-	return err == nil, err
+	p, err := a.Auth.Authenticate(r)
+	if err != nil || !p.May(codeRead) {
+		return ids.Scope{}, err
+	}
+	return p.Access.Scope(), nil
 }
 
 // number reads a 32-bit id of a path or a query.

@@ -134,6 +134,7 @@ var mountedElsewhere = []string{
 	"POST /api/v1/backup", "POST /api/v1/webhooks", "GET /api/v1/webhooks", "DELETE /api/v1/webhooks/{webhook_id}",
 	"GET /api/v1/links", "PUT /api/v1/links", "DELETE /api/v1/links",
 	"GET /api/v1/brands/{brand_id}/link-policy", "PUT /api/v1/brands/{brand_id}/link-policy",
+	"GET /api/v1/openapi.json", "GET /api/v1/log/proof",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {
@@ -146,8 +147,8 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 		}
 	}
 	for path, item := range w.doc.Paths.Map() {
-		for method := range item.Operations() {
-			if r := method + " " + path; strings.HasPrefix(path, "/api/") && !slices.Contains(mountedElsewhere, r) {
+		for method, op := range item.Operations() {
+			if r := method + " " + path; strings.HasPrefix(path, "/api/") && !slices.Contains(mountedElsewhere, r) && !slices.Contains(op.Tags, "people") {
 				documented = append(documented, r)
 			}
 		}

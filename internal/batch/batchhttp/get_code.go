@@ -49,7 +49,7 @@ func (a *api) getCode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := a.Service.ViewCode(r.PathValue("code"))
+	v, err := a.Service.ViewCode(r.Context(), r.PathValue("code"))
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,11 @@ var fileTypes = [...]struct{ suffix, contentType string }{
 // getFile answers GET /api/v1/files/{name}.
 func (a *api) getFile(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("name")
-	allowed, err := a.operator(r)
+	may, err := a.mayRead(r)
 	if err != nil {
 		return err
 	}
-	if !allowed {
+	if !may.All() { // a link is a capability; a key alone opens every file only to who sees every brand
 		if err := a.checkLink(name, r.URL.Query()); err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func (a *api) getLink(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.Service.Link(r.PathValue("code"))
+	l, err := a.Service.Link(r.Context(), r.PathValue("code"))
 	if err != nil {
 		return err
 	}

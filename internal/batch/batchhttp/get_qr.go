@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/mark"
 )
 
@@ -45,19 +44,16 @@ func (a *api) getQRPNG(w http.ResponseWriter, r *http.Request) error {
 }
 
 // symbol is the mark of the request's code. A display mark shows the present token
-// link, which is for operators: without a key its code is not known here.
+// link, which is for operators: without a key of the brand its code is not known here.
 func (a *api) symbol(w http.ResponseWriter, r *http.Request) (*mark.Symbol, error) {
 	noStore(w)
-	allowed, err := a.operator(r)
+	may, err := a.mayRead(r)
 	if err != nil {
 		return nil, err
 	}
-	text, secret, err := a.codes.MarkText(r.PathValue("code"))
+	text, err := a.codes.MarkText(may, r.PathValue("code"))
 	if err != nil {
 		return nil, err
-	}
-	if secret && !allowed {
-		return nil, batch.ErrUnknownCode
 	}
 	return a.marks.Encode(text)
 }

@@ -34,6 +34,11 @@ func (a *api) getTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !ids.ScopeOf(r.Context()).All() {
+		if _, err := a.Service.Batch(r.Context(), ids.BatchID(t.Subject)); err != nil { // a foreign brand's
+			return task.ErrUnknown
+		}
+	}
 	v := taskView{
 		TaskID: t.ID, State: t.State, Step: t.Step, Done: t.Done, Total: t.Total, DownloadURL: a.downloadURL(&t),
 		BatchID: ids.BatchID(t.Subject),

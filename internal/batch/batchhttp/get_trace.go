@@ -51,7 +51,7 @@ func (a *api) getTrace(w http.ResponseWriter, r *http.Request) error {
 	noStore(w)
 	start := a.Clock.Now()
 	defer func() { a.Traced(a.Clock.Now().Sub(start)) }()
-	allowed, err := a.operator(r)
+	may, err := a.mayRead(r)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (a *api) getTrace(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if item.Batch.Mark == batch.Display && !allowed {
+	if item.Batch.Mark == batch.Display && !may.Has(item.Batch.BrandID) {
 		return batch.ErrUnknownCode // its link has a token, and this asks without one
 	}
 	steps, err := a.timeline(r.Context(), code, item.Batch)

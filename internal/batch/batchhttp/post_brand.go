@@ -25,5 +25,8 @@ func (a *api) postBrand(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.Made(r.Context(), b.ID); err != nil { // a retry does it again
+		return err
+	}
 	return answer(w, replayed, brandMade{b.ID})
 }

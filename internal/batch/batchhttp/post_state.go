@@ -1,6 +1,7 @@
 package batchhttp
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/chopmark/chopmark/internal/batch"
@@ -32,6 +33,7 @@ type changeMade struct {
 	Unchanged    int64         `json:"unchanged"`
 	Refused      []refusedItem `json:"refused"`
 	RefusedCount int64         `json:"refused_count"`
+	ApprovalID   string        `json:"approval_id,omitempty"` // it waits for a second person, and nothing was changed
 }
 
 // refusedItem is a code, or a run of a batch's numbers, with the state that it is in.
@@ -57,6 +59,9 @@ func (a *api) postState(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c, replayed, err := a.Service.ChangeState(r.Context(), cmd, spec)
+	if held := (*batch.HeldError)(nil); errors.As(err, &held) {
+		return answer(w, false, changeMade{ApprovalID: held.ID, Items: held.Items, Refused: []refusedItem{}})
+	}
 	if err != nil {
 		return err
 	}

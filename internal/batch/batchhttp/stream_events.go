@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
@@ -66,17 +67,24 @@ func (a *api) sendNext(ctx context.Context, s *stream, f *outbox.Follower) error
 		return err
 	}
 	var out bytes.Buffer
+	scope := ids.ScopeOf(ctx)
 	for i, e := range events {
 		// The events of one transaction are resumed together: only the last of them
 		// moves the cursor.
 		if last := i+1 == len(events) || events[i+1].Shard != e.Shard || events[i+1].Seq != e.Seq; last {
 			cursor[e.Shard] = e.Seq
 		}
+		if !scope.Has(e.BrandID) {
+			continue
+		}
 		data, err := json.Marshal(a.cloudEvent(e))
 		if err != nil {
 			return fmt.Errorf("encode event %s: %w", e.ID, err)
 		}
 		fmt.Fprintf(&out, "id: %s\nevent: %s\ndata: %s\n\n", cursor, e.Type, data)
+	}
+	if out.Len() == 0 { // all of it is foreign
+		return nil
 	}
 	return s.send(out.Bytes())
 }

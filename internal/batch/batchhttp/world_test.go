@@ -45,9 +45,9 @@ type credentials struct{}
 func (credentials) Authenticate(r *http.Request) (httpx.Principal, error) {
 	switch r.Header.Get("Authorization") {
 	case "Bearer " + aliceKey:
-		return httpx.Principal{ID: "key_alice", Name: "Alice of the line"}, nil
+		return httpx.Principal{ID: "key_alice", Name: "Alice of the line", Access: httpx.Everything{}}, nil
 	case "Bearer " + bobKey:
-		return httpx.Principal{ID: "key_bob", Name: "Bob of the line"}, nil
+		return httpx.Principal{ID: "key_bob", Name: "Bob of the line", Access: httpx.Everything{}}, nil
 	}
 	return httpx.Principal{}, httpx.ErrNoAuth
 }

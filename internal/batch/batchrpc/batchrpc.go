@@ -110,6 +110,8 @@ func (s *Scanner) VerifyCode(ctx context.Context, q *codepb.VerifyCodeRequest) (
 func (s *Server) Add(to *grpcx.Server) {
 	codepb.RegisterCodeServiceServer(to, s)
 	to.Public(codepb.CodeService_VerifyCode_FullMethodName)
+	to.Allow(codepb.CodeService_GenerateCodes_FullMethodName, "batch:issue")
+	to.Allow(codepb.CodeService_UpdateCodeStatus_FullMethodName, "code:change")
 }
 
 // command says who asks and which mutation it is. The question is hashed in a form

@@ -52,9 +52,9 @@ type twoKeys struct{}
 func (twoKeys) Authenticate(bearer string) (httpx.Principal, error) {
 	switch bearer {
 	case aliceKey:
-		return httpx.Principal{ID: "apk_alice", Name: "Alice"}, nil
+		return httpx.Principal{ID: "apk_alice", Name: "Alice", Access: httpx.Everything{}}, nil
 	case bobKey:
-		return httpx.Principal{ID: "apk_bob", Name: "Bob"}, nil
+		return httpx.Principal{ID: "apk_bob", Name: "Bob", Access: httpx.Everything{}}, nil
 	}
 	return httpx.Principal{}, httpx.ErrNoAuth
 }
@@ -107,7 +107,7 @@ func (v *scanner) Verify(_ context.Context, s batchrpc.Scan) (batchrpc.Scanned, 
 	if v.err != nil {
 		return batchrpc.Scanned{}, v.err
 	}
-	view, err := v.svc.ViewCode(s.Code.String())
+	view, err := v.svc.ViewCode(context.Background(), s.Code.String())
 	if err != nil {
 		return batchrpc.Scanned{}, err
 	}
@@ -282,7 +282,7 @@ func TestGenerate(t *testing.T) {
 		}
 		job := must(w.tasks.Find(t.Context(), ids.TaskID(r.GetTaskId())))
 		for i, code := range []string{r.GetCodes()[0], r.GetCodes()[quantity-1]} {
-			v, err := w.svc.ViewCode(code)
+			v, err := w.svc.ViewCode(t.Context(), code)
 			if err != nil || v.Batch.ID != ids.BatchID(job.Subject) || v.Batch.No != ask.GetBatchNo() || v.State != gs1.Encoded ||
 				v.No != []int64{1, int64(quantity)}[i] || !v.Batch.ExpiresAt.IsZero() {
 				t.Errorf("code %s is %+v, %v", code, v, err)
@@ -301,7 +301,7 @@ func TestGenerate(t *testing.T) {
 	ask := w.ask("expires", 1)
 	ask.ExpireHours = 48
 	r := must(w.GenerateCodes(as(t, aliceKey), ask))
-	if v := must(w.svc.ViewCode(r.GetCodes()[0])); !v.Batch.ExpiresAt.Equal(start().Add(48 * time.Hour)) {
+	if v := must(w.svc.ViewCode(t.Context(), r.GetCodes()[0])); !v.Batch.ExpiresAt.Equal(start().Add(48 * time.Hour)) {
 		t.Errorf("expires at %s", v.Batch.ExpiresAt)
 	}
 }
@@ -412,7 +412,7 @@ func TestKeysAreAskedFor(t *testing.T) {
 	}
 	_, err := w.VerifyCode(as(t, "cmk_eve"), &codepb.VerifyCodeRequest{Code: code})
 	wantFault(t, "a scan with a wrong key", err, httpx.ErrNoAuth, codes.Unauthenticated)
-	if v := must(w.svc.ViewCode(code)); v.State != gs1.Encoded {
+	if v := must(w.svc.ViewCode(t.Context(), code)); v.State != gs1.Encoded {
 		t.Errorf("a refused call moved the item to %s", v.State)
 	}
 }
@@ -546,7 +546,7 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("to %d: %d moved, want %d", step.status, got, step.updated)
 		}
 		if step.state != 0 {
-			if v := must(w.svc.ViewCode(step.codes[0])); v.State != step.state {
+			if v := must(w.svc.ViewCode(t.Context(), step.codes[0])); v.State != step.state {
 				t.Errorf("to %d: the item is %s, want %s", step.status, v.State, step.state)
 			}
 		}
@@ -584,7 +584,7 @@ func TestUpdateRefuses(t *testing.T) {
 			t.Errorf("%s: %+v, want the field %s named", name, f, c.field)
 		}
 	}
-	if v := must(w.svc.ViewCode(code)); v.State != gs1.Encoded {
+	if v := must(w.svc.ViewCode(t.Context(), code)); v.State != gs1.Encoded {
 		t.Errorf("a refused call moved the item to %s", v.State)
 	}
 	if got := w.update(t, 2, many[1:]...); got != 1 {
@@ -606,7 +606,7 @@ func TestUpdateIsIdempotent(t *testing.T) {
 	if err != nil || r.GetUpdated() != 3 || len(header.Get("idempotent-replayed")) != 1 {
 		t.Errorf("again: %v, %v, %v, want the first answer", r, err, header)
 	}
-	if v := must(w.svc.ViewCode(list[0])); v.State != gs1.Void {
+	if v := must(w.svc.ViewCode(t.Context(), list[0])); v.State != gs1.Void {
 		t.Errorf("the replay moved the item to %s", v.State)
 	}
 	q.Reason = "another"

@@ -127,6 +127,15 @@ func (s *Store) ListBatches(ctx context.Context, product ids.ProductID, before t
 	})
 }
 
+// BatchesOf implements batch.Batches.
+func (s *Store) BatchesOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID ids.BatchID, limit int) ([]batch.Batch, error) {
+	const query = `SELECT ` + batchColumns + ` FROM batches
+		WHERE brand_id = ? AND (created_at < ? OR (created_at = ? AND batch_id < ?))
+		ORDER BY created_at DESC, batch_id DESC LIMIT ?`
+	us := sqldb.Micros(before)
+	return sqldb.Collect(ctx, s.db.Reader(), scanBatch, query, brand, us, us, beforeID, limit)
+}
+
 func seconds(d time.Duration) int64  { return int64(d / time.Second) }
 func duration(s int64) time.Duration { return time.Duration(s) * time.Second }
 

@@ -243,6 +243,11 @@ func (s *Sharded) ListBatches(ctx context.Context, product ids.ProductID, before
 	})
 }
 
+// BatchesOf implements batch.Batches.
+func (s *Sharded) BatchesOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID ids.BatchID, limit int) ([]batch.Batch, error) {
+	return s.brand(brand).BatchesOf(ctx, brand, before, beforeID, limit)
+}
+
 // Claim implements batch.Claims.
 func (s *Sharded) Claim(ctx context.Context, r ids.Request, ask batch.ClaimAsk, task *batch.NewTask) ([]batch.Claim, string, bool, error) {
 	if err := s.fresh(ctx, r); err != nil {

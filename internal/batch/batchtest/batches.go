@@ -240,11 +240,33 @@ func listedNewestFirst(t *testing.T, open Open) {
 			}
 		}
 	}
+	ofBrand := func(brand ids.BrandID, limit int) (got []ids.BatchID) {
+		before, beforeID := Start().Add(time.Hour), ids.BatchID("")
+		for {
+			page, err := w.BatchesOf(t.Context(), brand, before, beforeID, limit)
+			w.must(err)
+			for _, b := range page {
+				got, before, beforeID = append(got, b.ID), b.CreatedAt, b.ID
+			}
+			if len(page) < limit || len(got) > 10 {
+				return got
+			}
+		}
+	}
 	want := make([]ids.BatchID, 0, len(all)+1)
 	for _, b := range all {
 		want = append(want, b.ID)
 	}
 	for limit := 1; limit < 8; limit++ {
+		of := map[ids.BrandID][]ids.BatchID{}
+		for _, b := range append([]batch.Batch{foreign}, all...) {
+			of[b.BrandID] = append(of[b.BrandID], b.ID)
+		}
+		for brand, ids := range of {
+			if diff := cmp.Diff(ids, ofBrand(brand, limit)); diff != "" {
+				t.Errorf("of brand %d in pages of %d (-want +got):\n%s", brand, limit, diff)
+			}
+		}
 		if diff := cmp.Diff(want, list(w.product.ID, limit)); diff != "" {
 			t.Errorf("of one product in pages of %d (-want +got):\n%s", limit, diff)
 		}

@@ -71,21 +71,17 @@ func serve(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := db.Migrate(t.Context(), "identity", identitysql.Schema()); err != nil {
-		t.Fatal(err)
-	}
+	identitytest.Migrate(t, db, identitysql.Schema())
 	s := &site{}
 	now := clock.Func(func() time.Time { return identitytest.Start().Add(time.Duration(s.later.Load()) * time.Second) })
-	if s.svc, err = identity.NewService(t.Context(), identitysql.New(db), now); err != nil {
-		t.Fatal(err)
-	}
+	s.svc = identitytest.Service(t, identity.Config{}, identitysql.New(db, now), now)
 	if s.token, err = s.svc.Bootstrap(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	rt := httpx.NewRouter(NewAuthenticator(s.svc), noMetrics{}, log)
+	rt := httpx.NewRouter(NewAuthenticator(s.svc, nil), noMetrics{}, log)
 	NewSignIn(s.svc, &s.pages).Add(rt)
-	rt.Admin("GET /private", func(w http.ResponseWriter, r *http.Request) error { return httpx.OK(w, httpx.Caller(r)) })
+	rt.Admin("GET /private", func(w http.ResponseWriter, r *http.Request) error { return httpx.OK(w, httpx.Caller(r).Name) })
 	s.h = rt
 	return s
 }
@@ -188,14 +184,14 @@ func TestOneKeyForManyPosts(t *testing.T) {
 	for _, w := range answers {
 		if key := keyIn(w); key != "" {
 			shown++
-			if _, err := s.svc.Authenticate(key); err != nil {
+			if _, err := s.svc.Authenticate(t.Context(), key); err != nil {
 				t.Errorf("the shown key is refused: %v", err)
 			}
 			continue
 		}
 		want(t, w, 410, "state=spent key=[]")
 	}
-	keys, err := s.svc.Keys(t.Context())
+	keys, err := s.svc.Keys(t.Context(), s.svc.OperatorOfMachine())
 	if err != nil || shown != 1 || len(keys) != 1 {
 		t.Errorf("%d keys shown, %d stored (%v), want 1 and 1", shown, len(keys), err)
 	}

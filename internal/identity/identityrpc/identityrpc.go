@@ -2,12 +2,16 @@
 package identityrpc
 
 import (
+	"context"
+
 	"github.com/chopmark/chopmark/internal/identity"
+	"github.com/chopmark/chopmark/internal/identity/identityhttp"
+	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/grpcx"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
 
-// Authenticator knows the keys that calls carry.
+// Authenticator knows the keys and sessions that calls carry.
 type Authenticator struct{ svc *identity.Service }
 
 var _ grpcx.Authenticator = (*Authenticator)(nil)
@@ -17,9 +21,12 @@ func NewAuthenticator(svc *identity.Service) *Authenticator { return &Authentica
 
 // Authenticate implements grpcx.Authenticator.
 func (a *Authenticator) Authenticate(bearer string) (httpx.Principal, error) {
-	p, err := a.svc.Authenticate(bearer)
+	v, err := a.svc.Caller(context.Background(), bearer, true)
+	if fault.KindOf(err) == fault.Unavailable {
+		return httpx.Principal{}, err
+	}
 	if err != nil {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: p.KeyID, Name: p.Name}, nil
+	return identityhttp.PrincipalOf(&v), nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identitysql"
+	"github.com/chopmark/chopmark/internal/identity/identitytest"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
@@ -19,19 +20,14 @@ func TestAuthenticator(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.Migrate(t.Context(), "identity", identitysql.Schema()); err != nil {
-		t.Fatal(err)
-	}
-	svc, err := identity.NewService(t.Context(), identitysql.New(db), clock.System{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	identitytest.Migrate(t, db, identitysql.Schema())
+	svc := identitytest.Service(t, identity.Config{}, identitysql.New(db, clock.System{}), clock.System{})
 	const key = "a-key-that-the-operator-brought-along"
 	if _, err := svc.Bootstrap(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
 	a := NewAuthenticator(svc)
-	if p, err := a.Authenticate(key); err != nil || p.Name != "admin" || p.ID == "" {
+	if p, err := a.Authenticate(key); err != nil || p.Name != "admin" || p.ID == "" || !p.May("system:manage") {
 		t.Errorf("Authenticate = %+v, %v", p, err)
 	}
 	for _, wrong := range []string{"", key + "x"} {

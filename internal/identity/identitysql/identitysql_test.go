@@ -6,24 +6,25 @@ import (
 
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identitytest"
+	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/sqldb/sqldbtest"
 )
 
 func TestStore(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
-		identitytest.RunStore(t, func(t *testing.T) (identity.Store, func() identity.Store) {
+		open := func(t *testing.T) (identity.Store, func() identity.Store) {
 			t.Helper()
 			open := fresh(t)
 			another := func() identity.Store {
 				db := open()
-				if err := db.Migrate(t.Context(), "identity", Schema()); err != nil {
-					t.Fatal(err)
-				}
-				return New(db)
+				identitytest.Migrate(t, db, Schema())
+				return New(db, clock.System{})
 			}
 			return another(), another
-		})
+		}
+		identitytest.RunStore(t, open)
+		identitytest.RunPeople(t, open)
 	})
 }
 
@@ -31,10 +32,8 @@ func TestStore(t *testing.T) {
 func TestEndSignIns(t *testing.T) {
 	t.Parallel()
 	db := sqldbtest.SQLite(t)()
-	if err := db.Migrate(t.Context(), "identity", Schema()); err != nil {
-		t.Fatal(err)
-	}
-	s, now := New(db), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	identitytest.Migrate(t, db, Schema())
+	s, now := New(db, clock.System{}), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	link := identity.SignIn{Hash: identity.Hash{1}, CreatedAt: now, ExpiresAt: now.Add(24 * time.Hour)}
 	if err := s.AddSignIn(t.Context(), link); err != nil {
 		t.Fatal(err)

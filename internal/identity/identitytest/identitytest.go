@@ -57,7 +57,7 @@ type opener func(t *testing.T) (identity.Store, func() identity.Store)
 // NewKey makes a key of the suite; the same n gives the same hash.
 func NewKey(n byte) identity.Key {
 	return identity.Key{
-		ID: ids.New("apk"), Hash: identity.Hash{n, 0xff, 0}, Name: "admin 管理员", Role: identity.Admin,
+		ID: ids.New("apk"), Hash: identity.Hash{n, 0xff, 0}, Name: "admin 管理员", Role: identity.Admin, Tenant: identity.Platform,
 		CreatedAt: Start().Add(time.Duration(n) * time.Second),
 	}
 }

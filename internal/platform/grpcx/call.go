@@ -110,6 +110,9 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	refused := s.identify(ctx, &c)
+	if refused == nil {
+		ctx, refused = s.allow(ctx, &c)
+	}
 	if s.cfg.Tracer != nil && !s.tools[c.method] {
 		ctx, endSpan = s.cfg.Tracer.Call(ctx, c.method, c.authorised)
 	}
@@ -131,9 +134,13 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 // stream serves what may last for ever, such as health watches: Stop does not wait
 // for it. A stream that was answered in part is not a mutation.
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
-	c := call{method: info.FullMethod, requestID: s.requestID(ss.Context())}
+	ctx, c := ss.Context(), call{method: info.FullMethod, requestID: s.requestID(ss.Context())}
 	if !s.tools[c.method] {
-		if err := s.identify(ss.Context(), &c); err != nil {
+		err := s.identify(ss.Context(), &c)
+		if err == nil {
+			ctx, err = s.allow(ctx, &c)
+		}
+		if err != nil {
 			return s.answer(ss.Context(), &c, err).Err()
 		}
 	}
@@ -145,7 +152,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 				ended <- errInternal
 			}
 		}()
-		ended <- h(srv, callStream{ss, context.WithValue(ss.Context(), callKey{}, c)})
+		ended <- h(srv, callStream{ss, context.WithValue(ctx, callKey{}, c)})
 	}()
 	select {
 	case <-s.stopping:
@@ -226,6 +233,19 @@ func (s *Server) authenticate(from netip.Addr, key string) (httpx.Principal, err
 
 // Proof is the proof of work that a call carries.
 func Proof(ctx context.Context) string { return first(ctx, limit.ProofHeader) }
+
+// allow gives the context under which the caller acts. Public methods ask for nothing,
+// and callers without a key have no scope there.
+func (s *Server) allow(ctx context.Context, c *call) (context.Context, error) {
+	if !c.authorised || s.public[c.method] || s.tools[c.method] {
+		return ctx, nil
+	}
+	need, ok := s.needs[c.method]
+	if !ok {
+		need = httpx.System
+	}
+	return c.caller.Allowed(ctx, need)
+}
 
 const idemKeyMax = 255
 

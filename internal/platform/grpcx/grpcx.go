@@ -104,10 +104,11 @@ type Server struct {
 	log      *slog.Logger
 	clock    clock.Clock
 
-	public  map[string]bool // full method names that need no key; fixed before Serve
-	tools   map[string]bool // of grpc's own services, health and reflection
-	running sync.Map        // idempotency keys of calls that are being answered
-	prefix  string          // request ids of this process begin with it
+	needs   map[string]httpx.Permission // by full method name; what has none is for System
+	public  map[string]bool             // full method names that need no key; fixed before Serve
+	tools   map[string]bool             // of grpc's own services, health and reflection
+	running sync.Map                    // idempotency keys of calls that are being answered
+	prefix  string                      // request ids of this process begin with it
 	count   atomic.Uint64
 
 	stop     sync.Once
@@ -119,7 +120,7 @@ func New(cfg Config, auth Authenticator, observer httpx.Observer, log *slog.Logg
 	cfg.fill()
 	s := &Server{
 		cfg: cfg, health: health.NewServer(), auth: auth, observer: observer, log: log, clock: c,
-		public: map[string]bool{}, tools: map[string]bool{}, prefix: ids.New("req")[:17], stopping: make(chan struct{}),
+		needs: map[string]httpx.Permission{}, public: map[string]bool{}, tools: map[string]bool{}, prefix: ids.New("req")[:17], stopping: make(chan struct{}),
 	}
 	if cfg.Creds == nil {
 		cfg.Creds = insecure.NewCredentials()
@@ -157,6 +158,9 @@ func (s *Server) Public(methods ...string) {
 		s.public[m] = true
 	}
 }
+
+// Allow names what callers of a method need.
+func (s *Server) Allow(method string, need httpx.Permission) { s.needs[method] = need }
 
 // SetReady tells health checks whether calls are wanted.
 func (s *Server) SetReady(ready bool) {

@@ -38,7 +38,7 @@ func (oneKey) Authenticate(bearer string) (httpx.Principal, error) {
 	if bearer != goodKey {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: "apk_1", Name: "admin"}, nil
+	return httpx.Principal{ID: "apk_1", Name: "admin", Access: httpx.Everything{}}, nil
 }
 
 // handle is what a test's one service does.

@@ -66,6 +66,9 @@ func Bytes(w http.ResponseWriter, status int, contentType string, body []byte) e
 	return ignoreGone(err)
 }
 
+// JSON answers what has no envelope, because another standard gives its form.
+func JSON(w http.ResponseWriter, status int, body any) error { return writeJSON(w, status, body) }
+
 func writeJSON(w http.ResponseWriter, status int, body any) error {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

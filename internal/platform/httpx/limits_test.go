@@ -20,7 +20,7 @@ func (oneKey) Authenticate(r *http.Request) (Principal, error) {
 	if r.Header.Get("Authorization") != "Bearer right" {
 		return Principal{}, ErrNoAuth
 	}
-	return Principal{ID: "one"}, nil
+	return Principal{ID: "one", Access: Everything{}}, nil
 }
 
 // TestLimits: who is a stranger, what of him counts, and what is answered all the same.

@@ -1,7 +1,6 @@
 package httpx
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -24,20 +23,16 @@ import (
 // when it returns an error.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
-// Principal is who a request comes from.
-type Principal struct {
-	ID   string // names the credential in idempotency scopes
-	Name string // what history shows as the actor
-}
-
-// Authenticator tells who a request comes from, or ErrNoAuth.
-type Authenticator interface {
-	Authenticate(r *http.Request) (Principal, error)
-}
-
 // Observer is told of every request, for metrics. endpoint is the route's pattern.
 type Observer interface {
 	Request(method, endpoint string, status int, ended time.Time, took time.Duration)
+}
+
+// Auditor keeps what callers change.
+type Auditor interface {
+	// Begin must note durably that a request which may change something is about to be
+	// acted upon. What it gives is told how that ended, and with which body it was asked.
+	Begin(r *http.Request, endpoint, requestID string, p *Principal) (end func(status int, body []byte, note Note), _ error)
 }
 
 // Router sends requests to handlers by pattern. All routes are added before it
@@ -45,12 +40,15 @@ type Observer interface {
 type Router struct {
 	mux      *http.ServeMux
 	auth     Authenticator
+	audit    Auditor                  // nil = nobody keeps it
+	origins  func(origin string) bool // other origins that may read with a key; nil = none
 	observer Observer
 	log      *slog.Logger
-	methods  map[string][]string // path → its methods
-	public   map[string]bool     // paths that any origin may GET
-	running  sync.Map            // idempotency keys of requests that are being answered
-	sealed   sync.Once           // the first request adds what answers other methods
+	needs    map[string]Permission // pattern → what it asks for; "" = a caller who is known
+	methods  map[string][]string   // path → its methods
+	public   map[string]bool       // paths that any origin may GET
+	running  sync.Map              // idempotency keys of requests that are being answered
+	sealed   sync.Once             // the first request adds what answers other methods
 	ids      *idSource
 	unclean  http.Handler // answers paths that are not in their one spelling
 	first    []shape
@@ -67,18 +65,10 @@ type shape struct {
 func NewRouter(auth Authenticator, observer Observer, log *slog.Logger) *Router {
 	rt := &Router{
 		mux: http.NewServeMux(), auth: auth, observer: observer, log: log,
-		methods: map[string][]string{}, public: map[string]bool{}, ids: newIDSource(),
+		needs: map[string]Permission{}, methods: map[string][]string{}, public: map[string]bool{}, ids: newIDSource(),
 	}
 	rt.unclean = rt.wrap("other", func(http.ResponseWriter, *http.Request) error { return ErrNoRoute })
 	return rt
-}
-
-type principalKey struct{}
-
-// Caller is who an authorised request comes from.
-func Caller(r *http.Request) Principal {
-	p, _ := r.Context().Value(principalKey{}).(Principal)
-	return p
 }
 
 // Limit holds strangers to limits on all routes that are added from now on, but for
@@ -112,33 +102,6 @@ func (rt *Router) Probe(pattern string, h Handler) {
 	method, path, _ := strings.Cut(pattern, " ")
 	rt.public[path] = rt.public[path] || method == http.MethodGet
 	rt.add(pattern, h)
-}
-
-// Admin adds a route that needs a key.
-func (rt *Router) Admin(pattern string, h Handler) { rt.add(pattern, rt.guarded(h)) }
-
-// AdminAs is Admin for routes whose errors have another form than the envelope: fail
-// answers them, that of a missing key too.
-func (rt *Router) AdminAs(pattern string, h Handler, fail func(w http.ResponseWriter, r *http.Request, err error)) {
-	guarded := rt.guarded(h)
-	rt.add(pattern, func(w http.ResponseWriter, r *http.Request) error {
-		if err := guarded(w, r); err != nil && !errors.Is(err, errClientGone) {
-			fail(w, r, err)
-		}
-		return nil
-	})
-}
-
-func (rt *Router) guarded(h Handler) Handler {
-	return rt.limited(func(w http.ResponseWriter, r *http.Request) error {
-		p, err := rt.auth.Authenticate(r)
-		if err != nil {
-			return err
-		}
-		return rt.alone(p, r, func() error {
-			return h(w, r.WithContext(context.WithValue(r.Context(), principalKey{}, p)))
-		})
-	})
 }
 
 // alone refuses a second request under one idempotency key while the first runs.
@@ -192,6 +155,14 @@ func (rt *Router) otherMethod(path string) Handler {
 		w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
 		if r.Method != http.MethodOptions {
 			return ErrMethod
+		}
+		if origin := r.Header.Get("Origin"); !rt.public[path] && rt.origins != nil && rt.origins(origin) {
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", origin)
+			h.Set("Access-Control-Allow-Methods", strings.Join(allowed, ", "))
+			h.Set("Access-Control-Allow-Headers", "Accept, Accept-Language, Authorization, Content-Type, Idempotency-Key, Time-Zone, X-Request-ID")
+			h.Set("Access-Control-Max-Age", "600")
+			h.Add("Vary", "Origin")
 		}
 		if rt.public[path] {
 			h := w.Header()

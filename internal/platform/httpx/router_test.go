@@ -41,7 +41,7 @@ func (bearer) Authenticate(r *http.Request) (Principal, error) {
 	if r.Header.Get("Authorization") != "Bearer letmein" {
 		return Principal{}, ErrNoAuth
 	}
-	return Principal{ID: "key_1", Name: "tester"}, nil
+	return Principal{ID: "key_1", Name: "tester", Access: Everything{}}, nil
 }
 
 // bench is a router with one route of each kind.

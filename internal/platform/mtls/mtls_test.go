@@ -63,7 +63,7 @@ func (w *world) serve(f Files, role string) string {
 	w.must(err)
 	s := grpcx.New(grpcx.Config{Creds: creds, Peer: func(ctx context.Context) (httpx.Principal, error) {
 		name, err := Peer(ctx, role)
-		return httpx.Principal{ID: name, Name: name}, err
+		return httpx.Principal{ID: name, Name: name, Access: httpx.Everything{}}, err
 	}}, nil, noMetrics{}, slog.New(slog.DiscardHandler), clock.System{})
 	s.RegisterService(&grpc.ServiceDesc{ServiceName: "test.Who", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "Am", Handler: func(_ any, ctx context.Context, dec func(any) error, mid grpc.UnaryServerInterceptor) (any, error) {

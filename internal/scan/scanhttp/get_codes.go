@@ -90,7 +90,7 @@ func (a *api) afterOf(r *http.Request) (*scan.Place, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	serial, err := a.svc.Codes.Serial(p.Code)
+	serial, err := a.svc.Codes.Serial(r.Context(), p.Code)
 	if err != nil || p.At > uint64(scan.Latest)+1 {
 		return nil, scan.ErrBadCursor
 	}

@@ -24,12 +24,12 @@ type api struct{ svc *scan.Service }
 // Mount adds the routes. All of them need a key.
 func Mount(rt *httpx.Router, svc *scan.Service) {
 	a := &api{svc}
-	rt.Admin("GET /api/v1/codes", a.getCodes)
-	rt.Admin("GET /api/v1/codes/{code}/scans", a.getScans)
-	rt.Admin("GET /api/v1/scan-stats", a.getStats)
-	rt.Admin("GET /api/v1/scan-stats/top", a.getTop)
-	rt.Admin("GET /api/v1/brands/{brand_id}/scan-policy", a.getPolicy)
-	rt.Admin("POST /api/v1/brands/{brand_id}/scan-policy", a.postPolicy)
+	rt.Allow("GET /api/v1/codes", "scan:read", a.getCodes)
+	rt.Allow("GET /api/v1/codes/{code}/scans", "scan:read", a.getScans)
+	rt.Allow("GET /api/v1/scan-stats", "scan:read", a.getStats)
+	rt.Allow("GET /api/v1/scan-stats/top", "scan:read", a.getTop)
+	rt.Allow("GET /api/v1/brands/{brand_id}/scan-policy", "scan:read", a.getPolicy)
+	rt.Allow("POST /api/v1/brands/{brand_id}/scan-policy", "brand:change", a.postPolicy)
 }
 
 // number reads a 32-bit id; 0 when it is absent.

@@ -32,7 +32,7 @@ type credentials struct{}
 
 func (credentials) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if r.Header.Get("Authorization") == "Bearer alice" {
-		return httpx.Principal{ID: "key_alice", Name: "Alice"}, nil
+		return httpx.Principal{ID: "key_alice", Name: "Alice", Access: httpx.Everything{}}, nil
 	}
 	return httpx.Principal{}, httpx.ErrNoAuth
 }

@@ -25,7 +25,7 @@ type realCodes struct{ *codebook.Items }
 
 func (c realCodes) Code(s ids.Serial) string { return c.Items.Code(s).String() }
 
-func (realCodes) Serial(string) (ids.Serial, error) { return 0, scan.ErrUnknownCode }
+func (realCodes) Serial(context.Context, string) (ids.Serial, error) { return 0, scan.ErrUnknownCode }
 
 // cpu is what the process has used.
 func cpu() time.Duration {

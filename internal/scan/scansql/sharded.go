@@ -170,7 +170,7 @@ func (s shardedRecords) OfDay(ctx context.Context, day scan.Day, code string, li
 
 // OfCode implements scan.ByCode.
 func (s shardedRecords) OfCode(ctx context.Context, code string, from verifyevent.Ref, limit int) ([]scan.Record, verifyevent.Ref, error) {
-	serial, err := s.codes.Serial(code)
+	serial, err := s.codes.Serial(ctx, code)
 	if err != nil {
 		return nil, verifyevent.Ref{}, err
 	}

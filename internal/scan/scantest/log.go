@@ -6,6 +6,7 @@
 package scantest
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -144,7 +145,7 @@ type Codes struct{ Issued ids.Serial }
 func (Codes) Code(s ids.Serial) string { return fmt.Sprintf("%018d", uint64(s)) }
 
 // Serial implements scan.Codes.
-func (c Codes) Serial(code string) (ids.Serial, error) {
+func (c Codes) Serial(_ context.Context, code string) (ids.Serial, error) {
 	n, err := strconv.ParseUint(code, 10, 64)
 	if len(code) != 18 || err != nil {
 		return 0, ErrMalformed

@@ -121,7 +121,7 @@ func (w *world) serve() {
 	w.must(err)
 	w.server = grpcx.New(grpcx.Config{Creds: creds, MessageBytesMax: MessageBytesMax, Peer: func(ctx context.Context) (httpx.Principal, error) {
 		name, err := mtls.Peer(ctx, "edge")
-		return httpx.Principal{ID: name, Name: name}, err
+		return httpx.Principal{ID: name, Name: name, Access: httpx.Everything{}}, err
 	}}, nil, noMetrics{}, quiet(), clock.System{})
 	service, err := New(w.deps)
 	w.must(err)

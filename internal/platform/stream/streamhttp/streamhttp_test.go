@@ -25,7 +25,7 @@ func (anyone) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if r.Header.Get("Authorization") == "" {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: "key_1"}, nil
+	return httpx.Principal{ID: "key_1", Access: httpx.Everything{}}, nil
 }
 
 type unwatched struct{}

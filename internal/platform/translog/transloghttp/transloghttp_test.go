@@ -32,7 +32,7 @@ func (keyed) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if r.Header.Get("Authorization") != "Bearer k" {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: "k", Name: "k"}, nil
+	return httpx.Principal{ID: "k", Name: "k", Access: httpx.Everything{}}, nil
 }
 
 func served(t *testing.T) (*translog.Log, *sqldb.DB, string) {
