@@ -44,10 +44,12 @@ type heldSpecForm struct {
 	Place   string       `json:"place,omitempty"`
 	Strict  bool         `json:"strict,omitempty"`
 	Reverts ids.ChangeID `json:"reverts,omitempty"`
+
+	Container string `json:"container,omitempty"`
 }
 
 func heldSpec(s StateSpec) heldSpecForm {
-	return heldSpecForm{s.Select.BatchID, s.Select.From, s.Select.To, s.Select.Codes, s.To, s.Reason, s.At, s.Place, s.Strict, s.Reverts}
+	return heldSpecForm{s.Select.BatchID, s.Select.From, s.Select.To, s.Select.Codes, s.To, s.Reason, s.At, s.Place, s.Strict, s.Reverts, s.Select.Container}
 }
 
 // HeldError answers a change that waits for a second person.
@@ -99,7 +101,7 @@ func (s *Service) ApproveChange(ctx context.Context, cmd Command, spec json.RawM
 		return Change{}, fmt.Errorf("decode a change that was held: %w", err)
 	}
 	ask := StateSpec{
-		Select: Selection{BatchID: kept.BatchID, From: kept.From, To: kept.Last, Codes: kept.Codes},
+		Select: Selection{BatchID: kept.BatchID, From: kept.From, To: kept.Last, Codes: kept.Codes, Container: kept.Container},
 		To:     kept.To, Reason: kept.Reason, At: kept.At, Place: kept.Place, Strict: kept.Strict, Reverts: kept.Reverts,
 	}
 	cmd.Approved = true

@@ -277,7 +277,7 @@ func (s *Service) targetsInside(ctx context.Context, container string) ([]target
 	if err != nil {
 		return nil, fmt.Errorf("look into the container: %w", err)
 	}
-	byBatch := map[*entry]Runs{}
+	byBatch, scope := map[*entry]Runs{}, ids.ScopeOf(ctx)
 	var brand ids.BrandID
 	for _, r := range runs {
 		for from := r.From; from <= r.To; {
@@ -286,6 +286,10 @@ func (s *Service) targetsInside(ctx context.Context, container string) ([]target
 				break // cannot be: they were issued when they were packed
 			}
 			last := min(r.To, e.Serial(e.Quantity))
+			if !scope.Has(e.BrandID) { // a foreign brand's: as if it were not in there
+				from = last + 1
+				continue
+			}
 			if brand == 0 {
 				brand = e.BrandID
 			}

@@ -32,7 +32,7 @@ func (oneKey) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if r.Header.Get("Authorization") != key {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: "key", Name: "tester"}, nil
+	return httpx.Principal{ID: "key", Name: "tester", Access: httpx.Everything{}}, nil
 }
 
 type nobody struct{}
