@@ -30,6 +30,7 @@ cluster: build ## MariaDB, Redis and four processes on this machine (see README,
 test: ## set up what tests need, lint, then run every test
 	@test/setup/apt.sh
 	@test/setup/servers.sh
+	@test/setup/web.sh check
 	@$(MAKE) --no-print-directory lint; lint=$$?; test/setup/run.sh $(PKGS) || exit; \
 	if [ $$lint -ne 0 ]; then echo "the tests passed, lint above did not"; exit $$lint; fi
 
@@ -54,6 +55,7 @@ soak: ## steady load; memory, goroutines and open files must stay (SOAK=10m)
 	go run ./cmd/hammer soak --for $(SOAK)
 
 build: ## one static program: bin/chopmark
+	@test/setup/web.sh
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/chopmark ./cmd/chopmark
 
 generate: ## rebuild generated code (commit the result)
