@@ -1,0 +1,16 @@
+import { ChopmarkError } from "@chopmark/sdk";
+import { words } from "../words/index.ts";
+
+export interface Failure { title: string; hint: string; details: readonly { field: string; reason: string }[]; requestId: string }
+
+/** What a failed request means to a person, and what to do next. */
+export function failure(e: unknown): Failure {
+  const t = words.global.t;
+  if (e instanceof ChopmarkError) {
+    const known = `errors.${e.error.replace(/\./g, "_")}`;
+    const hint = words.global.te(known) ? t(known) : words.global.te(`status.${e.status}`) ? t(`status.${e.status}`) : "";
+    return { title: e.message, hint, details: e.details, requestId: e.requestId };
+  }
+  if (e instanceof TypeError) return { title: t("status.offline"), hint: t("status.offlineHint"), details: [], requestId: "" };
+  return { title: String(e), hint: "", details: [], requestId: "" };
+}
