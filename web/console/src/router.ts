@@ -1,0 +1,33 @@
+import { createRouter, createWebHistory, type RouteRecordRaw } from "vue-router";
+import { load, session } from "./session.ts";
+
+const page = (name: string, path: string, component: RouteRecordRaw["component"]): RouteRecordRaw => ({ name, path, component } as RouteRecordRaw);
+
+export const router = createRouter({
+  history: createWebHistory("/console/"),
+  routes: [
+    { name: "signin", path: "/signin", component: () => import("./pages/SignIn.vue"), meta: { open: true } },
+    page("overview", "/", () => import("./pages/Overview.vue")),
+    page("products", "/products", () => import("./pages/Products.vue")),
+    page("batches", "/batches", () => import("./pages/Batches.vue")),
+    page("batch", "/batches/:id", () => import("./pages/Batch.vue")),
+    page("codes", "/codes", () => import("./pages/Codes.vue")),
+    page("code", "/codes/:code", () => import("./pages/Code.vue")),
+    page("events", "/events", () => import("./pages/Events.vue")),
+    page("log", "/log", () => import("./pages/Log.vue")),
+    page("users", "/users", () => import("./pages/Users.vue")),
+    page("keys", "/keys", () => import("./pages/Keys.vue")),
+    page("approvals", "/approvals", () => import("./pages/Approvals.vue")),
+    page("audit", "/audit", () => import("./pages/Audit.vue")),
+    page("deadletters", "/dead-letters", () => import("./pages/DeadLetters.vue")),
+    page("health", "/health", () => import("./pages/Health.vue")),
+    page("settings", "/brands/:id/settings", () => import("./pages/Settings.vue")),
+    page("me", "/me", () => import("./pages/Me.vue")),
+    { path: "/:rest(.*)*", redirect: "/" },
+  ],
+});
+
+router.beforeEach(async (to) => {
+  if (to.meta.open || session.me || (await load())) return true;
+  return { name: "signin", query: { next: to.fullPath } };
+});
