@@ -609,6 +609,727 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/signin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with a password */
+        post: operations["signIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signin/first": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the first administrator of the link of the first start */
+        post: operations["signInFirst"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signin/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set the password that an invitation or a reset asks for */
+        post: operations["acceptLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signin/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin a sign-in with a passkey */
+        post: operations["beginPasskeySignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signin/passkey/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with a passkey */
+        post: operations["finishPasskeySignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End this session */
+        post: operations["signOut"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who the caller is */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the caller may do */
+        get: operations["getMyPermissions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change the password; other devices are signed out */
+        post: operations["changePassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin to set up an authenticator */
+        post: operations["beginTOTP"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/totp/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Confirm it with its first code */
+        post: operations["confirmTOTP"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/totp/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove the authenticator */
+        post: operations["removeTOTP"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Replace the recovery codes */
+        post: operations["newRecoveryCodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List passkeys */
+        get: operations["listMyPasskeys"];
+        put?: never;
+        /** Begin to make a passkey */
+        post: operations["beginPasskey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/passkeys/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keep the passkey that the browser made */
+        post: operations["finishPasskey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/passkeys/{passkey_id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove a passkey */
+        post: operations["removePasskey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List devices */
+        get: operations["listMySessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/sessions/{session_id}/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign a device out */
+        post: operations["endMySession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Hear when and why this session ends */
+        get: operations["watchMySession"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List users, or find one by login, mail or phone */
+        get: operations["listUsers"];
+        put?: never;
+        /** Invite a user */
+        post: operations["inviteUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One user */
+        get: operations["getUser"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change a user */
+        patch: operations["changeUser"];
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a link to set a new password */
+        post: operations["resetUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List a user's devices */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/sessions/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign a user out everywhere */
+        post: operations["endSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All that is kept of a person */
+        get: operations["exportUser"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{user_id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Erase a person */
+        post: operations["eraseUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List tenants */
+        get: operations["listTenants"];
+        put?: never;
+        /** Make a tenant */
+        post: operations["createTenant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tenants/{tenant_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One tenant */
+        get: operations["getTenant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change or disable a tenant */
+        patch: operations["changeTenant"];
+        trace?: never;
+    };
+    "/api/v1/tenants/{tenant_id}/brands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a tenant a brand */
+        post: operations["addTenantBrand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tenants/{tenant_id}/brands/{brand_id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a brand from a tenant */
+        post: operations["removeTenantBrand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List roles */
+        get: operations["listRoles"];
+        put?: never;
+        /** Make a role */
+        post: operations["createRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/roles/{role_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change a role */
+        patch: operations["changeRole"];
+        trace?: never;
+    };
+    "/api/v1/roles/{role_id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove a role that nobody has */
+        post: operations["removeRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List API keys */
+        get: operations["listKeys"];
+        put?: never;
+        /** Make an API key */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/{key_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Revoke an API key */
+        post: operations["revokeKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The log of changes, the newest first */
+        get: operations["listChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What waits for a second person */
+        get: operations["listApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{approval_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One of them */
+        get: operations["getApproval"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{approval_id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Agree, as another person */
+        post: operations["approve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/approvals/{approval_id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse, or take back */
+        post: operations["reject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/oauth/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Exchange an API key for a session of an hour (RFC 6749, client credentials) */
+        post: operations["getToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document */
+        get: operations["getDocument"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -842,6 +1563,355 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Nothing: Record<string, never>;
+        SessionMade: {
+            token?: string;
+            session_id: string;
+            user_id: string;
+            client_type: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** Format: date-time */
+            ends_at: string;
+            enroll_first: boolean;
+        };
+        UserMade: {
+            user_id: string;
+        };
+        LinkMade: {
+            user_id: string;
+            link: string;
+            token: string;
+        };
+        Me: {
+            id: string;
+            kind: string;
+            name: string;
+            login?: string;
+            email?: string;
+            tenant_id: string;
+            tenant_name: string;
+            role: string;
+            session_id?: string;
+            all_brands: boolean;
+            brands: components["schemas"]["BrandID"][];
+            permissions: string[];
+            enroll_first: boolean;
+            totp: boolean;
+            /** Format: int64 */
+            passkeys: number;
+            /** Format: int64 */
+            recovery_codes_left: number;
+        };
+        MyPermissions: {
+            role: string;
+            permissions: string[];
+            all_brands: boolean;
+            brands: components["schemas"]["BrandID"][];
+        };
+        TOTPBegun: {
+            secret: string;
+            uri: string;
+        };
+        RecoveryMade: {
+            recovery_codes: string[];
+        };
+        Device: {
+            session_id: string;
+            client_type: string;
+            device: string;
+            network: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            last_active: string;
+            /** Format: date-time */
+            expires_at: string;
+            is_valid: boolean;
+            present: boolean;
+        };
+        DeviceList: {
+            sessions: components["schemas"]["Device"][];
+        };
+        Ceremony: {
+            ticket: string;
+            options: unknown;
+        };
+        PasskeyMade: {
+            passkey_id: string;
+            recovery_codes: string[];
+        };
+        Passkey: {
+            passkey_id: string;
+            name: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            used_at: string | null;
+        };
+        PasskeyList: {
+            passkeys: components["schemas"]["Passkey"][];
+        };
+        User: {
+            user_id: string;
+            tenant_id: string;
+            role: string;
+            brands: components["schemas"]["BrandID"][];
+            state: string;
+            login: string;
+            name: string;
+            email: string;
+            phone: string;
+            id_number: string;
+            totp: boolean;
+            /** Format: int64 */
+            passkeys: number;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            changed_at: string;
+        };
+        UserList: {
+            users: components["schemas"]["User"][];
+            cursor: string | null;
+        };
+        PersonData: {
+            login: string;
+            name: string;
+            email?: string;
+            phone?: string;
+            id_number?: string;
+        };
+        UserExport: {
+            user_id: string;
+            tenant_id: string;
+            role: string;
+            state: string;
+            person: components["schemas"]["PersonData"];
+            /** Format: date-time */
+            created_at: string;
+            sessions: components["schemas"]["Device"][];
+            passkeys: components["schemas"]["Passkey"][];
+        };
+        Tenant: {
+            tenant_id: string;
+            name: string;
+            kind: string;
+            brands: components["schemas"]["BrandID"][];
+            /** Format: int64 */
+            codes_per_day: number;
+            /** Format: int64 */
+            four_eyes_above: number;
+            origins: string[];
+            /** Format: date-time */
+            created_at: string | null;
+            /** Format: date-time */
+            disabled_at: string | null;
+            disabled_reason: string;
+        };
+        TenantList: {
+            tenants: components["schemas"]["Tenant"][];
+            cursor: string | null;
+        };
+        Role: {
+            role_id: string;
+            tenant_id: string | null;
+            name: string;
+            built_in: boolean;
+            permissions: string[];
+        };
+        RoleList: {
+            roles: components["schemas"]["Role"][];
+            permissions: string[];
+        };
+        Key: {
+            key_id: string;
+            name: string;
+            tenant_id: string;
+            role: string;
+            brands: components["schemas"]["BrandID"][];
+            /** Format: date-time */
+            created_at: string;
+            created_by: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            used_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+        };
+        KeyMade: {
+            key_id: string;
+            name: string;
+            tenant_id: string;
+            role: string;
+            brands: components["schemas"]["BrandID"][];
+            /** Format: date-time */
+            created_at: string;
+            created_by: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            used_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+            key: string;
+        };
+        KeyList: {
+            keys: components["schemas"]["Key"][];
+        };
+        AuditEntry: {
+            /** Format: int64 */
+            n: number;
+            /** Format: date-time */
+            at: string;
+            actor: string;
+            role: string;
+            action: string;
+            subject: string;
+            /** Format: int64 */
+            ends: number | null;
+            /** Format: int64 */
+            status: number | null;
+            before: unknown;
+            after: unknown;
+            reason: string;
+            request_id: string;
+        };
+        AuditList: {
+            tenant_id: string;
+            entries: components["schemas"]["AuditEntry"][];
+            cursor: string | null;
+        };
+        Approval: {
+            approval_id: string;
+            tenant_id: string;
+            /** Format: int64 */
+            brand_id: number;
+            to: string;
+            /** Format: int64 */
+            items: number;
+            request: unknown;
+            reason: string;
+            asked_by: string;
+            /** Format: date-time */
+            asked_at: string;
+            state: string;
+            decided_by: string | null;
+            /** Format: date-time */
+            decided_at: string | null;
+            note: string;
+            change_id: string | null;
+        };
+        ApprovalList: {
+            approvals: components["schemas"]["Approval"][];
+            cursor: string | null;
+        };
+        SignInAsk: {
+            login: string;
+            password: string;
+            code?: string;
+            recovery_code?: string;
+            client_type?: string;
+            device?: string;
+        };
+        FirstAsk: {
+            token: string;
+            login: string;
+            name: string;
+            email?: string;
+            password: string;
+            client_type?: string;
+            device?: string;
+        };
+        AcceptAsk: {
+            token: string;
+            password: string;
+        };
+        FinishAsk: {
+            ticket: string;
+            credential: unknown;
+            name?: string;
+            client_type?: string;
+            device?: string;
+        };
+        PasswordAsk: {
+            password: string;
+            new_password: string;
+        };
+        ProofAsk: {
+            password: string;
+        };
+        CodeAsk: {
+            code: string;
+        };
+        UserAsk: {
+            login: string;
+            name: string;
+            email?: string;
+            phone?: string;
+            id_number?: string;
+            tenant_id?: string;
+            role: string;
+            brands?: components["schemas"]["BrandID"][];
+        };
+        UserPatch: {
+            role?: string;
+            brands?: components["schemas"]["BrandID"][];
+            disabled?: boolean;
+            name?: string;
+            email?: string;
+            phone?: string;
+            id_number?: string;
+            reason?: string;
+        };
+        ResetAsk: {
+            factors?: boolean;
+            reason?: string;
+        };
+        TenantAsk: {
+            name: string;
+            kind: string;
+            brands?: components["schemas"]["BrandID"][];
+            /** Format: int64 */
+            codes_per_day?: number;
+            /** Format: int64 */
+            four_eyes_above?: number;
+            origins?: string[];
+        };
+        TenantPatch: {
+            name?: string;
+            /** Format: int64 */
+            codes_per_day?: number;
+            /** Format: int64 */
+            four_eyes_above?: number;
+            origins?: string[];
+            disabled?: boolean;
+            reason?: string;
+        };
+        TenantBrandAsk: {
+            /** Format: int64 */
+            brand_id: number;
+        };
+        RoleAsk: {
+            name: string;
+            tenant_id?: string;
+            permissions: string[];
+        };
+        RolePatch: {
+            name?: string;
+            permissions?: string[];
+        };
+        KeyAsk: {
+            name: string;
+            tenant_id?: string;
+            role: string;
+            brands?: components["schemas"]["BrandID"][];
+            expires_at?: string;
+        };
+        DecideAsk: {
+            note?: string;
+        };
         BatchID: string;
         ClaimID: string;
         ChangeID: string;
@@ -1207,6 +2277,8 @@ export interface components {
              * @description All refused items, also when the list is cut.
              */
             refused_count: number;
+            /** @description Given when nothing was changed yet: a second person must agree, and items is how many it is about. */
+            approval_id?: string;
         };
         Item: {
             code: components["schemas"]["Code"];
@@ -1361,13 +2433,17 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed";
+            type: "code.generated" | "code.state_changed" | "tenant_updated";
             subject: string;
             /** Format: date-time */
             time: string;
             /** @constant */
             datacontenttype: "application/json";
-            brandid: components["schemas"]["BrandID"];
+            /**
+             * Format: int32
+             * @description 0 = of no brand, as a tenant.
+             */
+            brandid: number;
             data: Record<string, never>;
         } & ({
             /** @constant */
@@ -1377,7 +2453,21 @@ export interface components {
             /** @constant */
             type?: "code.state_changed";
             data?: components["schemas"]["StateChanged"];
+        } | {
+            /** @constant */
+            type?: "tenant_updated";
+            data?: components["schemas"]["TenantUpdated"];
         });
+        TenantUpdated: {
+            tenant_id: string;
+            name: string;
+            /** @enum {unknown} */
+            kind: "platform" | "brand" | "dealer";
+            /** Format: int64 */
+            codes_per_day: number;
+            disabled: boolean;
+            brands: components["schemas"]["BrandID"][];
+        };
         Generated: {
             /**
              * @description batch: codes came into being. file: a file of them is ready. failed: it could not be made.
@@ -1763,6 +2853,104 @@ export interface components {
         };
     };
     responses: {
+        /** @description The caller may not do this. */
+        Forbidden: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "code": 403,
+                 *       "message": "your role does not allow this: it needs batch:issue",
+                 *       "error": "auth.denied",
+                 *       "data": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"] & {
+                    /** @constant */
+                    code?: 403;
+                };
+            };
+        };
+        /** @description There is none, or not for the caller. */
+        NotThere: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "code": 404,
+                 *       "message": "no such user",
+                 *       "error": "user.unknown",
+                 *       "data": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"] & {
+                    /** @constant */
+                    code?: 404;
+                };
+            };
+        };
+        /** @description The link was used or has expired. */
+        LinkSpent: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "code": 410,
+                 *       "message": "this sign-in link was used before; each gives one key",
+                 *       "error": "signin.used",
+                 *       "data": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"] & {
+                    /** @constant */
+                    code?: 410;
+                };
+            };
+        };
+        /** @description Too many tries. */
+        TooFast: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "code": 429,
+                 *       "message": "too many tries; wait before the next one",
+                 *       "error": "signin.too_fast",
+                 *       "data": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"] & {
+                    /** @constant */
+                    code?: 429;
+                };
+            };
+        };
+        /** @description Refused, in the form of RFC 6749. */
+        TokenRefused: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "error": "invalid_client",
+                 *       "error_description": "the client is not known or its secret is wrong"
+                 *     }
+                 */
+                "application/json": {
+                    error: string;
+                    error_description?: string;
+                };
+            };
+        };
         /** @description The input is wrong; details name the field. */
         Invalid: {
             headers: {
@@ -2162,6 +3350,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             500: components["responses"]["Internal"];
         };
     };
@@ -2216,6 +3405,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
@@ -2272,6 +3462,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -2330,6 +3521,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2406,6 +3598,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -2467,6 +3660,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2536,6 +3730,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -2594,6 +3789,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2664,6 +3860,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2729,6 +3926,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -2781,6 +3979,7 @@ export interface operations {
                 };
             };
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -2920,6 +4119,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -2982,6 +4182,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -3056,6 +4257,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3120,6 +4322,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3186,6 +4389,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -3253,6 +4457,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -3320,6 +4525,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -3396,6 +4602,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -3471,6 +4678,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3544,6 +4752,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3608,6 +4817,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3685,6 +4895,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3739,6 +4950,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3798,6 +5010,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -3829,6 +5042,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -3859,6 +5073,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -4068,6 +5283,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -4167,6 +5383,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -4244,6 +5461,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -4297,6 +5515,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
@@ -4356,6 +5575,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
@@ -4415,6 +5635,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             500: components["responses"]["Internal"];
         };
     };
@@ -4463,6 +5684,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             500: components["responses"]["Internal"];
@@ -4515,6 +5737,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             500: components["responses"]["Internal"];
@@ -4552,11 +5775,2881 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             409: components["responses"]["BackupRunning"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             500: components["responses"]["Internal"];
             503: components["responses"]["BackupFailed"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "login": "text",
+                 *       "password": "text",
+                 *       "code": "text",
+                 *       "recovery_code": "text",
+                 *       "client_type": "text",
+                 *       "device": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SignInAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "token": "text",
+                     *         "session_id": "text",
+                     *         "user_id": "text",
+                     *         "client_type": "text",
+                     *         "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *         "ends_at": "2026-03-01T08:30:15.123456Z",
+                     *         "enroll_first": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SessionMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    signInFirst: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "text",
+                 *       "login": "text",
+                 *       "name": "text",
+                 *       "email": "text",
+                 *       "password": "text",
+                 *       "client_type": "text",
+                 *       "device": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["FirstAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "token": "text",
+                     *         "session_id": "text",
+                     *         "user_id": "text",
+                     *         "client_type": "text",
+                     *         "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *         "ends_at": "2026-03-01T08:30:15.123456Z",
+                     *         "enroll_first": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SessionMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            410: components["responses"]["LinkSpent"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    acceptLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "text",
+                 *       "password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AcceptAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["UserMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    beginPasskeySignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "ticket": "text",
+                     *         "options": {}
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Ceremony"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    finishPasskeySignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ticket": "text",
+                 *       "credential": {},
+                 *       "name": "text",
+                 *       "client_type": "text",
+                 *       "device": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["FinishAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "token": "text",
+                     *         "session_id": "text",
+                     *         "user_id": "text",
+                     *         "client_type": "text",
+                     *         "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *         "ends_at": "2026-03-01T08:30:15.123456Z",
+                     *         "enroll_first": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SessionMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "id": "text",
+                     *         "kind": "text",
+                     *         "name": "text",
+                     *         "login": "text",
+                     *         "email": "text",
+                     *         "tenant_id": "text",
+                     *         "tenant_name": "text",
+                     *         "role": "text",
+                     *         "session_id": "text",
+                     *         "all_brands": false,
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "permissions": [
+                     *           "text"
+                     *         ],
+                     *         "enroll_first": false,
+                     *         "totp": false,
+                     *         "passkeys": 1,
+                     *         "recovery_codes_left": 1
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Me"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getMyPermissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "role": "text",
+                     *         "permissions": [
+                     *           "text"
+                     *         ],
+                     *         "all_brands": false,
+                     *         "brands": [
+                     *           1001
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["MyPermissions"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "text",
+                 *       "new_password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PasswordAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    beginTOTP: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProofAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "secret": "text",
+                     *         "uri": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["TOTPBegun"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    confirmTOTP: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CodeAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "recovery_codes": [
+                     *           "text"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["RecoveryMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removeTOTP: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProofAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    newRecoveryCodes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProofAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "recovery_codes": [
+                     *           "text"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["RecoveryMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listMyPasskeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "passkeys": [
+                     *           {
+                     *             "passkey_id": "text",
+                     *             "name": "text",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "used_at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["PasskeyList"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    beginPasskey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProofAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "ticket": "text",
+                     *         "options": {}
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Ceremony"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    finishPasskey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ticket": "text",
+                 *       "credential": {},
+                 *       "name": "text",
+                 *       "client_type": "text",
+                 *       "device": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["FinishAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "passkey_id": "text",
+                     *         "recovery_codes": [
+                     *           "text"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["PasskeyMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removePasskey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                passkey_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "password": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProofAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listMySessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "sessions": [
+                     *           {
+                     *             "session_id": "text",
+                     *             "client_type": "text",
+                     *             "device": "text",
+                     *             "network": "text",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "last_active": "2026-03-01T08:30:15.123456Z",
+                     *             "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *             "is_valid": false,
+                     *             "present": false
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["DeviceList"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    endMySession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    watchMySession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A stream of server-sent events: session:invalidated, with session_id and reason. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: {
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                tenant_id?: string;
+                find?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "users": [
+                     *           {
+                     *             "user_id": "text",
+                     *             "tenant_id": "text",
+                     *             "role": "text",
+                     *             "brands": [
+                     *               1001
+                     *             ],
+                     *             "state": "text",
+                     *             "login": "text",
+                     *             "name": "text",
+                     *             "email": "text",
+                     *             "phone": "text",
+                     *             "id_number": "text",
+                     *             "totp": false,
+                     *             "passkeys": 1,
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "changed_at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ],
+                     *         "cursor": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["UserList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    inviteUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "login": "text",
+                 *       "name": "text",
+                 *       "email": "text",
+                 *       "phone": "text",
+                 *       "id_number": "text",
+                 *       "tenant_id": "text",
+                 *       "role": "text",
+                 *       "brands": [
+                 *         1001
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["UserAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text",
+                     *         "link": "text",
+                     *         "token": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text",
+                     *         "tenant_id": "text",
+                     *         "role": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "state": "text",
+                     *         "login": "text",
+                     *         "name": "text",
+                     *         "email": "text",
+                     *         "phone": "text",
+                     *         "id_number": "text",
+                     *         "totp": false,
+                     *         "passkeys": 1,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "changed_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["User"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changeUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "role": "text",
+                 *       "brands": [
+                 *         1001
+                 *       ],
+                 *       "disabled": false,
+                 *       "name": "text",
+                 *       "email": "text",
+                 *       "phone": "text",
+                 *       "id_number": "text",
+                 *       "reason": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["UserPatch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text",
+                     *         "tenant_id": "text",
+                     *         "role": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "state": "text",
+                     *         "login": "text",
+                     *         "name": "text",
+                     *         "email": "text",
+                     *         "phone": "text",
+                     *         "id_number": "text",
+                     *         "totp": false,
+                     *         "passkeys": 1,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "changed_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["User"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    resetUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "factors": false,
+                 *       "reason": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ResetAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text",
+                     *         "link": "text",
+                     *         "token": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "sessions": [
+                     *           {
+                     *             "session_id": "text",
+                     *             "client_type": "text",
+                     *             "device": "text",
+                     *             "network": "text",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "last_active": "2026-03-01T08:30:15.123456Z",
+                     *             "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *             "is_valid": false,
+                     *             "present": false
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["DeviceList"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    endSessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    exportUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text",
+                     *         "tenant_id": "text",
+                     *         "role": "text",
+                     *         "state": "text",
+                     *         "person": {
+                     *           "login": "text",
+                     *           "name": "text",
+                     *           "email": "text",
+                     *           "phone": "text",
+                     *           "id_number": "text"
+                     *         },
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "sessions": [
+                     *           {
+                     *             "session_id": "text",
+                     *             "client_type": "text",
+                     *             "device": "text",
+                     *             "network": "text",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "last_active": "2026-03-01T08:30:15.123456Z",
+                     *             "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *             "is_valid": false,
+                     *             "present": false
+                     *           }
+                     *         ],
+                     *         "passkeys": [
+                     *           {
+                     *             "passkey_id": "text",
+                     *             "name": "text",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "used_at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["UserExport"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    eraseUser: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": "text",
+                     *         "tenant_id": "text",
+                     *         "role": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "state": "text",
+                     *         "login": "text",
+                     *         "name": "text",
+                     *         "email": "text",
+                     *         "phone": "text",
+                     *         "id_number": "text",
+                     *         "totp": false,
+                     *         "passkeys": 1,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "changed_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["User"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listTenants: {
+        parameters: {
+            query?: {
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenants": [
+                     *           {
+                     *             "tenant_id": "text",
+                     *             "name": "text",
+                     *             "kind": "text",
+                     *             "brands": [
+                     *               1001
+                     *             ],
+                     *             "codes_per_day": 1,
+                     *             "four_eyes_above": 1,
+                     *             "origins": [
+                     *               "text"
+                     *             ],
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "disabled_at": "2026-03-01T08:30:15.123456Z",
+                     *             "disabled_reason": "text"
+                     *           }
+                     *         ],
+                     *         "cursor": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["TenantList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    createTenant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "text",
+                 *       "kind": "text",
+                 *       "brands": [
+                 *         1001
+                 *       ],
+                 *       "codes_per_day": 1,
+                 *       "four_eyes_above": 1,
+                 *       "origins": [
+                 *         "text"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["TenantAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "kind": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "codes_per_day": 1,
+                     *         "four_eyes_above": 1,
+                     *         "origins": [
+                     *           "text"
+                     *         ],
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_reason": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Tenant"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getTenant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "kind": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "codes_per_day": 1,
+                     *         "four_eyes_above": 1,
+                     *         "origins": [
+                     *           "text"
+                     *         ],
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_reason": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Tenant"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changeTenant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "text",
+                 *       "codes_per_day": 1,
+                 *       "four_eyes_above": 1,
+                 *       "origins": [
+                 *         "text"
+                 *       ],
+                 *       "disabled": false,
+                 *       "reason": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TenantPatch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "kind": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "codes_per_day": 1,
+                     *         "four_eyes_above": 1,
+                     *         "origins": [
+                     *           "text"
+                     *         ],
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_reason": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Tenant"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    addTenantBrand: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                tenant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "brand_id": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["TenantBrandAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "kind": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "codes_per_day": 1,
+                     *         "four_eyes_above": 1,
+                     *         "origins": [
+                     *           "text"
+                     *         ],
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_reason": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Tenant"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removeTenantBrand: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                tenant_id: string;
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "kind": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "codes_per_day": 1,
+                     *         "four_eyes_above": 1,
+                     *         "origins": [
+                     *           "text"
+                     *         ],
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_at": "2026-03-01T08:30:15.123456Z",
+                     *         "disabled_reason": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Tenant"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listRoles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "roles": [
+                     *           {
+                     *             "role_id": "text",
+                     *             "tenant_id": "text",
+                     *             "name": "text",
+                     *             "built_in": false,
+                     *             "permissions": [
+                     *               "text"
+                     *             ]
+                     *           }
+                     *         ],
+                     *         "permissions": [
+                     *           "text"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["RoleList"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    createRole: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "text",
+                 *       "tenant_id": "text",
+                 *       "permissions": [
+                 *         "text"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["RoleAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "role_id": "text",
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "built_in": false,
+                     *         "permissions": [
+                     *           "text"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Role"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changeRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                role_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "text",
+                 *       "permissions": [
+                 *         "text"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["RolePatch"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "role_id": "text",
+                     *         "tenant_id": "text",
+                     *         "name": "text",
+                     *         "built_in": false,
+                     *         "permissions": [
+                     *           "text"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Role"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removeRole: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                role_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "keys": [
+                     *           {
+                     *             "key_id": "text",
+                     *             "name": "text",
+                     *             "tenant_id": "text",
+                     *             "role": "text",
+                     *             "brands": [
+                     *               1001
+                     *             ],
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "created_by": "text",
+                     *             "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *             "used_at": "2026-03-01T08:30:15.123456Z",
+                     *             "revoked_at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["KeyList"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "text",
+                 *       "tenant_id": "text",
+                 *       "role": "text",
+                 *       "brands": [
+                 *         1001
+                 *       ],
+                 *       "expires_at": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["KeyAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "key_id": "text",
+                     *         "name": "text",
+                     *         "tenant_id": "text",
+                     *         "role": "text",
+                     *         "brands": [
+                     *           1001
+                     *         ],
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "created_by": "text",
+                     *         "expires_at": "2026-03-01T08:30:15.123456Z",
+                     *         "used_at": "2026-03-01T08:30:15.123456Z",
+                     *         "revoked_at": "2026-03-01T08:30:15.123456Z",
+                     *         "key": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["KeyMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listChanges: {
+        parameters: {
+            query?: {
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                tenant_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tenant_id": "text",
+                     *         "entries": [
+                     *           {
+                     *             "n": 1,
+                     *             "at": "2026-03-01T08:30:15.123456Z",
+                     *             "actor": "text",
+                     *             "role": "text",
+                     *             "action": "text",
+                     *             "subject": "text",
+                     *             "ends": 1,
+                     *             "status": 1,
+                     *             "before": {},
+                     *             "after": {},
+                     *             "reason": "text",
+                     *             "request_id": "text"
+                     *           }
+                     *         ],
+                     *         "cursor": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["AuditList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listApprovals: {
+        parameters: {
+            query?: {
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "approvals": [
+                     *           {
+                     *             "approval_id": "text",
+                     *             "tenant_id": "text",
+                     *             "brand_id": 1,
+                     *             "to": "text",
+                     *             "items": 1,
+                     *             "request": {},
+                     *             "reason": "text",
+                     *             "asked_by": "text",
+                     *             "asked_at": "2026-03-01T08:30:15.123456Z",
+                     *             "state": "text",
+                     *             "decided_by": "text",
+                     *             "decided_at": "2026-03-01T08:30:15.123456Z",
+                     *             "note": "text",
+                     *             "change_id": "text"
+                     *           }
+                     *         ],
+                     *         "cursor": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ApprovalList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                approval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "approval_id": "text",
+                     *         "tenant_id": "text",
+                     *         "brand_id": 1,
+                     *         "to": "text",
+                     *         "items": 1,
+                     *         "request": {},
+                     *         "reason": "text",
+                     *         "asked_by": "text",
+                     *         "asked_at": "2026-03-01T08:30:15.123456Z",
+                     *         "state": "text",
+                     *         "decided_by": "text",
+                     *         "decided_at": "2026-03-01T08:30:15.123456Z",
+                     *         "note": "text",
+                     *         "change_id": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Approval"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    approve: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                approval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "note": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["DecideAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "approval_id": "text",
+                     *         "tenant_id": "text",
+                     *         "brand_id": 1,
+                     *         "to": "text",
+                     *         "items": 1,
+                     *         "request": {},
+                     *         "reason": "text",
+                     *         "asked_by": "text",
+                     *         "asked_at": "2026-03-01T08:30:15.123456Z",
+                     *         "state": "text",
+                     *         "decided_by": "text",
+                     *         "decided_at": "2026-03-01T08:30:15.123456Z",
+                     *         "note": "text",
+                     *         "change_id": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Approval"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    reject: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                approval_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "note": "text"
+                 *     }
+                 */
+                "application/json": components["schemas"]["DecideAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "approval_id": "text",
+                     *         "tenant_id": "text",
+                     *         "brand_id": 1,
+                     *         "to": "text",
+                     *         "items": 1,
+                     *         "request": {},
+                     *         "reason": "text",
+                     *         "asked_by": "text",
+                     *         "asked_at": "2026-03-01T08:30:15.123456Z",
+                     *         "state": "text",
+                     *         "decided_by": "text",
+                     *         "decided_at": "2026-03-01T08:30:15.123456Z",
+                     *         "note": "text",
+                     *         "change_id": "text"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Approval"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    /** @constant */
+                    grant_type: "client_credentials";
+                    client_id?: string;
+                    client_secret?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The token, without an envelope. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access_token": "cms_text",
+                     *       "token_type": "Bearer",
+                     *       "expires_in": 3600
+                     *     }
+                     */
+                    "application/json": {
+                        access_token: string;
+                        /** @constant */
+                        token_type: "Bearer";
+                        expires_in: number;
+                    };
+                };
+            };
+            400: components["responses"]["TokenRefused"];
+            401: components["responses"]["TokenRefused"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OpenAPI 3.1. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "openapi": "3.1.0"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
         };
     };
     listEvents: {
@@ -4622,6 +8715,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
