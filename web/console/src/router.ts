@@ -15,6 +15,8 @@ export const router = createRouter({
     page("code", "/codes/:code", () => import("./pages/Code.vue")),
     page("events", "/events", () => import("./pages/Events.vue")),
     page("log", "/log", () => import("./pages/Log.vue")),
+    page("newbatch", "/new-batch", () => import("./pages/NewBatch.vue")),
+    page("tenants", "/tenants", () => import("./pages/Tenants.vue")),
     page("users", "/users", () => import("./pages/Users.vue")),
     page("keys", "/keys", () => import("./pages/Keys.vue")),
     page("approvals", "/approvals", () => import("./pages/Approvals.vue")),
@@ -28,6 +30,9 @@ export const router = createRouter({
 });
 
 router.beforeEach(async (to) => {
-  if (to.meta.open || session.me || (await load())) return true;
-  return { name: "signin", query: { next: to.fullPath } };
+  // Links of invitations and of the first start carry their token behind the #.
+  if (/^#\/\w+\?/.test(to.hash) && !to.meta.open) return { name: "signin", hash: to.hash };
+  if (to.meta.open) return true;
+  if (!session.me && !(await load())) return { name: "signin", query: { next: to.fullPath } };
+  return session.me?.enroll_first && to.name !== "me" ? { name: "me" } : true;
 });

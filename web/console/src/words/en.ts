@@ -2,10 +2,10 @@ import type { Words } from "./index.ts";
 
 const en: Words = {
   skip: "Skip to content", menu: "Menu", again: "Try again", more: "Load more", requestId: "Request", signOut: "Sign out", otherLanguage: "中文", dark: "Dark",
-  save: "Save", cancel: "Cancel", close: "Close", search: "Find", copy: "Copy", copied: "Copied", reason: "Reason", reasonHint: "Goes into the history and cannot be changed later", none: "none", all: "all", loading: "Loading…", refresh: "Refresh",
+  save: "Save", cancel: "Cancel", close: "Close", search: "Find", copy: "Copy", copied: "Copied", reason: "Reason", reasonHint: "Goes into the history and cannot be changed later", none: "none", all: "all", loading: "Loading…", refresh: "Refresh", name: "Name", number: "Number", created: "Created", edit: "Edit", add: "Add", remove: "Remove", next: "Next", yes: "yes", no: "no", saved: "Saved", days: "{n} days",
   nav: {
     goods: "Goods", people: "People", system: "System", overview: "Overview", products: "Brands and products", batches: "Batches", codes: "Codes", events: "Events", log: "Transparency log",
-    users: "Users and roles", keys: "API keys", approvals: "Approvals", audit: "Audit log", deadletters: "Dead letters", health: "Health", me: "My account", settings: "Brand settings",
+    users: "Users and roles", keys: "API keys", approvals: "Approvals", audit: "Audit log", deadletters: "Dead letters", health: "Health", me: "My account", settings: "Brand settings", tenants: "Tenants",
   },
   status: {
     offline: "The server cannot be reached", offlineHint: "Check the network and try again. A change without an answer is sent under the same name, so it takes effect once.",
@@ -13,13 +13,156 @@ const en: Words = {
     422: "This name was used for another change; send it anew.", 429: "Too many requests; wait a moment.", 500: "Something failed inside; give the request's number to your administrator.", 503: "Not available for the moment; it comes back by itself.",
   },
   errors: {
+    signin_second_factor: "Give the code of your authenticator, a recovery code, or use a passkey.", signin_too_fast: "Wait before you try again; each failure makes the wait longer.", signin_busy: "Too many people sign in at this moment; try again soon.", auth_second_factor_needed: "Administrators first set up an authenticator or a passkey under My account.",
+    link_unknown: "The link is wrong, used or expired; ask an administrator for another.", signin_unknown: "The link is wrong, used or expired; chopmark sign-in on the server makes a new one.", totp_wrong: "Wait for the next code, and check your phone's clock.", password_wrong: "Type the password that you use now.", approval_same_person: "Another person has to approve.",
+    user_exists: "Choose another login.", user_last_admin: "Make another administrator first.", role_used: "Give who has it another role first.", key_last: "Make another administrator's key first.", tenant_codes_used_up: "Today's quota is used up; try tomorrow, or ask for a larger one.", passkey_no_domain: "Passkeys need a domain name: start with --public-url https://NAME.", item_unknown: "There is no such code among your brands'; check the 18 digits.", code_unknown: "There is no such code among your brands'; check the 18 digits.",
     batch_exists: "A product has each batch number once; choose another.", batch_exhausted: "No unclaimed codes are left in this batch; make a new one.", approval_required: "It is above the limit: it waits for the approval of a second person.",
     signin_refused: "Login, password or code is not right. After several failures you have to wait.", signin_needs_https: "Open this page over HTTPS.",
   },
   signin: {
-    title: "Sign in", login: "Login", password: "Password", code: "Code of your authenticator", recovery: "Recovery code", useRecovery: "Use a recovery code", submit: "Sign in", passkey: "Use a passkey", first: "Make the first administrator", firstHint: "This link works once.",
-    accept: "Set your password", acceptHint: "At least 12 characters; a sentence is fine.", name: "Name", email: "Mail", done: "The password is set; sign in.",
-    ended: { replaced: "You signed in on another device; this one is signed out.", forced: "An administrator ended this session.", password: "The password was changed; sign in again.", role: "Your role was changed; sign in again.", disabled: "This account is disabled.", expired: "The session has ended; sign in again." },
+    title: "Sign in", login: "Login", password: "Password", code: "Code of your authenticator", recovery: "Recovery code", useRecovery: "Use a recovery code", useCode: "Use the authenticator", submit: "Sign in", passkey: "Use a passkey", first: "Make the first administrator", firstHint: "This link works once.",
+    accept: "Set your password", acceptHint: "At least 10 characters; a sentence is fine.", name: "Name", email: "Mail", done: "The password is set; sign in.",
+    ended: { replaced: "You signed in on another device; this one is signed out.", forced: "This session was ended; sign in again.", password_changed: "The password was changed; sign in again.", account_changed: "Your role or rights were changed; sign in again.", disabled: "This account is disabled; ask an administrator.", erased: "This account is gone.", signed_out: "You are signed out.", expired: "The session has ended; sign in again." },
+  },
+  state: {
+    encoded: "encoded", inactive: "inactive", active: "active", in_progress: "in progress", in_transit: "in transit", sellable_accessible: "on sale",
+    sellable_not_accessible: "in the shop's store", retail_sold: "sold", dispensed: "dispensed", returned: "returned", recalled: "recalled",
+    stolen: "stolen", damaged: "damaged", no_pedigree_match: "papers do not match", destroyed: "destroyed", disposed: "disposed of", expired: "expired",
+    void: "void", reissued: "reissued", inner_code_checked: "inner code checked", pending: "pending", approved: "approved", done: "done",
+    rejected: "rejected", invited: "invited", disabled: "disabled", erased: "erased",
+  },
+  verdict: {
+    inactive: "inactive", authentic: "authentic, first scan", authentic_again: "authentic, again", sold: "authentic, sold", suspicious: "suspicious",
+    consumed: "inner code used", recalled: "recalled", void: "void", expired: "expired", superseded: "superseded label", unconfirmed: "unconfirmed",
+  },
+  role: {
+    admin: "Administrator", operator: "Operator", dealer: "Dealer", auditor: "Auditor", machine: "Machine",
+  },
+  overview: {
+    hint: "What is scanned now, and what needs you", now: "Scans, last minute", day: "Scans, 24 hours", items: "First scans, 24 hours",
+    doubted: "Doubtful, 24 hours", perMinute: "Scans per minute", lag: "{s} s behind, {n} records waiting", verdicts: "Verdicts",
+    top: "Most scanned products", provinces: "Provinces", none: "No scans in 24 hours.", unknownPlace: "place not known",
+  },
+  guide: {
+    title: "Your first batch", brand: "Make a brand", brandHint: "Goods belong to a brand", product: "Make a product",
+    productHint: "Its name and texts are on the scan page", batch: "Issue a batch", batchHint: "One code to ten billion at once",
+    file: "Download, activate, scan", fileHint: "Give the file to the printer; after activation scans are authentic",
+  },
+  products: {
+    hint: "Names and texts are what consumers read on the scan page", brands: "Brands", products: "Products", brand: "Brand", newBrand: "New brand",
+    newProduct: "New product", editBrand: "Edit the brand", editProduct: "Edit the product", noBrand: "No brands yet",
+    noBrandHint: "Make a brand first, then products under it.", noProduct: "No products yet",
+    noProductHint: "A product belongs to a brand, a batch to a product.", nameHint: "Consumers see it", gtinHint: "8, 12, 13 or 14 digits; may stay empty",
+    description: "Description", help: "Where to ask", helpHint: "A telephone number or a web address",
+  },
+  batches: {
+    hint: "A batch is one run of codes", new: "Issue a batch", newHint: "Codes are computed when they are needed: any size is issued at once",
+    no: "Batch number", noHint: "Once for each product", product: "Product", quantity: "Quantity", quantityHint: "1 to 10,000,000,000", states: "States",
+    none: "No batches yet", noneHint: "Issue one, then download its codes, print and activate.", noProduct: "No products yet",
+    noProductHint: "A batch belongs to a product; make one first.", mark: "Mark", print: "Printed: the link stays",
+    display: "On a display: the link may change", rotate: "Link changes", rotateHint: "Screenshots stop working after a change", never: "never",
+    inner: "Inner code under a scratch layer or cap", produced: "Production date", expires: "Expires",
+    expiresHint: "Scans answer “expired” after it; may stay empty", description: "Remarks", issue: "Issue {n} codes", label: "Label preview",
+    labelHint: "A sample, no real code. Labels as PDF can be exported after issuing.", scratch: "scratch here",
+    every: {
+      "1m": "minute", "1h": "hour", "24h": "day", "168h": "week",
+    },
+  },
+  batch: {
+    counts: "States of {n} items", files: "Files", codes: "The {n} codes claimed", claim: "Claim codes",
+    claimHint: "Takes a run of unclaimed codes for a line or a printer. Up to 10,000 are shown, more are written to a file.", claimSubmit: "Claim {n}",
+    claimant: "Claimant", claims: "Claims", noClaims: "No claims", noClaimsHint: "Exporting the whole batch needs none.", numbers: "Numbers",
+    unclaimed: "Unclaimed", export: "Export a file", exportSubmit: "Export {n} codes", format: "Format", labels: "Labels as PDF", layout: "Layout",
+    secret: "Who has the file can print the goods' marks: keep it safe.",
+  },
+  task: {
+    queued: "Queued", running: "Writing", done: "Finished", failed: "Failed", download: "Download", progress: "Progress", file: "File",
+  },
+  change: {
+    title: "Change the state", to: "To", from: "From number", until: "To number", place: "Place", submit: "Make {n} items “{to}”",
+    grave: "This touches {n} items, consumers see it at once, and it is hard to take back.", done: "{n} items changed",
+    rest: "{same} were so already, {refused} refused", refused: "What was refused", waits: "The change of {n} items waits for a second person",
+    approvals: "Look at approvals",
+  },
+  codes: {
+    hint: "Type, paste or scan a code; a whole link is fine", code: "Code", placeholder: "18 digits or a link",
+    noCode: "There are no 18 digits in it; check and try again.", many: "Change many", list: "List of codes",
+    listHint: "One a line, CSV or links; at most 100,000 at once", file: "Or choose a file", found: "{n} codes found", show: "Show", scanned: "scanned",
+    state: "State", scans: "Scans", last: "Last scan", where: "Place", none: "No such codes",
+    noneHint: "Only codes that were scanned or changed are listed.",
+  },
+  code: {
+    version: "Label version", reissue: "Reissue the label", reissueHint: "The old label stops working at once; scans of it answer “superseded”.",
+    qr: "QR code", until: "This link lasts until {at}", scans: "Scans", changes: "Changes", noScans: "Not scanned yet.", noChanges: "No changes.",
+    first: "first", far: "far from the scan before", innerUnused: "not used",
+  },
+  me: {
+    enroll: "Set up a second factor first", enrollHint: "Administrators need an authenticator or a passkey; other pages open after it.",
+    recoveryCodes: "Recovery codes", recoveryHint: "Each works once, and they are shown only now. Write them down or keep them safe.",
+    kept: "I have kept them", language: "Language", signin: "Signing in", change: "Change", totp: "Authenticator", on: "on", off: "off", setUp: "Set up",
+    left: "{n} left", renew: "Renew", passkeys: "Passkeys", sessions: "Signed-in devices", this: "this device", end: "End", present: "Present password",
+    fresh: "New password", scan: "Scan it with your authenticator or type the secret, then give its code.",
+    ask: {
+      password: "Change the password", totp: "Set up an authenticator", dropTotp: "Remove the authenticator", recovery: "Renew recovery codes",
+      passkey: "Add a passkey", dropPasskey: "Remove the passkey",
+    },
+  },
+  users: {
+    hint: "Who may sign in, and what they may do", invite: "Invite", link: "The link",
+    linkHint: "Give it to the person; it works once and is shown only now.", find: "Login, mail or phone, complete", role: "Role", tenant: "Tenant",
+    second: "Second factor", none: "No users", noneHint: "A search needs the whole text; names and addresses are masked.", reset: "Reset",
+    end: "End sessions", erase: "Erase", roles: "Roles", newRole: "New role", permissions: "{n} permissions", phone: "Phone",
+    disabled: "Disable the account", resetHint: "Makes a link by which the person sets a new password.",
+    factors: "Remove authenticator, passkeys and recovery codes too", endHint: "All of the person's devices are signed out within a second.",
+    eraseHint: "Removes the person for good; only the id stays in histories.", eraseType: "Type {id} to confirm", may: "May", brands: "Brands",
+    brandsHint: "None chosen: all of the tenant's",
+    ask: {
+      invite: "Invite somebody", edit: "Edit the user", reset: "Reset the password", end: "End all sessions", erase: "Erase the person", role: "Role",
+    },
+  },
+  keys: {
+    hint: "Programs and lines call the API with a key", make: "Make a key", secret: "The new key", secretHint: "Shown only now: keep it.",
+    kept: "I have kept it", used: "Last used", expires: "Expires", none: "No keys", revoked: "revoked {at}", revoke: "Revoke",
+    revokeHint: "Programs that use “{name}” lose access at once.", nameHint: "Who uses it, such as Line 3",
+  },
+  audit: {
+    hint: "Every change: who, when, why. Nobody can rewrite it", at: "Time", actor: "Who", action: "Action", none: "No entries", mine: "My tenant",
+    asked: "asked", subject: "Subject", ends: "Outcome of", before: "Before", after: "After",
+  },
+  approvals: {
+    hint: "Recalls, voids and destructions above the limit need a second person", what: "Change", by: "Asked by", none: "Nothing here",
+    move: "{n} items to “{to}”", approve: "Approve", reject: "Reject", note: "Note",
+  },
+  tenants: {
+    hint: "Brands and dealers with their scope and quotas", make: "New tenant", kind: "Kind", perDay: "Codes a day", above: "Second person above",
+    unbounded: "no bound", zero: "0 = no bound", aboveHint: "Items; 0 = never", origins: "Origins allowed",
+    originsHint: "One a line, such as an https address", disabled: "Disable the tenant",
+    kinds: {
+      platform: "Platform", brand: "Brand", dealer: "Dealer",
+    },
+  },
+  events: {
+    hint: "Batches, state changes and tenants as they happen", live: "Live", waiting: "Connecting…", none: "Waiting for events",
+    noneHint: "Issue a batch or change a state: it is here at once.", kind: "Event", raw: "Raw", code_generated: "Codes generated",
+    code_state_changed: "State changed", tenant_updated: "Tenant changed",
+  },
+  log: {
+    hint: "A log of batches and changes that nobody can rewrite unseen", origin: "Origin", size: "Entries", root: "Root", key: "Public key",
+    note: "Signed head", verify: "Verify in the browser", verifyHint: "needs no sign-in",
+  },
+  letters: {
+    hint: "Messages that failed again and again, kept aside", group: "Group", replay: "Try all again", replayed: "Consumed {n}", discard: "Discard {n}",
+    discardHint: "They are gone for good, and their scans are not in the records.", none: "No dead letters", noneHint: "Everything was consumed.",
+    tries: "Tries", bytes: "Bytes",
+  },
+  health: {
+    hint: "Looked at every 5 seconds", well: "All is well", look: "Something needs you", ready: "Ready", lag: "Statistics behind by",
+    behind: "Records waiting", newest: "Newest scan", letters: "Dead letters, records", lettersStats: "Dead letters, statistics",
+    metrics: "More is at /metrics for Prometheus.",
+  },
+  settings: {
+    nameHint: "On the scan page", days: "Days that scanners' addresses are kept", daysHint: "0 to 365; 0 keeps none",
+    texts: "The texts of the scan page are edited with each product.",
   },
 };
 export default en;

@@ -1,9 +1,9 @@
 const zh = {
   skip: "跳到内容", menu: "菜单", again: "重试", more: "继续加载", requestId: "请求编号", signOut: "退出", otherLanguage: "English", dark: "深色",
-  save: "保存", cancel: "取消", close: "关闭", search: "查找", copy: "复制", copied: "已复制", reason: "原因", reasonHint: "会写入历史，之后不能修改", none: "无", all: "全部", loading: "加载中…", refresh: "刷新",
+  save: "保存", cancel: "取消", close: "关闭", search: "查找", copy: "复制", copied: "已复制", reason: "原因", reasonHint: "会写入历史，之后不能修改", none: "无", all: "全部", loading: "加载中…", refresh: "刷新", name: "名称", number: "编号", created: "建立时间", edit: "编辑", add: "添加", remove: "移除", next: "下一步", yes: "是", no: "否", saved: "已保存", days: "{n} 天",
   nav: {
     goods: "商品", people: "人员", system: "系统", overview: "总览", products: "品牌与产品", batches: "批次", codes: "查码", events: "事件", log: "透明日志",
-    users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置",
+    users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置", tenants: "租户",
   },
   status: {
     offline: "连接不到服务器", offlineHint: "请检查网络后重试；未得到答复的修改会以同一编号重发，不会重复生效。",
@@ -11,13 +11,125 @@ const zh = {
     422: "同一编号已用于另一项内容，请重新提交。", 429: "请求太频繁，请稍候再试。", 500: "服务器内部错误；请把请求编号交给管理员。", 503: "服务暂时不可用，稍后会恢复。",
   },
   errors: {
+    signin_second_factor: "请输入动态验证码或恢复码，或使用通行密钥。", signin_too_fast: "尝试太频繁，请稍候再试；等待时间会逐次加长。", signin_busy: "同时登录的人太多，请稍后再试。", auth_second_factor_needed: "管理员须先设置动态验证码或通行密钥，见“我的账户”。",
+    link_unknown: "链接无效、已用过或已过期，请让管理员再发一个。", signin_unknown: "链接无效、已用过或已过期；在服务器上运行 chopmark sign-in 可得到新的链接。", totp_wrong: "请等下一个验证码再试，并检查手机时间是否准确。", password_wrong: "请输入现在的口令。", approval_same_person: "请由另一人批准。",
+    user_exists: "请换一个账号。", user_last_admin: "请先设另一位管理员。", role_used: "请先给使用者换角色。", key_last: "请先建立另一把管理员密钥。", tenant_codes_used_up: "今日配额已用完，请明天再试或请管理员提高配额。", passkey_no_domain: "通行密钥需要域名，请用 --public-url https://域名 启动。", item_unknown: "没有这个码，或不属于您的品牌；请核对 18 位数字。", code_unknown: "没有这个码，或不属于您的品牌；请核对 18 位数字。",
     batch_exists: "同一产品下批号不能重复，请换一个批号。", batch_exhausted: "该批次已无未领取的码，请新建批次。", approval_required: "数量超过限额，已提交审批，等待另一人批准。",
     signin_refused: "账号、口令或验证码不对。多次失败后需等待。", signin_needs_https: "请通过 HTTPS 打开本页。",
   },
   signin: {
-    title: "登录", login: "账号", password: "口令", code: "动态验证码", recovery: "恢复码", useRecovery: "改用恢复码", submit: "登录", passkey: "使用通行密钥", first: "建立第一个管理员", firstHint: "此链接只能使用一次。",
-    accept: "设置口令", acceptHint: "至少 12 个字符；可用一句话。", name: "姓名", email: "邮箱", done: "口令已设置，请登录。",
-    ended: { replaced: "您在另一台设备登录，本设备已退出。", forced: "管理员结束了此会话。", password: "口令已更改，请重新登录。", role: "您的角色已更改，请重新登录。", disabled: "账号已停用。", expired: "登录已过期，请重新登录。" },
+    title: "登录", login: "账号", password: "口令", code: "动态验证码", recovery: "恢复码", useRecovery: "改用恢复码", useCode: "改用动态验证码", submit: "登录", passkey: "使用通行密钥", first: "建立第一个管理员", firstHint: "此链接只能使用一次。",
+    accept: "设置口令", acceptHint: "至少 10 个字符；可用一句话。", name: "姓名", email: "邮箱", done: "口令已设置，请登录。",
+    ended: { replaced: "您在另一台设备登录，本设备已退出。", forced: "此会话已被结束，请重新登录。", password_changed: "口令已更改，请重新登录。", account_changed: "您的角色或权限已更改，请重新登录。", disabled: "账号已停用，请联系管理员。", erased: "账号已注销。", signed_out: "您已退出。", expired: "登录已过期，请重新登录。" },
+  },
+  state: {
+    encoded: "已生成", inactive: "未激活", active: "已激活", in_progress: "处理中", in_transit: "运输中", sellable_accessible: "在售", sellable_not_accessible: "店内库存",
+    retail_sold: "已售出", dispensed: "已发药", returned: "已退回", recalled: "已召回", stolen: "被盗", damaged: "损坏", no_pedigree_match: "单据不符", destroyed: "已销毁",
+    disposed: "已废弃", expired: "已过期", void: "已作废", reissued: "已换发", inner_code_checked: "内码已查验", pending: "待审批", approved: "已批准", done: "已执行",
+    rejected: "已拒绝", invited: "已邀请", disabled: "已停用", erased: "已注销",
+  },
+  verdict: {
+    inactive: "未激活", authentic: "正品（首次）", authentic_again: "正品（再次）", sold: "已售正品", suspicious: "可疑", consumed: "内码已用", recalled: "已召回", void: "已作废",
+    expired: "已过期", superseded: "旧标签", unconfirmed: "待确认",
+  },
+  role: {
+    admin: "管理员", operator: "操作员", dealer: "经销商", auditor: "审计员", machine: "机器",
+  },
+  overview: {
+    hint: "最近的扫码与需要处理的事", now: "上一分钟扫码", day: "24 小时扫码", items: "24 小时首次扫码", doubted: "24 小时可疑", perMinute: "每分钟扫码", lag: "延迟 {s} 秒，待处理 {n} 条",
+    verdicts: "判定", top: "扫码最多的产品", provinces: "省份", none: "24 小时内没有扫码。", unknownPlace: "未知地点",
+  },
+  guide: {
+    title: "开始使用", brand: "建立品牌", brandHint: "商品属于一个品牌", product: "建立产品", productHint: "扫码页上显示的名称和说明", batch: "发行批次", batchHint: "一次一个到一百亿个码",
+    file: "下载、激活、扫码", fileHint: "把文件交给印刷厂，激活后扫码即为正品",
+  },
+  products: {
+    hint: "品牌和产品的名称与说明会显示在扫码页上", brands: "品牌", products: "产品", brand: "品牌", newBrand: "新建品牌", newProduct: "新建产品", editBrand: "编辑品牌", editProduct: "编辑产品",
+    noBrand: "还没有品牌", noBrandHint: "先建立一个品牌，再在它下面建立产品。", noProduct: "还没有产品", noProductHint: "产品属于品牌，批次属于产品。", nameHint: "消费者会看到",
+    gtinHint: "8、12、13 或 14 位，可留空", description: "说明", help: "咨询方式", helpHint: "电话或网址",
+  },
+  batches: {
+    hint: "每个批次是一段连续的码", new: "发行批次", newHint: "码在需要时才算出，数量再大也立即发行", no: "批号", noHint: "同一产品下不重复", product: "产品", quantity: "数量", quantityHint: "1 到 100 亿",
+    states: "状态", none: "还没有批次", noneHint: "发行一个批次，就可以下载码、印刷、激活。", noProduct: "还没有产品", noProductHint: "批次属于产品，请先建立产品。", mark: "载体", print: "印刷，链接不变",
+    display: "屏幕显示，链接可轮换", rotate: "链接轮换", rotateHint: "旧截图在轮换后失效", never: "从不", inner: "内码（刮层或盖内）", produced: "生产日期", expires: "有效期至",
+    expiresHint: "过期后扫码答复“已过期”，可留空", description: "备注", issue: "发行 {n} 个码", label: "标签预览", labelHint: "样张，不是真码。发行后可导出标签 PDF。", scratch: "刮开",
+    every: {
+      "1m": "1 分钟", "1h": "1 小时", "24h": "1 天", "168h": "7 天",
+    },
+  },
+  batch: {
+    counts: "{n} 件商品的状态", files: "文件", codes: "已领取的 {n} 个码", claim: "领取", claimHint: "从未领取的码中取一段，交给产线或印刷厂；一万以内直接显示，更多则写成文件。", claimSubmit: "领取 {n} 个",
+    claimant: "领取方", claims: "领取记录", noClaims: "没有领取记录", noClaimsHint: "整批导出不需要领取。", numbers: "序号", unclaimed: "未领取", export: "导出文件",
+    exportSubmit: "导出 {n} 个码", format: "格式", labels: "标签 PDF", layout: "版式", secret: "文件中的码等同实物，请妥善保管。",
+  },
+  task: {
+    queued: "排队中", running: "正在写入", done: "已完成", failed: "失败", download: "下载", progress: "进度", file: "文件",
+  },
+  change: {
+    title: "更改状态", to: "改为", from: "从序号", until: "到序号", place: "地点", submit: "将 {n} 件改为“{to}”", grave: "这会影响 {n} 件商品，消费者扫码将看到，且不易撤回。", done: "已更改 {n} 件",
+    rest: "原已如此 {same}，未更改 {refused}", refused: "未更改的", waits: "{n} 件的更改已提交，等待另一人批准", approvals: "查看审批",
+  },
+  codes: {
+    hint: "输入、粘贴或扫描一个码，也可粘贴整条链接", code: "码", placeholder: "18 位数字或链接", noCode: "没有找到 18 位数字的码，请核对后再试。", many: "批量更改", list: "码列表",
+    listHint: "每行一个、CSV 或链接都可以，一次最多 100,000 个", file: "或选择文件", found: "找到 {n} 个码", show: "显示", scanned: "已扫过", state: "状态", scans: "扫码次数", last: "最近扫码",
+    where: "地点", none: "没有符合的码", noneHint: "只列出扫过或改过状态的码。",
+  },
+  code: {
+    version: "标签版本", reissue: "换发标签", reissueHint: "旧标签立即失效，扫旧标签会看到“旧标签”。", qr: "二维码", until: "此链接有效至 {at}", scans: "扫码时间线", changes: "变更",
+    noScans: "还没有扫码。", noChanges: "没有变更。", first: "首次", far: "异地", innerUnused: "未使用",
+  },
+  me: {
+    enroll: "请先设置第二重验证", enrollHint: "管理员须有动态验证码或通行密钥，设置后才能使用其他页面。", recoveryCodes: "恢复码", recoveryHint: "每个只能用一次，只在此显示一次。请抄下或存到安全的地方。", kept: "我已保存",
+    language: "语言", signin: "登录方式", change: "更改", totp: "动态验证码", on: "已开启", off: "未设置", setUp: "设置", left: "剩 {n} 个", renew: "重新生成", passkeys: "通行密钥",
+    sessions: "登录的设备", this: "本设备", end: "结束", present: "现在的口令", fresh: "新口令", scan: "用验证器扫描，或手工输入密钥，然后填入验证码。",
+    ask: {
+      password: "更改口令", totp: "设置动态验证码", dropTotp: "移除动态验证码", recovery: "重新生成恢复码", passkey: "添加通行密钥", dropPasskey: "移除通行密钥",
+    },
+  },
+  users: {
+    hint: "谁能登录，能做什么", invite: "邀请", link: "邀请链接", linkHint: "发给本人；只能用一次，只在此显示一次。", find: "账号、邮箱或电话（完整）", role: "角色", tenant: "租户", second: "第二重验证",
+    none: "没有用户", noneHint: "查找须完整输入；名字和邮箱都已遮盖。", reset: "重置口令", end: "结束会话", erase: "注销", roles: "角色", newRole: "新建角色", permissions: "{n} 项权限", phone: "电话",
+    disabled: "停用此账号", resetHint: "会生成一个重设口令的链接。", factors: "同时移除动态验证码、通行密钥和恢复码", endHint: "此人的所有设备会在一秒内退出。", eraseHint: "删除个人资料，不能恢复；历史中只留编号。",
+    eraseType: "输入 {id} 以确认", may: "允许", brands: "品牌范围", brandsHint: "不选表示租户的全部品牌",
+    ask: {
+      invite: "邀请用户", edit: "编辑用户", reset: "重置口令", end: "结束全部会话", erase: "注销用户", role: "角色",
+    },
+  },
+  keys: {
+    hint: "程序和产线用密钥调用 API", make: "新建密钥", secret: "新密钥", secretHint: "只在此显示一次，请立即保存。", kept: "我已保存", used: "最近使用", expires: "有效期", none: "没有密钥",
+    revoked: "已吊销 {at}", revoke: "吊销", revokeHint: "使用“{name}”的程序会立即失去访问。", nameHint: "给谁用，例如 三号产线",
+  },
+  audit: {
+    hint: "每一次修改，谁、何时、为何；不能改写", at: "时间", actor: "谁", action: "操作", none: "没有记录", mine: "本租户", asked: "请求", subject: "对象", ends: "结果属于", before: "之前",
+    after: "之后",
+  },
+  approvals: {
+    hint: "超过限额的召回、作废和销毁，须由另一人批准", what: "更改", by: "申请人", none: "没有待办", move: "{n} 件改为“{to}”", approve: "批准", reject: "拒绝", note: "意见",
+  },
+  tenants: {
+    hint: "品牌方和经销商，各有范围与配额", make: "新建租户", kind: "类型", perDay: "每日码数", above: "双人审批起点", unbounded: "不限", zero: "0 为不限", aboveHint: "件数；0 为不需要",
+    origins: "允许的网页来源", originsHint: "每行一个，例如 https 网址", disabled: "停用此租户",
+    kinds: {
+      platform: "平台", brand: "品牌方", dealer: "经销商",
+    },
+  },
+  events: {
+    hint: "发行、状态变更和租户变更，随发生而显示", live: "实时", waiting: "正在连接…", none: "等待事件", noneHint: "发行一个批次或更改状态，这里会立即出现。", kind: "事件", raw: "原文", code_generated: "码已生成",
+    code_state_changed: "状态已变更", tenant_updated: "租户已变更",
+  },
+  log: {
+    hint: "所有批次和变更的可验证日志，谁也不能暗中改写", origin: "来源", size: "条目数", root: "根", key: "公钥", note: "已签名的头", verify: "在浏览器中验证", verifyHint: "不需要登录",
+  },
+  letters: {
+    hint: "多次处理失败的消息，停在这里等待处理", group: "组", replay: "全部重试", replayed: "已处理 {n}", discard: "丢弃 {n} 条", discardHint: "丢弃后不能恢复，相应的扫码不会进入记录。", none: "没有死信",
+    noneHint: "一切消息都已处理。", tries: "次数", bytes: "字节",
+  },
+  health: {
+    hint: "每 5 秒更新", well: "一切正常", look: "需要注意", ready: "接受请求", lag: "统计延迟", behind: "待处理记录", newest: "最近扫码", letters: "死信（记录）", lettersStats: "死信（统计）",
+    metrics: "更多指标在 /metrics（Prometheus）。",
+  },
+  settings: {
+    nameHint: "显示在扫码页上", days: "保存扫码地址的天数", daysHint: "0 到 365；0 为不保存", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
   },
 };
 export default zh;
