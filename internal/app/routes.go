@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/chopmark/chopmark/internal/batch/batchhttp"
+	"github.com/chopmark/chopmark/internal/console"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/mark"
 	"github.com/chopmark/chopmark/internal/notify/notifyhttp"
@@ -59,6 +60,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	transloghttp.Mount(rt, a.translog, logPublic)
 	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))
 	a.people(stopping, rt)
+	console.Mount(rt)
 	identityhttp.NewSignIn(a.identity, signInPages{a.site, a.localURL()}).Add(rt)
 	rt.Raw("GET /demo", "/demo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.getDemo(w, r); err != nil {
@@ -88,8 +90,14 @@ type signInPages struct {
 }
 
 // SignIn implements identityhttp.Pages.
-func (p signInPages) SignIn(w io.Writer, lang string, state identityhttp.State, key string) error {
-	return p.site.RenderSignIn(w, site.SignIn{Lang: lang, State: string(state), Key: key, BaseURL: p.url, Next: "chopmark sign-in --data DIR"})
+func (p signInPages) SignIn(w io.Writer, lang string, state identityhttp.State, secret string) error {
+	page := site.SignIn{Lang: lang, State: string(state), BaseURL: p.url, Next: "chopmark sign-in --data DIR"}
+	if state == identityhttp.StateOffer {
+		page.Token = secret
+	} else {
+		page.Key = secret
+	}
+	return p.site.RenderSignIn(w, page)
 }
 
 // CSP implements identityhttp.Pages.

@@ -26,7 +26,7 @@ func english() words {
 		Zone: "Times are in {{.}}", Reference: "Reference {{.}}",
 		DemoTitle: "Demo codes", DemoLead: "Scan them with a phone to see every answer there is. To keep them, print this page.",
 		FrontTitle: "Check an item", FrontText: "Scan the code on the item with your phone.", FrontAsk: "Or type the 18 digits beside the code",
-		SignInTitle: "Admin sign-in", OfferText: "This link works once. Press the button to show your admin key.",
+		SignInTitle: "Admin sign-in", OfferText: "This link works once: it makes an administrator's account, or shows an admin key.", OfferConsole: "Make my account in the console",
 		OfferButton: "Show my admin key", OfferNote: "The key is shown this one time only. Have a place ready to keep it, such as a password manager.",
 		ShownTitle: "Your admin key", ShownText: "Save it now. Once you leave this page it cannot be shown again.",
 		ShownUse: "Call the API with it:", ShownNote: "Whoever has this key can do everything. Keep it out of source code and messages.",

@@ -20,7 +20,7 @@ if [ ! -e $stamp ] || [ web/package-lock.json -nt $stamp ]; then
 fi
 if [ ! -e $built ] || [ -n "$(find web/console web/sdk/src web/package-lock.json docs/openapi.yaml -newer $built -not -path '*/node_modules/*' -print -quit)" ]; then
   echo "web: building the console"
-  (cd web && npm run --silent build -- --logLevel warn)
+  (cd web && npm run --silent build -w console -- --logLevel warn)
 fi
 touch internal/console/dist/.keep # emptied before each build
 

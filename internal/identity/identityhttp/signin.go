@@ -13,9 +13,9 @@ import (
 
 // Pages draws the sign-in page.
 type Pages interface {
-	// SignIn writes the whole page. lang is "zh" or "en"; key is given with
-	// StateShown only.
-	SignIn(w io.Writer, lang string, state State, key string) error
+	// SignIn writes the whole page. lang is "zh" or "en"; secret is the key
+	// with StateShown, the link's own token with StateOffer.
+	SignIn(w io.Writer, lang string, state State, secret string) error
 	// CSP is the Content-Security-Policy that fits the page.
 	CSP() string
 }
@@ -76,7 +76,7 @@ func (s *SignIn) get(w http.ResponseWriter, r *http.Request) error {
 	case state != identity.Valid:
 		return s.page(w, r, http.StatusGone, StateSpent, "")
 	}
-	return s.page(w, r, http.StatusOK, StateOffer, "")
+	return s.page(w, r, http.StatusOK, StateOffer, r.PathValue("token"))
 }
 
 func (s *SignIn) post(w http.ResponseWriter, r *http.Request) error {
@@ -111,9 +111,9 @@ func (s *SignIn) checkOrigin(r *http.Request) error {
 }
 
 // page renders first and answers then, so that a failure is still an error answer.
-func (s *SignIn) page(w http.ResponseWriter, r *http.Request, status int, state State, key string) error {
+func (s *SignIn) page(w http.ResponseWriter, r *http.Request, status int, state State, secret string) error {
 	var b bytes.Buffer
-	if err := s.pages.SignIn(&b, httpx.Language(r), state, key); err != nil {
+	if err := s.pages.SignIn(&b, httpx.Language(r), state, secret); err != nil {
 		return err
 	}
 	return httpx.HTML(w, status, s.pages.CSP(), b.Bytes())
