@@ -1,0 +1,225 @@
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium as browsers, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { chromium, hasChromium, pictures, start, totp, type Server } from "./server.ts";
+
+// The real program in a real browser, from the first start to a recalled item. The texts that are typed
+// are a corpus of scripts and markup: none of them may run, on any page.
+if (!hasChromium && process.env.CI) throw new Error(`${chromium} is missing`);
+const drive = test.skipIf(!hasChromium);
+
+const evil = `"><img src=x onerror=window.__ran=1><svg/onload=window.__ran=1>{{constructor.constructor('window.__ran=1')()}}`;
+const more = `'-window.__ran=1-'</title></textarea><script>window.__ran=1</script><a href="javascript:window.__ran=1">x</a>`;
+const password = "a sentence is fine here";
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const shots = Boolean(process.env.SCREENSHOTS);
+
+let server: Server, browser: Browser, context: BrowserContext, page: Page;
+const complaints: string[] = [];
+
+beforeAll(async () => {
+  if (!hasChromium) return;
+  server = await start();
+  browser = await browsers.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
+  context = await browser.newContext({ locale: "en-GB", colorScheme: "light", viewport: { width: 1200, height: 800 }, acceptDownloads: true });
+  context.setDefaultTimeout(30_000);
+  page = await context.newPage();
+  page.on("pageerror", (e) => complaints.push(`${page.url()}: ${e.message}`));
+  page.on("console", (m) => { if (m.type() === "error" && /Content Security Policy|Refused/.test(m.text())) complaints.push(`${page.url()}: ${m.text()}`); });
+  page.on("dialog", (d) => { complaints.push(`${page.url()}: a dialog`); void d.dismiss(); });
+}, 420_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.stop();
+}, 60_000);
+
+const button = (name: string | RegExp) => page.getByRole("button", { name });
+const dialog = () => page.getByRole("dialog");
+const field = (name: string) => page.locator(`[name="${name}"]:visible`);
+
+async function open(path: string): Promise<void> {
+  await page.goto(`${server.url}/console${path}`);
+  await page.locator("h1").first().waitFor();
+}
+
+async function picture(name: string): Promise<void> {
+  if (!shots) return;
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: join(pictures, `console-${name}.png`) });
+}
+
+/** No serious finding of axe, nothing wider than the window, nothing typed has run. */
+async function sound(where: string): Promise<void> {
+  await page.locator(".bones").first().waitFor({ state: "detached" });
+  const session = await context.newCDPSession(page); // the page's own policy lets nobody add a script
+  await session.send("Runtime.evaluate", { expression: axe });
+  const { result } = await session.send("Runtime.evaluate", {
+    expression: `axe.run(document, { resultTypes: ["violations"] }).then((r) => JSON.stringify(r.violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => v.id + " " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | "))))`,
+    awaitPromise: true, returnByValue: true,
+  });
+  await session.detach();
+  expect(JSON.parse(String(result.value)), where).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${where}: wider than the window`).toBeLessThanOrEqual(0);
+  expect(await page.evaluate(() => "__ran" in window), `${where}: something typed ran`).toBe(false);
+}
+
+let recovery = "", scanLink = "", code = "";
+
+drive("the first start makes an administrator with a second factor", async () => {
+  await page.goto(server.link);
+  await page.getByRole("link", { name: /console/i }).click();
+  await field("login").fill("first.admin");
+  await field("name").fill("A. Admin");
+  await field("password").fill(password);
+  expect(page.url(), "the token stays in the address").not.toContain("token");
+  await picture("first");
+  await button("Save").click();
+  await page.getByText("Set up a second factor first").waitFor();
+  await open("/batches");
+  expect(new URL(page.url()).pathname, "other pages open before the second factor").toBe("/console/me");
+  await button("Set up").click();
+  await field("present").fill(password);
+  await dialog().getByRole("button", { name: "Next" }).click();
+  await field("code").fill(totp((await dialog().locator(".secret").textContent())!));
+  await dialog().getByRole("button", { name: "Save" }).click();
+  recovery = (await page.locator("pre").first().textContent())!.split("\n")[0]!;
+  await button("I have kept them").click();
+  await page.getByText("Your first batch").waitFor();
+  await sound("overview, empty");
+  await picture("guide");
+});
+
+drive("signs in by password and recovery code", async () => {
+  await button("Sign out").click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await sound("sign-in");
+  await field("login").fill("first.admin");
+  await field("password").fill("wrong, wrong, wrong");
+  await button("Sign in").click();
+  await page.getByRole("alert").waitFor();
+  await field("password").fill(password);
+  await button("Sign in").click();
+  await button("Use a recovery code").click();
+  await field("recovery").fill(recovery);
+  await button("Sign in").click();
+  await page.getByText("Your first batch").waitFor();
+});
+
+drive("brand, product, batch of 100,000, file, activation", async () => {
+  await open("/products");
+  await button("New brand").first().click();
+  await field("name").fill(`Jade ${evil}`);
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().waitFor({ state: "hidden" });
+  await button("New product").click();
+  await field("name").fill(`Tea ${more}`);
+  await field("description").fill(evil);
+  await field("help").fill(more);
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().waitFor({ state: "hidden" });
+  await sound("products");
+  await open("/new-batch");
+  await field("batch_no").fill(`LOT-1 <img src=x onerror=window.__ran=1>`);
+  await field("quantity").fill("100000");
+  await sound("new batch");
+  await button("Issue 100,000 codes").click();
+  await page.getByRole("heading", { name: "States of 100,000 items" }).waitFor();
+
+  await button("Export a file").click();
+  await dialog().getByRole("button", { name: "Export 100,000 codes" }).click();
+  const file = page.waitForEvent("download", { timeout: 60_000 });
+  await page.getByRole("link", { name: "Download" }).click({ timeout: 60_000 });
+  expect(await (await file).failure()).toBeNull();
+
+  await button("Change the state").click();
+  await field("reason").fill(`released ${evil}`);
+  await dialog().getByRole("button", { name: /Make 100,000 items/ }).click();
+  await page.getByText("100,000 items changed").waitFor();
+
+  await button("Claim codes").click();
+  await field("quantity").fill("3");
+  await field("claimant").fill(`line ${more}`);
+  await dialog().getByRole("button", { name: "Claim 3" }).click();
+  await sound("batch");
+  await picture("batch");
+  code = (await page.locator(".codes a").first().textContent())!;
+});
+
+drive("the scan page, a recall, 410", async () => {
+  await open("/codes");
+  await field("code").fill(`https://somewhere.example/${code}/x`);
+  await button("Find").click();
+  scanLink = (await page.locator(".qr a").getAttribute("href"))!;
+  const scan = await context.newPage();
+  expect((await scan.goto(scanLink))!.status()).toBe(200);
+  expect(await scan.evaluate(() => "__ran" in window)).toBe(false);
+  await page.reload();
+  await page.getByText("authentic, first scan").waitFor();
+  await sound("code");
+  await picture("code");
+  await button("Change the state").click();
+  await page.getByLabel("To", { exact: true }).selectOption("recalled");
+  await field("reason").fill("glass in it");
+  await page.getByText(/hard to take back/).waitFor();
+  await dialog().getByRole("button", { name: /recalled/ }).click();
+  await page.getByText("1 items changed").waitFor();
+  expect((await scan.goto(scanLink))!.status()).toBe(410);
+  await scan.close();
+});
+
+drive("people and keys", async () => {
+  await open("/users");
+  await button("Invite").click();
+  await field("login").fill("second.person");
+  await field("name").fill(`S <img src=x onerror=window.__ran=1>`);
+  await dialog().getByRole("button", { name: "Invite" }).click();
+  const link = await page.getByLabel("The link").textContent();
+  await sound("users");
+  await open("/keys");
+  await button("Make a key").click();
+  await field("name").fill(`Line 3 <svg/onload=window.__ran=1>`);
+  await dialog().getByRole("button", { name: "Make a key" }).click();
+  await page.getByRole("heading", { name: "The new key" }).waitFor();
+  await sound("keys");
+  const other = await (await browser.newContext({ locale: "zh-CN" })).newPage();
+  await other.goto(link!.replace(/^https?:\/\/[^/]+/, server.url));
+  await other.locator('[name="password"]').fill(password);
+  await other.getByRole("button", { name: "保存" }).click();
+  await other.getByText("口令已设置，请登录。").waitFor();
+  await other.context().close();
+});
+
+const paths = ["/", "/products", "/batches", "/codes", "/events", "/log", "/users", "/keys", "/approvals", "/audit", "/tenants", "/dead-letters", "/health", "/brands/1/settings", "/me"];
+
+drive("every page is sound, in Chinese and the dark, on a telephone", async () => {
+  for (let i = 0; i < 12; i++) await page.request.get(scanLink, { headers: { Accept: "application/json" } });
+  await open("/");
+  await button("中文").click();
+  await page.locator(".bars li").first().waitFor();
+  await picture("overview-zh");
+  await button("深色").click();
+  await page.setViewportSize({ width: 360, height: 740 });
+  for (const path of paths) {
+    await open(path);
+    await sound(`${path} at 360`);
+    if (path === "/") await picture("360");
+  }
+  await button("菜单").click();
+  await page.getByRole("link", { name: "审计日志" }).click();
+  await page.getByRole("heading", { name: "审计日志" }).waitFor();
+}, 120_000);
+
+drive("another session ends this one, and it is told why", async () => {
+  await page.setViewportSize({ width: 1200, height: 800 });
+  await open("/me");
+  const ids = await page.evaluate(async () => {
+    const r = (await (await fetch("/api/v1/me/sessions")).json()) as { data: { sessions: { session_id: string; present: boolean }[] } };
+    return r.data.sessions.filter((s) => s.present).map((s) => s.session_id);
+  });
+  await page.evaluate((id) => fetch(`/api/v1/me/sessions/${id}/end`, { method: "POST", headers: { "Idempotency-Key": crypto.randomUUID() } }), ids[0]);
+  await page.getByText("此会话已被结束，请重新登录。").waitFor();
+  expect(complaints).toEqual([]);
+});

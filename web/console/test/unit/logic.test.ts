@@ -1,0 +1,56 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect, test } from "vitest";
+import { codesIn } from "../../src/parts/change.ts";
+import { paged } from "../../src/parts/list.ts";
+import { onGrid } from "../../src/parts/provinces.ts";
+import { targets } from "../../src/parts/states.ts";
+import en from "../../src/words/en.ts";
+import zh from "../../src/words/zh.ts";
+
+test("codes are found in links and columns, each once, and nothing shorter or longer", () => {
+  expect(codesIn("code,state\n123456789012345678,active\nhttps://h/123456789012345678/abc\n\"999999999999999999\"\n1234567890123456789 12345")).toEqual(["123456789012345678", "999999999999999999"]);
+});
+
+test("an earlier answer that comes late does not replace the later question's", async () => {
+  const waiting: ((rows: string[]) => void)[] = [];
+  const list = paged<string>(() => new Promise((done) => waiting.push((rows) => done({ rows, cursor: null }))));
+  const first = list.first(), second = list.first();
+  waiting[1]!(["new"]);
+  waiting[0]!(["old"]);
+  await Promise.all([first, second]);
+  expect(list.rows.value).toEqual(["new"]);
+});
+
+test("a page is added to the pages before it", async () => {
+  const list = paged<number>(async (cursor) => (cursor ? { rows: [2], cursor: null } : { rows: [1], cursor: "c" }));
+  await list.first();
+  await list.more();
+  expect([list.rows.value, list.cursor.value]).toEqual([[1, 2], null]);
+});
+
+test("provinces are found in both languages, each has a tile of its own", () => {
+  const { tiles, rest } = onGrid([{ province: "广东省", n: 2 }, { province: "Guangdong", n: 3 }, { province: "内蒙古自治区", n: 1 }, { province: "Bavaria", n: 4 }, { province: "", n: 5 }], true);
+  expect(tiles.find((t) => t.name === "广东")!.n).toBe(5);
+  expect(tiles.find((t) => t.name === "内蒙古")!.n).toBe(1);
+  expect(rest.map((r) => r.n)).toEqual([4, 5]);
+  expect(tiles).toHaveLength(34);
+  expect(new Set(tiles.map((t) => `${t.column} ${t.row}`)).size).toBe(34);
+});
+
+function keys(tree: object, at = ""): string[] {
+  return Object.entries(tree).flatMap(([k, v]) => (typeof v === "object" ? keys(v as object, `${at}${k}.`) : [`${at}${k}`]));
+}
+
+test("both languages have the same words, and every state has one", () => {
+  expect(keys(en).sort()).toEqual(keys(zh).sort());
+  for (const s of targets) expect(zh.state).toHaveProperty(s);
+});
+
+test("no page names a word that there is not", () => {
+  const src = resolve(import.meta.dirname, "../../src"), known = new Set(keys(zh)), missing: string[] = [];
+  for (const f of readdirSync(src, { recursive: true, encoding: "utf8" }).filter((f) => /\.(vue|ts)$/.test(f))) {
+    for (const [, key] of readFileSync(join(src, f), "utf8").matchAll(/\bt\("([\w.]+)"/g)) if (!known.has(key!)) missing.push(`${f}: ${key}`);
+  }
+  expect(missing).toEqual([]);
+});
