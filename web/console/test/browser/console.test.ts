@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium as browsers, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { chromium, hasChromium, pictures, start, totp, type Server } from "./server.ts";
 
 // The real program in a real browser, from the first start to a recalled item. The texts that are typed
@@ -30,6 +31,10 @@ beforeAll(async () => {
   page.on("console", (m) => { if (m.type() === "error" && /Content Security Policy|Refused/.test(m.text())) complaints.push(`${page.url()}: ${m.text()}`); });
   page.on("dialog", (d) => { complaints.push(`${page.url()}: a dialog`); void d.dismiss(); });
 }, 420_000);
+
+afterEach(async (c) => {
+  if (c.task.result?.state === "fail" && shots) await page.screenshot({ path: join(tmpdir(), "console-failure.png"), fullPage: true });
+});
 
 afterAll(async () => {
   await browser?.close();
@@ -61,9 +66,9 @@ async function sound(where: string): Promise<void> {
     awaitPromise: true, returnByValue: true,
   });
   await session.detach();
-  expect(JSON.parse(String(result.value)), where).toEqual([]);
-  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${where}: wider than the window`).toBeLessThanOrEqual(0);
-  expect(await page.evaluate(() => "__ran" in window), `${where}: something typed ran`).toBe(false);
+  expect.soft(JSON.parse(String(result.value)), where).toEqual([]);
+  expect.soft(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${where}: wider than the window`).toBeLessThanOrEqual(0);
+  expect.soft(await page.evaluate(() => "__ran" in window), `${where}: something typed ran`).toBe(false);
 }
 
 let recovery = "", scanLink = "", code = "";
