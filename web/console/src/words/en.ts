@@ -69,6 +69,7 @@ const en: Words = {
     },
   },
   batch: {
+    unclaimedToo: "Unclaimed codes too",
     counts: "States of {n} items", files: "Files", codes: "The {n} codes claimed", claim: "Claim codes",
     claimHint: "Takes a run of unclaimed codes for a line or a printer. Up to 10,000 are shown, more are written to a file.", claimSubmit: "Claim {n}",
     claimant: "Claimant", claims: "Claims", noClaims: "No claims", noClaimsHint: "Exporting the whole batch needs none.", numbers: "Numbers",

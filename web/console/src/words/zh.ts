@@ -58,6 +58,7 @@ const zh = {
     },
   },
   batch: {
+    unclaimedToo: "包括未领取的码",
     counts: "{n} 件商品的状态", files: "文件", codes: "已领取的 {n} 个码", claim: "领取", claimHint: "从未领取的码中取一段，交给产线或印刷厂；一万以内直接显示，更多则写成文件。", claimSubmit: "领取 {n} 个",
     claimant: "领取方", claims: "领取记录", noClaims: "没有领取记录", noClaimsHint: "整批导出不需要领取。", numbers: "序号", unclaimed: "未领取", export: "导出文件",
     exportSubmit: "导出 {n} 个码", format: "格式", labels: "标签 PDF", layout: "版式", secret: "文件中的码等同实物，请妥善保管。",

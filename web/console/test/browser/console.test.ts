@@ -33,7 +33,7 @@ beforeAll(async () => {
 }, 420_000);
 
 afterEach(async (c) => {
-  if (c.task.result?.state === "fail" && shots) await page.screenshot({ path: join(tmpdir(), "console-failure.png"), fullPage: true });
+  if (c.task.result?.state === "fail" && shots) await page.screenshot({ path: join(tmpdir(), `console-failure-${c.task.name.slice(0, 9)}.png`), fullPage: true });
 });
 
 afterAll(async () => {
