@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the console's pages into internal/console/dist, when something of them is newer
-# than what was built. With `check` it also holds the types and the unit tests of web/, and
+# than what was built. With `check` it also holds the types, the tests of web/ and the console in a browser, and
 # that the generated client is what docs/openapi.yaml gives.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -33,4 +33,6 @@ if [ "${1:-}" = check ]; then
     exit 1
   fi
   (cd web && npm run --silent check && npm test --silent)
+  echo "web: the console in Chromium, against the real program"
+  (cd web && npm run --silent browser -w console)
 fi
