@@ -11,11 +11,11 @@ import { chromium, hasChromium, pictures, start, totp, type Server } from "./ser
 if (!hasChromium && process.env.CI) throw new Error(`${chromium} is missing`);
 const drive = test.skipIf(!hasChromium);
 
-const evil = `"><img src=x onerror=window.__ran=1><svg/onload=window.__ran=1>{{constructor.constructor('window.__ran=1')()}}`;
-const more = `'-window.__ran=1-'</title></textarea><script>window.__ran=1</script><a href="javascript:window.__ran=1">x</a>`;
+const shots = Boolean(process.env.SCREENSHOTS); // docs/images anew, with names as people give them
+const evil = shots ? "" : `"><img src=x onerror=window.__ran=1><svg/onload=window.__ran=1>{{constructor.constructor('window.__ran=1')()}}`;
+const more = shots ? "" : `'-window.__ran=1-'</title></textarea><script>window.__ran=1</script><a href="javascript:window.__ran=1">x</a>`;
 const password = "a sentence is fine here";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const shots = Boolean(process.env.SCREENSHOTS);
 
 let server: Server, browser: Browser, context: BrowserContext, page: Page;
 const complaints: string[] = [];
@@ -116,18 +116,18 @@ drive("signs in by password and recovery code", async () => {
 drive("brand, product, batch of 100,000, file, activation", async () => {
   await open("/products");
   await button("New brand").first().click();
-  await field("name").fill(`Jade ${evil}`);
+  await field("name").fill(`Yunwu ${evil}`.trim());
   await dialog().getByRole("button", { name: "Save" }).click();
   await dialog().waitFor({ state: "hidden" });
   await button("New product").click();
-  await field("name").fill(`Tea ${more}`);
+  await field("name").fill(`Mountain tea ${more}`.trim());
   await field("description").fill(evil);
   await field("help").fill(more);
   await dialog().getByRole("button", { name: "Save" }).click();
   await dialog().waitFor({ state: "hidden" });
   await sound("products");
   await open("/new-batch");
-  await field("batch_no").fill(`LOT-1 <img src=x onerror=window.__ran=1>`);
+  await field("batch_no").fill(`LOT-1${shots ? "" : " <img src=x onerror=window.__ran=1>"}`);
   await field("quantity").fill("100000");
   await sound("new batch");
   await button("Issue 100,000 codes").click();
@@ -135,7 +135,7 @@ drive("brand, product, batch of 100,000, file, activation", async () => {
 
   await button("Claim codes").click();
   await field("quantity").fill("3");
-  await field("claimant").fill(`line ${more}`);
+  await field("claimant").fill(`line 1 ${more}`.trim());
   await dialog().getByRole("button", { name: "Claim 3" }).click();
   code = (await page.locator(".codes a").first().textContent())!;
 
@@ -146,7 +146,7 @@ drive("brand, product, batch of 100,000, file, activation", async () => {
   expect(await (await file).failure()).toBeNull();
 
   await button("Change the state").click();
-  await field("reason").fill(`released ${evil}`);
+  await field("reason").fill(`released ${evil}`.trim());
   await dialog().getByRole("button", { name: /Make 100,000 items/ }).click();
   await page.getByText("100,000 items changed").waitFor();
 
@@ -167,7 +167,7 @@ drive("the scan page, a recall, 410", async () => {
   await sound("code");
   await picture("code");
   await button("Change the state").click();
-  await page.getByLabel("To", { exact: true }).selectOption("recalled");
+  await dialog().locator("select").selectOption("recalled");
   await field("reason").fill("glass in it");
   await page.getByText(/hard to take back/).waitFor();
   await dialog().getByRole("button", { name: /recalled/ }).click();
