@@ -90,14 +90,8 @@ type signInPages struct {
 }
 
 // SignIn implements identityhttp.Pages.
-func (p signInPages) SignIn(w io.Writer, lang string, state identityhttp.State, secret string) error {
-	page := site.SignIn{Lang: lang, State: string(state), BaseURL: p.url, Next: "chopmark sign-in --data DIR"}
-	if state == identityhttp.StateOffer {
-		page.Token = secret
-	} else {
-		page.Key = secret
-	}
-	return p.site.RenderSignIn(w, page)
+func (p signInPages) SignIn(w io.Writer, lang string, state identityhttp.State, key string) error {
+	return p.site.RenderSignIn(w, site.SignIn{Lang: lang, State: string(state), Key: key, BaseURL: p.url, Next: "chopmark sign-in --data DIR"})
 }
 
 // CSP implements identityhttp.Pages.

@@ -18,7 +18,6 @@ type SignIn struct {
 	Lang    string
 	State   string // SignInOffer, SignInShown or SignInSpent
 	Key     string // for SignInShown
-	Token   string // for SignInOffer: the link's, which the console takes as well
 	BaseURL string // of the API, for the example; no slash at the end
 	Next    string // for SignInSpent: the command that makes a new link; empty = not said
 }

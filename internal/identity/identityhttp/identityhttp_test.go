@@ -129,6 +129,9 @@ func TestSignIn(t *testing.T) {
 	for range 3 { // looking spends nothing
 		want(t, s.ask("GET", link), 200, "state=offer key=[]")
 		want(t, s.ask("HEAD", link), 200, "")
+		if w := s.ask("GET", link+"?console"); w.Code != 303 || w.Header().Get("Location") != "/console/#/first?token="+s.token || w.Body.Len() > 0 {
+			t.Errorf("to the console: %d %v %q", w.Code, w.Header(), w.Body)
+		}
 	}
 	if w := s.ask("PUT", link); w.Code != 405 {
 		t.Errorf("PUT answers %d, want 405", w.Code)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -13,9 +14,9 @@ import (
 
 // Pages draws the sign-in page.
 type Pages interface {
-	// SignIn writes the whole page. lang is "zh" or "en"; secret is the key
-	// with StateShown, the link's own token with StateOffer.
-	SignIn(w io.Writer, lang string, state State, secret string) error
+	// SignIn writes the whole page. lang is "zh" or "en"; key is given with
+	// StateShown only.
+	SignIn(w io.Writer, lang string, state State, key string) error
 	// CSP is the Content-Security-Policy that fits the page.
 	CSP() string
 }
@@ -68,6 +69,11 @@ func private(h httpx.Handler) httpx.Handler {
 var errCrossOrigin = fault.New(fault.Denied, "signin.cross_origin", "open the sign-in link itself; another site's form is refused")
 
 func (s *SignIn) get(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Has("console") { // the page's link to it: the page itself repeats no token
+		w.Header().Set("Location", "/console/#/first?token="+url.QueryEscape(r.PathValue("token")))
+		w.WriteHeader(http.StatusSeeOther)
+		return nil
+	}
 	switch state, err := s.svc.OpenSignIn(r.Context(), r.PathValue("token")); {
 	case errors.Is(err, identity.ErrUnknownSignIn):
 		return s.page(w, r, http.StatusNotFound, StateSpent, "")
@@ -76,7 +82,7 @@ func (s *SignIn) get(w http.ResponseWriter, r *http.Request) error {
 	case state != identity.Valid:
 		return s.page(w, r, http.StatusGone, StateSpent, "")
 	}
-	return s.page(w, r, http.StatusOK, StateOffer, r.PathValue("token"))
+	return s.page(w, r, http.StatusOK, StateOffer, "")
 }
 
 func (s *SignIn) post(w http.ResponseWriter, r *http.Request) error {
@@ -111,9 +117,9 @@ func (s *SignIn) checkOrigin(r *http.Request) error {
 }
 
 // page renders first and answers then, so that a failure is still an error answer.
-func (s *SignIn) page(w http.ResponseWriter, r *http.Request, status int, state State, secret string) error {
+func (s *SignIn) page(w http.ResponseWriter, r *http.Request, status int, state State, key string) error {
 	var b bytes.Buffer
-	if err := s.pages.SignIn(&b, httpx.Language(r), state, secret); err != nil {
+	if err := s.pages.SignIn(&b, httpx.Language(r), state, key); err != nil {
 		return err
 	}
 	return httpx.HTML(w, status, s.pages.CSP(), b.Bytes())
