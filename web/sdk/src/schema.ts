@@ -39,6 +39,27 @@ export interface paths {
         patch: operations["renameBrand"];
         trace?: never;
     };
+    "/api/v1/brands/{brand_id}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a brand chose for the scans of its items */
+        get: operations["getBrandSettings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change what a brand chose
+         * @description What is absent stays. Every process that answers scans has it in force within a second. How long addresses are kept is in scan-policy.
+         */
+        patch: operations["changeBrandSettings"];
+        trace?: never;
+    };
     "/api/v1/products": {
         parameters: {
             query?: never;
@@ -537,7 +558,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Scans that a group of consumers could not deal with
+         * Messages that a group of consumers could not deal with
          * @description Of one group, the oldest first. A letter stays until its message was consumed or it is discarded.
          */
         get: operations["listDeadLetters"];
@@ -580,7 +601,7 @@ export interface paths {
         put?: never;
         /**
          * Give dead letters up
-         * @description They are forgotten for good: their scans are missing in what the group keeps. A letter that is not there is no error.
+         * @description They are forgotten for good: their scans are missing in what the group keeps. A letter that is not there is no error. Letters of groups that read Kafka stay there: `stream.bad_ids`.
          */
         post: operations["discardDeadLetters"];
         delete?: never;
@@ -1313,6 +1334,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/log/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** That a statement is in the transparency log */
+        get: operations["getLogProof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -1969,6 +2007,35 @@ export interface components {
         BrandAsk: {
             name: string;
         };
+        BrandSettings: {
+            brand_id: components["schemas"]["BrandID"];
+            /** @description Grows with every change. */
+            version: number;
+            limits: {
+                misses_per_hour: components["schemas"]["MissesPerHour"];
+            };
+            page: {
+                /** @description The page shows no places of scans and of the sale. */
+                hide_places: boolean;
+            };
+            /** Format: date-time */
+            changed_at: string | null;
+            changed_at_local?: string;
+        };
+        BrandSettingsAsk: {
+            limits?: {
+                misses_per_hour?: components["schemas"]["MissesPerHour"];
+            };
+            page?: {
+                hide_places?: boolean;
+            };
+        };
+        BrandSettingsMade: {
+            brand_id: components["schemas"]["BrandID"];
+            version: number;
+        };
+        /** @description How often an hour one address may name this brand and be wrong; 0 = the usual. */
+        MissesPerHour: number;
         BrandMade: {
             brand_id: components["schemas"]["BrandID"];
         };
@@ -2800,12 +2867,9 @@ export interface components {
             /** Format: date-time */
             newest_scan_at: string | null;
         };
-        /**
-         * @description Who reads the log of scans.
-         * @enum {string}
-         */
-        ConsumerGroup: "scan-records" | "scan-statistics";
-        /** @description Group, place in the log, number of the scan within the record; -1 and -2 are a whole record. */
+        /** @description Who reads the log of scans, or what Kafka has: scan-records, scan-statistics, analytics-group. */
+        ConsumerGroup: string;
+        /** @description Group, place in the log, number of the scan within the record, -1 and -2 are a whole record; of a group that reads Kafka: group, topic, partition and offset. */
         LetterID: string;
         DeadLetters: {
             letters: components["schemas"]["DeadLetter"][];
@@ -3155,6 +3219,29 @@ export interface components {
                 "application/json": components["schemas"]["Failure"] & {
                     /** @constant */
                     code?: 503;
+                };
+            };
+        };
+        /** @description This address asked too much, or for too much that does not exist; docs/limits.md. limit.proof comes with a challenge to solve. */
+        Limited: {
+            headers: {
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "code": 429,
+                 *       "message": "too many requests from this address",
+                 *       "error": "limit.address",
+                 *       "data": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"] & {
+                    /** @constant */
+                    code?: 429;
+                    /** @enum {unknown} */
+                    error?: "limit.address" | "limit.misses" | "limit.brand" | "limit.keys" | "limit.proof";
                 };
             };
         };
@@ -3516,6 +3603,135 @@ export interface operations {
                         /** @constant */
                         message: "success";
                         data: components["schemas"]["BrandMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getBrandSettings: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Adds a copy of each time in this zone.
+                 * @example Asia/Shanghai
+                 */
+                tz?: components["parameters"]["tz"];
+            };
+            header?: {
+                /** @description As tz. */
+                "Time-Zone"?: components["parameters"]["TimeZone"];
+            };
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings; version 0 when nobody ever set them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "brand_id": 1001,
+                     *         "version": 0,
+                     *         "limits": {
+                     *           "misses_per_hour": 0
+                     *         },
+                     *         "page": {
+                     *           "hide_places": false
+                     *         },
+                     *         "changed_at": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["BrandSettings"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changeBrandSettings: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "limits": {
+                 *         "misses_per_hour": 20
+                 *       },
+                 *       "page": {
+                 *         "hide_places": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["BrandSettingsAsk"];
+            };
+        };
+        responses: {
+            /** @description They are changed. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "brand_id": 1001,
+                     *         "version": 3
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["BrandSettingsMade"];
                     };
                 };
             };
@@ -5211,6 +5427,7 @@ export interface operations {
                     };
                 };
             };
+            429: components["responses"]["Limited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Busy"];
         };
@@ -8624,6 +8841,42 @@ export interface operations {
             };
             400: components["responses"]["TokenRefused"];
             401: components["responses"]["TokenRefused"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getLogProof: {
+        parameters: {
+            query: {
+                kind: string;
+                subject: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The proof; docs/transparency-log.md. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        data: Record<string, never>;
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
             500: components["responses"]["Internal"];
         };
     };
