@@ -550,6 +550,96 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The links of one anchor, or the sets of a brand
+         * @description With anchor: that set. Without: sets by anchor, of one brand or of all. docs/resolver.md says how links are resolved.
+         */
+        get: operations["getLinks"];
+        /**
+         * Replace the links of an anchor
+         * @description The same again changes nothing and answers the same. Every target must be one that the brand link policy allows.
+         */
+        put: operations["putLinks"];
+        post?: never;
+        /**
+         * Take the links of an anchor away
+         * @description Where there are none, nothing changes.
+         */
+        delete: operations["deleteLinks"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/brands/{brand_id}/link-policy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a brand's links may lead */
+        get: operations["getLinkPolicy"];
+        /**
+         * Say where a brand's links may lead
+         * @description It takes effect at once also for links that are there: those that lead elsewhere are kept, and not answered.
+         */
+        put: operations["putLinkPolicy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List webhooks */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have a brand's events posted to an address
+         * @description Every event of the brand that is told from then on is posted there as a CloudEvent, signed as Standard Webhooks are. The secret is in this answer and in no other; the same request with the same Idempotency-Key gives it again. A brand has at most 20.
+         */
+        post: operations["registerWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a webhook
+         * @description Nothing more goes there, also not what was on its way. A repeat says the same, so it needs no Idempotency-Key.
+         */
+        delete: operations["removeWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dead-letters": {
         parameters: {
             query?: never;
@@ -1428,6 +1518,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/.well-known/gs1resolver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Resolver description file */
+        get: operations["resolverDescription"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/01/{gtin}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * GS1 Digital Link of any key
+         * @description Redirects to the best link, or answers a linkset. Every other primary key of GS1 is answered in the same way, with its qualifiers behind it; a compressed link too. docs/resolver.md says how.
+         */
+        get: operations["resolve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/gs1/verify/01/{gtin}/21/{serial}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * GS1 Lightweight Verification Messaging
+         * @description No scan is counted. The lot may stand between GTIN and serial number, and the expiry date in the query (17).
+         */
+        get: operations["verificationMessage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/01/{gtin}/21/{serial}": {
         parameters: {
             query?: never;
@@ -1950,6 +2097,69 @@ export interface components {
         DecideAsk: {
             note?: string;
         };
+        BrandLink: {
+            /** @description A link type of the GS1 Web Vocabulary. */
+            link_type: string;
+            href: string;
+            title: string;
+            hreflang?: string[];
+            media_type?: string;
+            context?: string[];
+            /** @description As the file of --geoip names them. */
+            countries?: string[];
+        };
+        LinkSet: {
+            brand_id: number;
+            anchor: string;
+            version: number;
+            /** Format: date-time */
+            changed_at: string;
+            links: components["schemas"]["BrandLink"][];
+        };
+        LinkSets: {
+            sets: components["schemas"]["LinkSet"][];
+            cursor: string | null;
+        };
+        LinkSetAsk: {
+            brand_id: number;
+            anchor: string;
+            links: components["schemas"]["BrandLink"][];
+            if_version?: number | null;
+        };
+        LinkSetMade: {
+            anchor: string;
+            version: number;
+            changed: boolean;
+        };
+        LinkPolicy: {
+            brand_id: number;
+            schemes: ("https" | "http")[];
+            hosts: string[];
+            /** @description Answers for verifications. */
+            gln?: string;
+            version: number;
+            /** Format: date-time */
+            changed_at: string | null;
+        };
+        LinkPolicyAsk: {
+            schemes?: ("https" | "http")[];
+            hosts: string[];
+            gln?: string;
+            if_version?: number | null;
+        };
+        LinkPolicyMade: {
+            brand_id: number;
+            version: number;
+            changed: boolean;
+        };
+        Problem: {
+            type: string;
+            title: string;
+            status: number;
+            detail: string;
+            error: string;
+            details?: Record<string, never>[];
+        };
         BatchID: string;
         ClaimID: string;
         ChangeID: string;
@@ -2298,7 +2508,7 @@ export interface components {
         } | {
             codes: components["schemas"]["Code"][];
         } | {
-            /** @description Refused with select.no_containers: there is no record of what is packed in what. */
+            /** @description An EPC: all coded items that are in it at any depth when the change is decided, by the EPCIS events. Of one brand only. */
             container: string;
         } | Record<string, never>;
         StateAsk: {
@@ -2867,9 +3077,50 @@ export interface components {
             /** Format: date-time */
             newest_scan_at: string | null;
         };
-        /** @description Who reads the log of scans, or what Kafka has: scan-records, scan-statistics, analytics-group. */
+        /** @description Names a webhook. */
+        WebhookID: string;
+        WebhookAsk: {
+            brand_id: components["schemas"]["BrandID"];
+            /** @description https://, or http:// on the machine of the server; no user, no fragment. */
+            url: string;
+            /** @description Of events; none = all. */
+            types?: string[];
+        };
+        Webhook: {
+            webhook_id: components["schemas"]["WebhookID"];
+            brand_id: components["schemas"]["BrandID"];
+            /** Format: uri */
+            url: string;
+            /** @description Of events; none = all. */
+            types: string[];
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+        };
+        WebhookMade: {
+            webhook_id: components["schemas"]["WebhookID"];
+            brand_id: components["schemas"]["BrandID"];
+            /** Format: uri */
+            url: string;
+            /** @description Of events; none = all. */
+            types: string[];
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description What posts are signed with, base64 behind whsec_. */
+            secret: string;
+        };
+        WebhookList: {
+            webhooks: components["schemas"]["Webhook"][];
+            /** @description Of the next page; null at the end. */
+            cursor: string | null;
+        };
+        WebhookRemoved: {
+            removed: components["schemas"]["WebhookID"];
+        };
+        /** @description Who reads the log of scans, what Kafka has, or the order of commit: scan-records, scan-statistics, analytics-group, notification-group. */
         ConsumerGroup: string;
-        /** @description Group, place in the log, number of the scan within the record, -1 and -2 are a whole record; of a group that reads Kafka: group, topic, partition and offset. */
+        /** @description Group, place in the log, number of the scan within the record, -1 and -2 are a whole record; of a group that reads Kafka: group, topic, partition and offset; of a webhook: group, event, webhook. */
         LetterID: string;
         DeadLetters: {
             letters: components["schemas"]["DeadLetter"][];
@@ -5798,6 +6049,470 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getLinks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What the links are of: a path such as /01/09506000134352/10/A (or the whole Digital Link), prefix:9506000, or batch:ID:1-500.
+                 * @example /01/09506000134352
+                 */
+                anchor?: string;
+                /** @example 1001 */
+                brand_id?: number;
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "sets": [
+                     *           {
+                     *             "brand_id": 1001,
+                     *             "anchor": "/01/09506000134352",
+                     *             "version": 3,
+                     *             "changed_at": "2026-11-01T08:00:00Z",
+                     *             "links": [
+                     *               {
+                     *                 "link_type": "gs1:pip",
+                     *                 "href": "https://brand.example/rice",
+                     *                 "title": "Rice",
+                     *                 "hreflang": [
+                     *                   "en"
+                     *                 ]
+                     *               }
+                     *             ]
+                     *           }
+                     *         ],
+                     *         "cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkSet"] | components["schemas"]["LinkSets"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    putLinks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "brand_id": 1001,
+                 *       "anchor": "/01/09506000134352",
+                 *       "links": [
+                 *         {
+                 *           "link_type": "gs1:defaultLink",
+                 *           "href": "https://brand.example/rice",
+                 *           "title": "Rice"
+                 *         },
+                 *         {
+                 *           "link_type": "gs1:pip",
+                 *           "href": "https://brand.example/rice",
+                 *           "title": "Rice",
+                 *           "hreflang": [
+                 *             "en"
+                 *           ]
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["LinkSetAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "anchor": "/01/09506000134352",
+                     *         "version": 3,
+                     *         "changed": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkSetMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    deleteLinks: {
+        parameters: {
+            query: {
+                /**
+                 * @description What the links are of: a path such as /01/09506000134352/10/A (or the whole Digital Link), prefix:9506000, or batch:ID:1-500.
+                 * @example /01/09506000134352
+                 */
+                anchor: string;
+                /** @example 1001 */
+                brand_id: number;
+                /** @description Only if the links have this version; 0 = only if there are none. */
+                if_version?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "anchor": "/01/09506000134352",
+                     *         "version": 4,
+                     *         "changed": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkSetMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getLinkPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "brand_id": 1001,
+                     *         "schemes": [
+                     *           "https"
+                     *         ],
+                     *         "hosts": [
+                     *           "brand.example"
+                     *         ],
+                     *         "version": 2,
+                     *         "changed_at": "2026-11-01T08:00:00Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkPolicy"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    putLinkPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "hosts": [
+                 *         "brand.example",
+                 *         "*.brand.example"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["LinkPolicyAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "brand_id": 1001,
+                     *         "version": 2,
+                     *         "changed": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinkPolicyMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description Of this brand. */
+                brand_id?: components["schemas"]["BrandID"];
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page, by id. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "webhooks": [
+                     *           {
+                     *             "webhook_id": "whk_3ex55c3rnyythcj6g22jwwv1hw",
+                     *             "brand_id": 1001,
+                     *             "url": "https://erp.example/chopmark",
+                     *             "types": [],
+                     *             "created_by": "alice",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ],
+                     *         "cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["WebhookList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    registerWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "brand_id": 1001,
+                 *       "url": "https://erp.example/chopmark",
+                 *       "types": [
+                 *         "code.generated"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookAsk"];
+            };
+        };
+        responses: {
+            /** @description The webhook, with its secret. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "webhook_id": "whk_3ex55c3rnyythcj6g22jwwv1hw",
+                     *         "brand_id": 1001,
+                     *         "url": "https://erp.example/chopmark",
+                     *         "types": [
+                     *           "code.generated"
+                     *         ],
+                     *         "created_by": "alice",
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAAAAAAAAAA="
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["WebhookMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removeWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The webhook. */
+                webhook_id: components["schemas"]["WebhookID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "removed": "whk_3ex55c3rnyythcj6g22jwwv1hw"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["WebhookRemoved"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
     };
@@ -9340,6 +10055,153 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Failure"];
                     "text/html": string;
+                };
+            };
+        };
+    };
+    resolverDescription: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file that the GS1-Conformant Resolver standard describes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "resolverRoot": "https://id.example",
+                     *       "supportedPrimaryKeys": [
+                     *         "all"
+                     *       ]
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            500: components["responses"]["Internal"];
+        };
+    };
+    resolve: {
+        parameters: {
+            query?: {
+                /** @description linkset, or a link type of the GS1 Web Vocabulary such as gs1:pip. */
+                linkType?: string;
+                context?: string;
+            };
+            header?: never;
+            path: {
+                /** @example 06901234567892 */
+                gtin: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All links (RFC 9264). */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/linkset+json": Record<string, never>;
+                };
+            };
+            /** @description The best link. */
+            307: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description No Digital Link. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Nothing is linked, or not with that link type. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something went wrong here. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verificationMessage: {
+        parameters: {
+            query?: {
+                corrUUID?: string;
+                reqGLN?: string;
+            };
+            header?: never;
+            path: {
+                /** @example 06901234567892 */
+                gtin: string;
+                /** @example 123456789012345678 */
+                serial: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is known of the item. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "responderGLN": "9506000134376",
+                     *       "data": {
+                     *         "verified": true
+                     *       },
+                     *       "corrUUID": "c-1",
+                     *       "verificationTimestamp": "2026-11-01T08:00:00Z"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description The question cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This cannot be confirmed at the moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
