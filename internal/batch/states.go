@@ -75,7 +75,8 @@ func (s *states) lookup(no int64) located {
 		}
 		seg := s.segment(no)
 		// A segment speaks for a number only while it has no bit: a bridge may have
-		// been laid over one that got its bit since the page was read.
+		// been laid over one that got its bit since the page was read. A page that is
+		// the same was so all the time: none ever comes back, not even "there is none".
 		if now := s.page(no >> pageBits); now != p {
 			p = now
 			continue
@@ -216,7 +217,7 @@ func (s *states) clearBits(r Run) {
 			at.RemoveRange(uint64(from), uint64(to)+1)
 			next.add(one.state, at)
 		}
-		(*pages)[i].Store(next.orNil())
+		(*pages)[i].Store(next) // also when it is empty: see lookup
 	}
 }
 
@@ -263,13 +264,6 @@ func (p *page) add(state gs1.Disposition, at *roaring.Bitmap) {
 		p.singles = append(p.singles, single{state, at})
 		slices.SortFunc(p.singles, func(a, b single) int { return int(a.state) - int(b.state) })
 	}
-}
-
-func (p *page) orNil() *page {
-	if len(p.singles) == 0 && p.extra == nil {
-		return nil
-	}
-	return p
 }
 
 // markExtra notes that a number has a record of its own.

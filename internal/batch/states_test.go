@@ -271,6 +271,26 @@ func TestLookupNeverTears(t *testing.T) {
 	readers.Wait()
 }
 
+// TestPagesDoNotComeBack pins what lookup relies on: a reader who finds the page that he
+// found before knows that nothing was changed in between.
+func TestPagesDoNotComeBack(t *testing.T) {
+	t.Parallel()
+	s := newStates(3 * pageSize)
+	seen := map[*page]bool{s.page(0): true}
+	for i := range int64(10) {
+		for _, change := range []func(){
+			func() { s.set(Runs{{1025, 1035}}, gs1.Active, 3*i) },
+			func() { s.set(Runs{{1, 3 * pageSize}}, gs1.Recalled, 3*i+1) },
+		} {
+			change()
+			if seen[s.page(0)] {
+				t.Fatalf("round %d: the page is one that was there before", i)
+			}
+			seen[s.page(0)] = true
+		}
+	}
+}
+
 func TestLookupAllocatesNothing(t *testing.T) {
 	s := newStates(3 * pageSize)
 	s.set(Runs{{5, 9}, {100, 5000}}, gs1.Active, 1)
