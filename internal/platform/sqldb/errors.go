@@ -99,7 +99,7 @@ func lost(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false // somebody gave up, which a net.Error would look like
 	}
-	var network net.Error
+	var network *net.OpError // not net.Error: the error number of a full disk is one, too
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
@@ -20,6 +22,7 @@ func TestIsAway(t *testing.T) {
 		{nil, false},
 		{errors.New("anything"), false},
 		{io.ErrUnexpectedEOF, false}, // a file's
+		{&fs.PathError{Op: "write", Path: "f", Err: syscall.ENOSPC}, false},
 		{&mysql.MySQLError{Number: myDuplicate}, false},
 		{ErrUnknownOutcome, false}, // it may have taken effect
 		{ErrUnavailable.Because(io.EOF), true},
