@@ -53,7 +53,7 @@ func (anyone) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if r.Header.Get("Authorization") == "" {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: "key_1", Name: "alice"}, nil
+	return httpx.Principal{ID: "key_1", Name: "alice", Access: httpx.Everything{}}, nil
 }
 
 type unwatched struct{}

@@ -48,7 +48,7 @@ func (credentials) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if r.Header.Get("Authorization") == "" {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return httpx.Principal{ID: "alice"}, nil
+	return httpx.Principal{ID: "alice", Access: httpx.Everything{}}, nil
 }
 
 type noMetrics struct{}
