@@ -18,6 +18,7 @@ const faultItems = 30
 // crowd scans in two processes until it is stopped.
 type crowd struct {
 	two    []*process
+	again  bool // Sentinels on a busy machine may fail over once more, and lose a raise: the next one heals it
 	stop   chan struct{}
 	once   sync.Once // closes stop
 	wg     sync.WaitGroup
@@ -92,6 +93,11 @@ func (c *crowd) judge(t *testing.T, s *summary) {
 			t.Errorf("the logs have %d scans of item %d, and %d were answered", got, i, want)
 		}
 	}
+	if c.again {
+		for until := time.Now().Add(30 * time.Second); !tellTruth(sums, c.two...) && time.Now().Before(until); {
+			sums = consume(t, s, c.two...)
+		}
+	}
 	wantTruth(t, sums, c.two...)
 	t.Logf("%d answers of all processes, %d of one alone", c.whole.Load(), c.apart.Load())
 }
@@ -161,6 +167,7 @@ func TestFailover(t *testing.T) {
 	t.Parallel()
 	s, sums := servers.RedisSentinel(t), &summary{}
 	c := newCrowd(t, s.URL, sums)
+	c.again = true
 	c.after(t, &c.whole, 300)
 	if err := s.Failover(); err != nil {
 		t.Fatal(err)

@@ -143,6 +143,18 @@ func wantTruth(t *testing.T, sums map[ids.Serial]verify.Sum, processes ...*proce
 	}
 }
 
+// tellTruth is wantTruth without a judgement.
+func tellTruth(sums map[ids.Serial]verify.Sum, processes ...*process) bool {
+	for _, p := range processes {
+		for serial, sum := range sums {
+			if seen, err := p.Seen(serial); err != nil || seen.Partial || seen.Count != sum.Count {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func flush(t *testing.T, s *servers.RedisServer) {
 	t.Helper()
 	if text, err := s.Command("FLUSHALL"); err != nil || text != "+OK" {
