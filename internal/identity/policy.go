@@ -49,7 +49,7 @@ func policy() []rule {
 		{"product:read", all}, {"product:create", goods}, {"product:change", goods},
 		{"batch:read", all}, {"batch:issue", makers},
 		{"code:read", all}, {"code:change", makers}, {"code:reissue", goods},
-		{"scan:read", all}, {"task:read", readers}, {"event:read", readers},
+		{"scan:read", all}, {"trace:read", all}, {"trace:write", makers}, {"task:read", readers}, {"event:read", readers},
 		{"tenant:read", checkers}, {ManageTenants, people},
 		{"user:read", checkers}, {ManageUsers, people},
 		{"role:read", []Role{Admin, Operator, Auditor}}, {ManageRoles, people},

@@ -110,7 +110,8 @@ func fold(all []*packing, of func(k *packing) bool) (in inside) {
 // reading is one question's view: packings that were read, by number.
 type reading struct {
 	*Service
-	brand  ids.BrandID // 0 = of all
+	brand  ids.BrandID // 0 = of all in the scope
+	scope  ids.Scope
 	brands []ids.BrandID
 	at     time.Time // as of; not later
 	known  map[int64]*packing
@@ -119,14 +120,14 @@ type reading struct {
 
 func (s *Service) reading(ctx context.Context, brand ids.BrandID, at time.Time) (*reading, error) {
 	brands, err := s.brandsOf(ctx, brand)
-	return &reading{s, brand, brands, at, map[int64]*packing{}, map[string][]*packing{}}, err
+	return &reading{s, brand, ids.ScopeOf(ctx), brands, at, map[int64]*packing{}, map[string][]*packing{}}, err
 }
 
 // load reads events and keeps those that pack something and are not later than asked.
 func (r *reading) load(stored []Stored) (out []*packing, _ error) {
 	for i := range stored {
 		e := &stored[i]
-		if e.Time.After(r.at) || r.brand != 0 && e.Brand != r.brand {
+		if e.Time.After(r.at) || r.brand != 0 && e.Brand != r.brand || !r.scope.Has(e.Brand) {
 			continue
 		}
 		k, seen := r.known[e.No]
@@ -265,7 +266,7 @@ func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at tim
 			return append(out, step), nil
 		}
 		out, seen[in.parent] = append(out, step), true
-		if c, err = s.Child(in.parent); err != nil {
+		if c, err = s.Child(ctx, in.parent); err != nil {
 			return nil, err
 		}
 	}
@@ -273,9 +274,9 @@ func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at tim
 }
 
 // Child says what an EPC is as a child: an item of ours, or itself.
-func (s *Service) Child(epc string) (Child, error) {
+func (s *Service) Child(ctx context.Context, epc string) (Child, error) {
 	canonical := Canonical(epc)
-	if it, _, ok, err := ours(s.items, epc, canonical); ok || err != nil {
+	if it, _, ok, err := ours(s.itemsOf(ctx), epc, canonical); ok || err != nil {
 		return Child{Serial: it.Serial}, err
 	}
 	return Child{EPC: canonical}, nil

@@ -7,26 +7,28 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
 // NamedQuery is a query that is kept under a name.
 type NamedQuery struct {
+	Brand     ids.BrandID // whose it is; 0 = the platform's
 	Name      string
 	Params    Parameters
 	CreatedAt time.Time
 }
 
-// Queries keeps named queries.
+// Queries keeps named queries: each brand has names of its own.
 type Queries interface {
 	// AddQuery must refuse a name that is taken with ErrQueryExists.
 	AddQuery(ctx context.Context, q NamedQuery) error
 	// Query must answer ErrNoQuery for a name that is not there.
-	Query(ctx context.Context, name string) (NamedQuery, error)
-	// Queries lists them by name, from after on.
-	Queries(ctx context.Context, after string, limit int) ([]NamedQuery, error)
+	Query(ctx context.Context, brand ids.BrandID, name string) (NamedQuery, error)
+	// Queries lists a brand's by name, from after on.
+	Queries(ctx context.Context, brand ids.BrandID, after string, limit int) ([]NamedQuery, error)
 	// RemoveQuery must answer ErrNoQuery for a name that is not there.
-	RemoveQuery(ctx context.Context, name string) error
+	RemoveQuery(ctx context.Context, brand ids.BrandID, name string) error
 }
 
 // What a caller may be told of named queries.
@@ -37,31 +39,31 @@ var (
 
 const queryNameBytesMax = 128
 
-// AddQuery keeps a query that is valid.
-func (s *Service) AddQuery(ctx context.Context, name string, params Parameters) (NamedQuery, error) {
-	q := NamedQuery{name, params, s.clock.Now()}
+// AddQuery keeps a query that is valid. brand is Owner's, here and below.
+func (s *Service) AddQuery(ctx context.Context, brand ids.BrandID, name string, params Parameters) (NamedQuery, error) {
+	q := NamedQuery{brand, name, params, s.clock.Now()}
 	if name == "" || len(name) > queryNameBytesMax {
 		return q, ErrBadQuery.Textf("the name must have 1 to %d bytes", queryNameBytesMax)
 	}
-	if _, err := s.NewQuery(0, params); err != nil {
+	if _, err := s.NewQuery(ctx, brand, params); err != nil {
 		return q, err
 	}
 	return q, s.named.AddQuery(ctx, q)
 }
 
 // Query reads a named query.
-func (s *Service) Query(ctx context.Context, name string) (NamedQuery, error) {
-	return s.named.Query(ctx, name)
+func (s *Service) Query(ctx context.Context, brand ids.BrandID, name string) (NamedQuery, error) {
+	return s.named.Query(ctx, brand, name)
 }
 
 // Queries lists named queries.
-func (s *Service) Queries(ctx context.Context, after string, limit int) ([]NamedQuery, error) {
-	return s.named.Queries(ctx, after, limit)
+func (s *Service) Queries(ctx context.Context, brand ids.BrandID, after string, limit int) ([]NamedQuery, error) {
+	return s.named.Queries(ctx, brand, after, limit)
 }
 
 // RemoveQuery forgets a query.
-func (s *Service) RemoveQuery(ctx context.Context, name string) error {
-	return s.named.RemoveQuery(ctx, name)
+func (s *Service) RemoveQuery(ctx context.Context, brand ids.BrandID, name string) error {
+	return s.named.RemoveQuery(ctx, brand, name)
 }
 
 // ReadQuery reads a query in JSON, {"EQ_bizStep": ["shipping"], "GE_eventTime": …}: each

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ type Parameters map[string][]string
 
 // NewQuery reads the parameters of EPCIS 2.0's simple event query. A parameter that is not
 // known is refused: leaving it out would answer more than was asked for.
-func (s *Service) NewQuery(brand ids.BrandID, params Parameters) (*Query, error) {
+func (s *Service) NewQuery(ctx context.Context, brand ids.BrandID, params Parameters) (*Query, error) {
 	if len(params) > parametersMax {
 		return nil, ErrBadQuery.Textf("more than %d parameters", parametersMax)
 	}
@@ -72,7 +73,7 @@ func (s *Service) NewQuery(brand ids.BrandID, params Parameters) (*Query, error)
 		if len(values) == 0 || len(values) > valuesMax {
 			return nil, ErrBadQuery.Textf("%s: needs 1 to %d values", clip(name), valuesMax)
 		}
-		b := &queryReader{Service: s, q: q, name: name, values: values}
+		b := &queryReader{Service: s, items: s.itemsOf(ctx), q: q, name: name, values: values}
 		if !b.read() {
 			b.failf("is not a parameter of this query")
 		}
@@ -93,6 +94,7 @@ func (s *Service) NewQuery(brand ids.BrandID, params Parameters) (*Query, error)
 // queryReader reads one parameter.
 type queryReader struct {
 	*Service
+	items  Items
 	q      *Query
 	name   string
 	values []string

@@ -303,14 +303,6 @@ func (s *Service) ofTerms(ctx context.Context, all *[]Stored, brands []ids.Brand
 	return nil
 }
 
-// brandsOf are whose events are looked through: 0 = all who have some.
-func (s *Service) brandsOf(ctx context.Context, brand ids.BrandID) ([]ids.BrandID, error) {
-	if brand != 0 {
-		return []ids.BrandID{brand}, nil
-	}
-	return s.store.Brands(ctx)
-}
-
 func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, t Term) error {
 	st := Stretch{Brand: brand, Order: ByTerm, Term: t.Key(brand)}
 	for {
@@ -332,7 +324,7 @@ func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, 
 // ofItems gathers the events of those EPCs that are our items.
 func (s *Service) ofItems(ctx context.Context, all *[]Stored, brand ids.BrandID, epcs []string) error {
 	for _, epc := range epcs {
-		it, _, ok, err := ours(s.items, epc, epc)
+		it, _, ok, err := ours(s.itemsOf(ctx), epc, epc)
 		if err != nil {
 			return err
 		}
@@ -358,7 +350,7 @@ func (s *Service) ofItems(ctx context.Context, all *[]Stored, brand ids.BrandID,
 
 // Event gives the events with an eventID: the event, and its error declaration.
 func (s *Service) Event(ctx context.Context, brand ids.BrandID, id string) ([]*Event, error) {
-	q, err := s.NewQuery(brand, Parameters{"EQ_eventID": {id}, "orderDirection": {"ASC"}})
+	q, err := s.NewQuery(ctx, brand, Parameters{"EQ_eventID": {id}, "orderDirection": {"ASC"}})
 	if err != nil {
 		return nil, err
 	}
@@ -427,7 +419,7 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 			}
 		}
 	}
-	it, _, ok, err := ours(s.items, text, text)
+	it, _, ok, err := ours(s.itemsOf(ctx), text, text)
 	if err != nil {
 		return false, err
 	}

@@ -1,8 +1,10 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"encoding/base32"
+	"slices"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -65,8 +67,12 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 	if err != nil {
 		return Captured{}, err
 	}
+	brands, owner, err := s.brandsIn(ctx, d, spec.Brand)
+	if err != nil {
+		return Captured{}, err
+	}
 	c := &Capture{Request: spec.Request, Job: Job{
-		ID: jobID(spec.Request), Brand: spec.Brand, CreatedAt: s.clock.Now(), Proceed: spec.Proceed, Events: len(d.Events),
+		ID: jobID(spec.Request), Brand: owner, CreatedAt: s.clock.Now(), Proceed: spec.Proceed, Events: len(d.Events),
 	}}
 	bad := 0
 	for i := range d.Events {
@@ -83,16 +89,12 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 		}
 		return s.store.Capture(ctx, c)
 	}
-	brands, err := s.brandsIn(d, spec.Brand)
-	if err != nil {
-		return Captured{}, err
-	}
 	for i := range d.Events {
 		if len(d.Events[i].Problems) > 0 {
 			continue
 		}
 		e := d.Events[i].Event
-		r, err := s.Record(e, brands[i], s.items)
+		r, err := s.Record(e, brands[i], s.itemsOf(ctx))
 		if err != nil {
 			return Captured{}, err
 		}
@@ -106,9 +108,13 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 
 // brandsIn are whose the events of a document are, when it was not said: each of whom its
 // items are, and one without items of whom the first item of the document is. A pallet of
-// cases belongs to whose items were packed before.
-func (s *Service) brandsIn(d *Document, said ids.BrandID) ([]ids.BrandID, error) {
-	out := make([]ids.BrandID, len(d.Events))
+// cases belongs to whose items were packed before. The job is the platform's or of the brand
+// that was said; one of a caller with some brands only is of the document's first.
+func (s *Service) brandsIn(ctx context.Context, d *Document, said ids.BrandID) (out []ids.BrandID, owner ids.BrandID, err error) {
+	if err := CheckBrand(ctx, said); err != nil {
+		return nil, 0, err
+	}
+	out = make([]ids.BrandID, len(d.Events))
 	var first ids.BrandID
 	for i := range d.Events {
 		switch {
@@ -118,27 +124,34 @@ func (s *Service) brandsIn(d *Document, said ids.BrandID) ([]ids.BrandID, error)
 			out[i] = said
 			continue
 		}
-		b, err := s.brandOf(d.Events[i].Event)
+		b, err := s.brandOf(ctx, d.Events[i].Event)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if out[i] = b; first == 0 {
 			first = b
 		}
+	}
+	if said == 0 && first == 0 {
+		first, err = Owner(ctx, 0)
 	}
 	for i := range out {
 		if out[i] == 0 {
 			out[i] = first
 		}
 	}
-	return out, nil
+	if owner = said; said == 0 && !ids.ScopeOf(ctx).All() {
+		owner = first
+	}
+	return out, owner, err
 }
 
 // brandOf is whose an event is: that of the first coded item that it names.
-func (s *Service) brandOf(e *Event) (ids.BrandID, error) {
+func (s *Service) brandOf(ctx context.Context, e *Event) (ids.BrandID, error) {
+	items := s.itemsOf(ctx)
 	for _, list := range [...][]string{e.EPCs, e.Outputs, {e.Parent}} {
 		for _, epc := range list {
-			if it, _, ok, err := ours(s.items, epc, Canonical(epc)); ok || err != nil {
+			if it, _, ok, err := ours(items, epc, Canonical(epc)); ok || err != nil {
 				return it.Brand, err
 			}
 		}
@@ -152,12 +165,12 @@ func (s *Service) CaptureEvent(ctx context.Context, spec CaptureSpec, raw []byte
 	if err != nil {
 		return nil, false, err
 	}
-	if spec.Brand == 0 {
-		if spec.Brand, err = s.brandOf(e); err != nil {
-			return nil, false, err
-		}
+	brands, _, err := s.brandsIn(ctx, &Document{Events: []Read{{Event: e}}}, spec.Brand)
+	if err != nil {
+		return nil, false, err
 	}
-	r, err := s.Record(e, spec.Brand, s.items)
+	spec.Brand = brands[0]
+	r, err := s.Record(e, spec.Brand, s.itemsOf(ctx))
 	if err != nil {
 		return nil, false, err
 	}
@@ -183,13 +196,34 @@ func (s *Service) Job(ctx context.Context, id string) (Job, error) {
 	if !ids.Valid(jobPrefix, id) {
 		return Job{}, ErrUnknownJob
 	}
-	return s.store.Job(ctx, id)
+	j, err := s.store.Job(ctx, id)
+	if err == nil && !ids.ScopeOf(ctx).Has(j.Brand) {
+		return Job{}, ErrUnknownJob
+	}
+	return j, err
 }
 
-// Jobs lists captures, the newest first; before is the zero time at the beginning.
-func (s *Service) Jobs(ctx context.Context, before time.Time, beforeID string, limit int) ([]Job, error) {
+// Jobs lists captures, the newest first; before is the zero time at the beginning. brand 0 =
+// of all of the caller's.
+func (s *Service) Jobs(ctx context.Context, brand ids.BrandID, before time.Time, beforeID string, limit int) ([]Job, error) {
 	if before.IsZero() {
 		before = s.clock.Now().Add(24 * time.Hour)
 	}
-	return s.store.Jobs(ctx, before, beforeID, limit)
+	scope := ids.ScopeOf(ctx)
+	own := scope.Brands()
+	if brand != 0 {
+		own = []ids.BrandID{brand}
+	} else if scope.All() {
+		return s.store.Jobs(ctx, before, beforeID, limit)
+	}
+	var all []Job
+	for _, brand := range own {
+		some, err := s.store.JobsOf(ctx, brand, before, beforeID, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	slices.SortFunc(all, func(a, b Job) int { return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID)) })
+	return all[:min(limit, len(all))], nil
 }

@@ -25,7 +25,7 @@ type Captured struct {
 // Job is a capture that is remembered.
 type Job struct {
 	ID         string
-	Brand      ids.BrandID // 0 = of several, or of none
+	Brand      ids.BrandID // whose it is; 0 = the platform's
 	CreatedAt  time.Time
 	FinishedAt time.Time
 	Proceed    bool // GS1-Capture-Error-Behaviour: proceed
@@ -75,6 +75,9 @@ type Store interface {
 	Job(ctx context.Context, id string) (Job, error)
 	// Jobs gives jobs newest first, from before on.
 	Jobs(ctx context.Context, before time.Time, beforeID string, limit int) ([]Job, error)
+
+	// JobsOf is Jobs of one brand.
+	JobsOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID string, limit int) ([]Job, error)
 
 	// Brands lists who has events, from after on.
 	Brands(ctx context.Context) ([]ids.BrandID, error)

@@ -134,7 +134,7 @@ var mountedElsewhere = []string{
 	"POST /api/v1/backup", "POST /api/v1/webhooks", "GET /api/v1/webhooks", "DELETE /api/v1/webhooks/{webhook_id}",
 	"GET /api/v1/links", "PUT /api/v1/links", "DELETE /api/v1/links",
 	"GET /api/v1/brands/{brand_id}/link-policy", "PUT /api/v1/brands/{brand_id}/link-policy",
-	"GET /api/v1/openapi.json", "GET /api/v1/log/proof",
+	"GET /api/v1/openapi.json", "GET /api/v1/log/proof", "GET /api/v1/containers/{epc}",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {

@@ -107,11 +107,6 @@ func (rt *Router) AllowAs(pattern string, need Permission, h Handler, fail func(
 	})
 }
 
-// AdminAs is AllowAs for those who run the installation.
-func (rt *Router) AdminAs(pattern string, h Handler, fail func(w http.ResponseWriter, r *http.Request, err error)) {
-	rt.AllowAs(pattern, System, h, fail)
-}
-
 func (rt *Router) guarded(pattern string, need Permission, h Handler) Handler {
 	rt.needs[pattern] = need
 	return rt.limited(func(w http.ResponseWriter, r *http.Request) error {

@@ -108,6 +108,10 @@ func (a *api) getCapture(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) getCaptures(w http.ResponseWriter, r *http.Request) error {
+	brand, err := brandOf(r)
+	if err != nil {
+		return err
+	}
 	limit, err := pageOf(r)
 	if err != nil {
 		return err
@@ -120,7 +124,7 @@ func (a *api) getCaptures(w http.ResponseWriter, r *http.Request) error {
 		}
 		before = j.CreatedAt
 	}
-	all, err := a.Service.Jobs(r.Context(), before, id, limit+1)
+	all, err := a.Service.Jobs(r.Context(), brand, before, id, limit+1)
 	if err != nil {
 		return err
 	}

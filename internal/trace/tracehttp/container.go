@@ -47,7 +47,7 @@ func (a *api) getContainer(w http.ResponseWriter, r *http.Request) error {
 			return fault.Field("input.bad_flag", "deep", "must be true or false")
 		}
 	}
-	child, err := a.Service.Child(epc)
+	child, err := a.Service.Child(r.Context(), epc)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, params
 	if err != nil {
 		return err
 	}
-	q, err := a.Service.NewQuery(brand, params)
+	q, err := a.Service.NewQuery(r.Context(), brand, params)
 	if err != nil {
 		return err
 	}

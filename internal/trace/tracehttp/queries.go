@@ -25,6 +25,10 @@ func viewQuery(q *trace.NamedQuery) queryView {
 }
 
 func (a *api) postQuery(w http.ResponseWriter, r *http.Request) error {
+	brand, err := ownerOf(r)
+	if err != nil {
+		return err
+	}
 	var ask queryAsk
 	if _, err := httpx.Decode(w, r, httpx.BodyMax, &ask); err != nil {
 		return err
@@ -33,7 +37,7 @@ func (a *api) postQuery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q, err := a.Service.AddQuery(r.Context(), ask.Name, params)
+	q, err := a.Service.AddQuery(r.Context(), brand, ask.Name, params)
 	if err != nil {
 		return err
 	}
@@ -43,11 +47,15 @@ func (a *api) postQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) getQueries(w http.ResponseWriter, r *http.Request) error {
+	brand, err := ownerOf(r)
+	if err != nil {
+		return err
+	}
 	limit, err := pageOf(r)
 	if err != nil {
 		return err
 	}
-	all, err := a.Service.Queries(r.Context(), r.URL.Query().Get("nextPageToken"), limit+1)
+	all, err := a.Service.Queries(r.Context(), brand, r.URL.Query().Get("nextPageToken"), limit+1)
 	if err != nil {
 		return err
 	}
@@ -63,7 +71,11 @@ func (a *api) getQueries(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) getQuery(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.Service.Query(r.Context(), r.PathValue("queryName"))
+	brand, err := ownerOf(r)
+	if err != nil {
+		return err
+	}
+	q, err := a.Service.Query(r.Context(), brand, r.PathValue("queryName"))
 	if err != nil {
 		return err
 	}
@@ -71,7 +83,11 @@ func (a *api) getQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) deleteQuery(w http.ResponseWriter, r *http.Request) error {
-	if err := a.Service.RemoveQuery(r.Context(), r.PathValue("queryName")); err != nil {
+	brand, err := ownerOf(r)
+	if err != nil {
+		return err
+	}
+	if err := a.Service.RemoveQuery(r.Context(), brand, r.PathValue("queryName")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -79,7 +95,11 @@ func (a *api) deleteQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) getQueryEvents(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.Service.Query(r.Context(), r.PathValue("queryName"))
+	brand, err := ownerOf(r)
+	if err != nil {
+		return err
+	}
+	q, err := a.Service.Query(r.Context(), brand, r.PathValue("queryName"))
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,12 @@ import (
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
+// What the routes ask of their callers.
+const (
+	mayRead  httpx.Permission = "trace:read"
+	mayWrite httpx.Permission = "trace:write"
+)
+
 // prefix is where the bindings are mounted.
 const prefix = "/epcis"
 
@@ -41,23 +47,23 @@ type api struct{ Deps }
 func Mount(rt *httpx.Router, d Deps) {
 	a := &api{d}
 	get := func(path string, h httpx.Handler) {
-		rt.AdminAs("GET "+prefix+path, a.acceptable(h), a.fail)
+		rt.AllowAs("GET "+prefix+path, mayRead, a.acceptable(h), a.fail)
 	}
 	options := func(path, allow string, more ...string) {
-		rt.AdminAs("OPTIONS "+prefix+path, a.discover(allow, more...), a.fail)
+		rt.AllowAs("OPTIONS "+prefix+path, mayRead, a.discover(allow, more...), a.fail)
 	}
 	get("", a.getRoot)
 	get("/{$}", a.getRoot)
 	options("/{$}", "GET, HEAD, OPTIONS")
 
-	rt.AdminAs("POST "+prefix+"/capture", a.postCapture, a.fail)
+	rt.AllowAs("POST "+prefix+"/capture", mayWrite, a.postCapture, a.fail)
 	get("/capture", a.getCaptures)
 	options("/capture", "GET, HEAD, POST, OPTIONS", "GS1-EPCIS-Capture-Limit", strconv.Itoa(d.Service.Limits().Events),
 		"GS1-EPCIS-Capture-File-Size-Limit", strconv.FormatInt(d.Service.Limits().Bytes, 10), "GS1-Capture-Error-Behaviour", "all")
 	get("/capture/{captureID}", a.getCapture)
 	options("/capture/{captureID}", "GET, HEAD, OPTIONS")
 
-	rt.AdminAs("POST "+prefix+"/events", a.postEvent, a.fail)
+	rt.AllowAs("POST "+prefix+"/events", mayWrite, a.postEvent, a.fail)
 	get("/events", a.getEvents)
 	options("/events", "GET, HEAD, POST, OPTIONS")
 	get("/events/{eventID}", a.getEvent)
@@ -72,17 +78,17 @@ func Mount(rt *httpx.Router, d Deps) {
 			options(path+below, "GET, HEAD, OPTIONS")
 		}
 	}
-	rt.AdminAs("POST "+prefix+"/queries", a.postQuery, a.fail)
+	rt.AllowAs("POST "+prefix+"/queries", mayWrite, a.postQuery, a.fail)
 	get("/queries", a.getQueries)
 	options("/queries", "GET, HEAD, POST, OPTIONS")
 	get("/queries/{queryName}", a.getQuery)
-	rt.AdminAs("DELETE "+prefix+"/queries/{queryName}", a.deleteQuery, a.fail)
+	rt.AllowAs("DELETE "+prefix+"/queries/{queryName}", mayWrite, a.deleteQuery, a.fail)
 	options("/queries/{queryName}", "GET, HEAD, DELETE, OPTIONS")
 	get("/queries/{queryName}/events", a.getQueryEvents)
 	options("/queries/{queryName}/events", "GET, HEAD, OPTIONS")
-	rt.AdminAs("DELETE "+prefix+"/nextPageToken/{token}", a.deleteToken, a.fail)
+	rt.AllowAs("DELETE "+prefix+"/nextPageToken/{token}", mayRead, a.deleteToken, a.fail)
 
-	rt.Admin("GET /api/v1/containers/{epc}", a.getContainer)
+	rt.Allow("GET /api/v1/containers/{epc}", mayRead, a.getContainer)
 }
 
 // problem is RFC 7807's, with the exceptions' names of EPCIS.
@@ -273,7 +279,16 @@ func brandOf(r *http.Request) (ids.BrandID, error) {
 	if err != nil || n < 1 {
 		return 0, fault.Field("trace.bad_brand", "X-Brand-ID", "must be the number of a brand")
 	}
-	return ids.BrandID(n), nil
+	return ids.BrandID(n), trace.CheckBrand(r.Context(), ids.BrandID(n))
+}
+
+// ownerOf is whose named queries a request is about.
+func ownerOf(r *http.Request) (ids.BrandID, error) {
+	brand, err := brandOf(r)
+	if err != nil {
+		return 0, err
+	}
+	return trace.Owner(r.Context(), brand)
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/trace"
 )
@@ -15,7 +16,7 @@ var _ trace.Queries = (*Store)(nil)
 func scanQuery(r *sql.Rows) (q trace.NamedQuery, err error) {
 	var params []byte
 	var created int64
-	if err := r.Scan(&q.Name, &params, &created); err != nil {
+	if err := r.Scan(&q.Brand, &q.Name, &params, &created); err != nil {
 		return q, err
 	}
 	q.CreatedAt = sqldb.Time(created)
@@ -32,7 +33,7 @@ func (s *Store) AddQuery(ctx context.Context, q trace.NamedQuery) error {
 		return fmt.Errorf("encode query: %w", err)
 	}
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO trace_queries (name, params, created_at) VALUES (?,?,?)`, q.Name, params, sqldb.Micros(q.CreatedAt))
+		_, err := tx.ExecContext(ctx, `INSERT INTO trace_named (brand_id, name, params, created_at) VALUES (?,?,?,?)`, q.Brand, q.Name, params, sqldb.Micros(q.CreatedAt))
 		if sqldb.IsDuplicate(err) {
 			return trace.ErrQueryExists
 		}
@@ -41,8 +42,9 @@ func (s *Store) AddQuery(ctx context.Context, q trace.NamedQuery) error {
 }
 
 // Query implements trace.Queries.
-func (s *Store) Query(ctx context.Context, name string) (trace.NamedQuery, error) {
-	all, err := sqldb.Collect(ctx, s.db.Reader(), scanQuery, `SELECT name, params, created_at FROM trace_queries WHERE name = ?`, name)
+func (s *Store) Query(ctx context.Context, brand ids.BrandID, name string) (trace.NamedQuery, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), scanQuery,
+		`SELECT brand_id, name, params, created_at FROM trace_named WHERE brand_id = ? AND name = ?`, brand, name)
 	if err != nil {
 		return trace.NamedQuery{}, fmt.Errorf("load query: %w", err)
 	}
@@ -53,15 +55,15 @@ func (s *Store) Query(ctx context.Context, name string) (trace.NamedQuery, error
 }
 
 // Queries implements trace.Queries.
-func (s *Store) Queries(ctx context.Context, after string, limit int) ([]trace.NamedQuery, error) {
+func (s *Store) Queries(ctx context.Context, brand ids.BrandID, after string, limit int) ([]trace.NamedQuery, error) {
 	return sqldb.Collect(ctx, s.db.Reader(), scanQuery,
-		`SELECT name, params, created_at FROM trace_queries WHERE name > ? ORDER BY name LIMIT ?`, after, limit)
+		`SELECT brand_id, name, params, created_at FROM trace_named WHERE brand_id = ? AND name > ? ORDER BY name LIMIT ?`, brand, after, limit)
 }
 
 // RemoveQuery implements trace.Queries.
-func (s *Store) RemoveQuery(ctx context.Context, name string) error {
+func (s *Store) RemoveQuery(ctx context.Context, brand ids.BrandID, name string) error {
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		r, err := tx.ExecContext(ctx, `DELETE FROM trace_queries WHERE name = ?`, name)
+		r, err := tx.ExecContext(ctx, `DELETE FROM trace_named WHERE brand_id = ? AND name = ?`, brand, name)
 		if err != nil {
 			return err
 		}

@@ -170,7 +170,7 @@ func compare(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, bas
 		things = append(things, trace.Canonical(caseEPC(base, i)))
 	}
 	for _, thing := range things {
-		child, err := s.Child(thing)
+		child, err := s.Child(t.Context(), thing)
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -78,11 +78,11 @@ func queries(t *testing.T, w World) {
 		"no action": {"EQ_action": {"EAT"}}, "no word": {"EQ_bizStep": {"flying"}}, "bad pattern": {"MATCH_epc": {"urn:epc:idpat:sgtin:*.*.*"}},
 		"no values": {"EQ_bizStep": {}}, "no direction": {"orderDirection": {"UP"}}, "another order": {"orderBy": {"bizStep"}}, "two times": {"LT_eventTime": {"a", "b"}},
 	} {
-		if _, err := s.NewQuery(1, params); err == nil {
+		if _, err := s.NewQuery(t.Context(), 1, params); err == nil {
 			t.Errorf("%s: %v was taken", name, params)
 		}
 	}
-	q, err := s.NewQuery(1, trace.Parameters{"maxEventCount": {"4"}})
+	q, err := s.NewQuery(t.Context(), 1, trace.Parameters{"maxEventCount": {"4"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func pages(t *testing.T, w World) {
 			whole := asked(t, s, 0, params)
 			for _, size := range []int{1, 2, 5, 22, 23, 24} {
 				var got []*trace.Event
-				q, err := s.NewQuery(0, params)
+				q, err := s.NewQuery(t.Context(), 0, params)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -230,7 +230,7 @@ func pages(t *testing.T, w World) {
 			}
 		}
 	}
-	q, err := s.NewQuery(0, nil)
+	q, err := s.NewQuery(t.Context(), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,17 +245,17 @@ func namedQueries(t *testing.T, w World) {
 	s := Service(w.Open())
 	params := trace.Parameters{"EQ_bizStep": {"shipping", "packing"}, "GE_eventTime": {"2026-01-01T00:00:00Z"}, "maxEventCount": {"5"}}
 	for _, name := range []string{"b", "a", "批 1"} {
-		if _, err := s.AddQuery(t.Context(), name, params); err != nil {
+		if _, err := s.AddQuery(t.Context(), 1, name, params); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.AddQuery(t.Context(), "a", nil); !errors.Is(err, trace.ErrQueryExists) {
+	if _, err := s.AddQuery(t.Context(), 1, "a", nil); !errors.Is(err, trace.ErrQueryExists) {
 		t.Errorf("a name twice: %v", err)
 	}
-	if _, err := s.AddQuery(t.Context(), "c", trace.Parameters{"EQ_x": {"1"}}); err == nil {
+	if _, err := s.AddQuery(t.Context(), 1, "c", trace.Parameters{"EQ_x": {"1"}}); err == nil {
 		t.Error("a query that is not valid was kept")
 	}
-	got, err := Service(w.Open()).Query(t.Context(), "a")
+	got, err := Service(w.Open()).Query(t.Context(), 1, "a")
 	if diff := cmp.Diff(params, got.Params); err != nil || diff != "" {
 		t.Errorf("%v (-sent +kept):\n%s", err, diff)
 	}
@@ -263,17 +263,17 @@ func namedQueries(t *testing.T, w World) {
 	if diff := cmp.Diff(params, again); err != nil || diff != "" {
 		t.Errorf("through JSON: %v (-sent +read):\n%s", err, diff)
 	}
-	list, err := s.Queries(t.Context(), "a", 10)
+	list, err := s.Queries(t.Context(), 1, "a", 10)
 	if err != nil || len(list) != 2 || list[0].Name != "b" {
 		t.Errorf("behind a: %v, %v", list, err)
 	}
-	if err := errors.Join(s.RemoveQuery(t.Context(), "a")); err != nil {
+	if err := errors.Join(s.RemoveQuery(t.Context(), 1, "a")); err != nil {
 		t.Error(err)
 	}
-	if err := s.RemoveQuery(t.Context(), "a"); !errors.Is(err, trace.ErrNoQuery) {
+	if err := s.RemoveQuery(t.Context(), 1, "a"); !errors.Is(err, trace.ErrNoQuery) {
 		t.Errorf("removed twice: %v", err)
 	}
-	if _, err := s.Query(t.Context(), "a"); !errors.Is(err, trace.ErrNoQuery) {
+	if _, err := s.Query(t.Context(), 1, "a"); !errors.Is(err, trace.ErrNoQuery) {
 		t.Errorf("after its removal: %v", err)
 	}
 }

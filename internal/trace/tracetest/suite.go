@@ -54,7 +54,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 	for name, test := range map[string]func(t *testing.T, w World){
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
-		"Queries": queries, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Told": told,
+		"Queries": queries, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +107,7 @@ func capture(t *testing.T, s *trace.Service, spec trace.CaptureSpec, raw []byte)
 // asked answers a query whole.
 func asked(t *testing.T, s *trace.Service, brand ids.BrandID, params trace.Parameters) []*trace.Event {
 	t.Helper()
-	q, err := s.NewQuery(brand, params)
+	q, err := s.NewQuery(t.Context(), brand, params)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,11 +194,11 @@ func jobs(t *testing.T, w World) {
 	if _, err := s.Job(t.Context(), ids.New("cap")); !errors.Is(err, trace.ErrUnknownJob) {
 		t.Errorf("another job: %v", err)
 	}
-	list, err := s.Jobs(t.Context(), time.Time{}, "", 10)
+	list, err := s.Jobs(t.Context(), 0, time.Time{}, "", 10)
 	if err != nil || len(list) != 2 {
 		t.Errorf("%d jobs, %v", len(list), err)
 	}
-	rest, err := s.Jobs(t.Context(), list[0].CreatedAt, list[0].ID, 10)
+	rest, err := s.Jobs(t.Context(), 0, list[0].CreatedAt, list[0].ID, 10)
 	if err != nil || len(rest) != 1 || rest[0].ID != list[1].ID {
 		t.Errorf("behind the first: %v, %v", rest, err)
 	}

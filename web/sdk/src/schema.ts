@@ -352,6 +352,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/containers/{epc}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where a thing was, and what was in it
+         * @description By the EPCIS events of the brands that the caller may see (docs/trace.md). What no event names is in nothing and empty.
+         */
+        get: operations["getContainer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/codes/{code}/scans": {
         parameters: {
             query?: never;
@@ -2710,7 +2730,7 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed" | "tenant_updated";
+            type: "code.generated" | "code.state_changed" | "trace.captured" | "tenant_updated";
             subject: string;
             /** Format: date-time */
             time: string;
@@ -2734,7 +2754,40 @@ export interface components {
             /** @constant */
             type?: "tenant_updated";
             data?: components["schemas"]["TenantUpdated"];
+        } | {
+            /** @constant */
+            type?: "trace.captured";
+            data?: components["schemas"]["TraceCaptured"];
         });
+        /** @description double_parent: it was packed while it was in another. loop: something is within itself. */
+        ContainmentFlags: ("double_parent" | "loop")[];
+        Container: {
+            epc: string;
+            /** Format: date-time */
+            as_of: string;
+            within: {
+                epc: string;
+                /** Format: date-time */
+                since: string;
+                flags?: components["schemas"]["ContainmentFlags"];
+            }[];
+            /**
+             * Format: int64
+             * @description How many coded items are in it.
+             */
+            items: number;
+            /** @description Of these, the first. */
+            codes: string[];
+            /** @description What else is in it. */
+            epcs: string[];
+            flags?: components["schemas"]["ContainmentFlags"];
+        };
+        TraceCaptured: {
+            /** @description How many EPCIS events came in. */
+            events: number;
+            /** @description All of them, by their hashes. A capture of more is told in several events. */
+            event_ids: string[];
+        };
         TenantUpdated: {
             tenant_id: string;
             name: string;
@@ -5279,6 +5332,69 @@ export interface operations {
                         /** @constant */
                         message: "success";
                         data: components["schemas"]["ItemChanges"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getContainer: {
+        parameters: {
+            query?: {
+                /** @description As of when; the present moment when it is not said. */
+                at?: string;
+                /** @description Also what is in what is in it. */
+                deep?: boolean;
+            };
+            header?: {
+                /** @description Of this brand's events only. */
+                "X-Brand-ID"?: components["schemas"]["BrandID"];
+            };
+            path: {
+                /** @description An EPC, as a URN or a Digital Link. */
+                epc: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description From the inside out, and what it holds. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "https://id.gs1.org/00/340123450000001116",
+                     *         "as_of": "2026-03-01T08:30:15Z",
+                     *         "within": [
+                     *           {
+                     *             "epc": "https://id.gs1.org/00/340123450000003332",
+                     *             "since": "2026-03-01T08:00:00Z"
+                     *           }
+                     *         ],
+                     *         "items": 1,
+                     *         "codes": [
+                     *           "123456789012345678"
+                     *         ],
+                     *         "epcs": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Container"];
                     };
                 };
             };
