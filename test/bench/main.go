@@ -31,13 +31,14 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare-redirect" { // of the resolver bench
 		return serveBareRedirect()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal, resolver")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal, resolver, regions")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
+	latencies := flag.String("latencies", "", "a file of province,site,milliseconds that the regions bench takes instead of distances")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return run(ctx, *only, &bench{codes: *codes, claims: *claims})
+	return run(ctx, *only, &bench{codes: *codes, claims: *claims, latencies: *latencies})
 }
 
 // bench is what the measurements share.
@@ -47,7 +48,9 @@ type bench struct {
 	self   string // this program
 	codes  int64
 	claims int64
-	rows   []row
+	// latencies is a file of round trips that were measured; "" = none
+	latencies string
+	rows      []row
 }
 
 // row is one line of the table.
@@ -81,7 +84,7 @@ func run(ctx context.Context, only string, b *bench) (err error) {
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
 		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace},
-		{"guessing", benchGuessing}, {"refusal", benchRefusal}, {"resolver", benchResolver},
+		{"guessing", benchGuessing}, {"refusal", benchRefusal}, {"resolver", benchResolver}, {"regions", benchRegions},
 	}
 	for _, one := range benches {
 		if only != "" && !strings.Contains(","+only+",", ","+one.name+",") {
