@@ -17,6 +17,7 @@ const (
 	goodRate   = 5_000
 	goodConns  = 32
 	floodConns = 32
+	resetConns = 8
 )
 
 // benchStrangers scans right codes at a steady rate, alone and beside what should not
@@ -45,6 +46,9 @@ func benchStrangers(ctx context.Context, b *bench) error {
 		return err
 	}
 	if err := b.slow(ctx, server, codes[0], good, show); err != nil {
+		return err
+	}
+	if err := b.resets(ctx, server, codes[0], good, show); err != nil {
 		return err
 	}
 	return b.flood(ctx, server, codes, good, show)
@@ -93,6 +97,22 @@ func (b *bench) slow(ctx context.Context, s *harness.Server, code string, good f
 		return err
 	}
 	show(fmt.Sprintf("beside %d slow readers and %d slow writers", slowConns, slowConns), r)
+	return nil
+}
+
+// resets asks over HTTP/2 and takes it back at once.
+func (b *bench) resets(ctx context.Context, s *harness.Server, code string, good func() (*load.Result, error), show func(string, *load.Result)) error {
+	crowd, err := load.RapidResets(ctx, s.URL, verifyPath(code), resetConns)
+	if err != nil {
+		return err
+	}
+	defer crowd.Close()
+	r, err := good()
+	if err != nil {
+		return err
+	}
+	show(fmt.Sprintf("beside %d connections that reset each request (%.0f/s, %d ended by the server)",
+		resetConns, float64(crowd.Asked())/r.Took.Seconds(), crowd.Ended()), r)
 	return nil
 }
 
