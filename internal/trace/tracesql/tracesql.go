@@ -102,10 +102,10 @@ func findJob(ctx context.Context, q sqldb.Querier, id string) (trace.Job, error)
 
 // Jobs implements trace.Store.
 func (s *Store) Jobs(ctx context.Context, before time.Time, beforeID string, limit int) ([]trace.Job, error) {
-	const query = `SELECT ` + jobColumns + ` FROM trace_jobs WHERE created_at < ? OR created_at = ? AND job_id < ?
+	const query = `SELECT ` + jobColumns + ` FROM trace_jobs WHERE (created_at < ? OR created_at = ? AND job_id < ?) AND job_id < ?
 		ORDER BY created_at DESC, job_id DESC LIMIT ?`
 	us := sqldb.Micros(before)
-	return sqldb.Collect(ctx, s.db.Reader(), scanJob, query, us, us, beforeID, limit)
+	return sqldb.Collect(ctx, s.db.Reader(), scanJob, query, us, us, beforeID, parts, limit)
 }
 
 // JobsOf implements trace.Store.
