@@ -75,6 +75,7 @@ type App struct {
 	codes     *batch.Reader
 	edge      *edge // nil in a process with SQL
 	sightings *verifykv.Log
+	newest    func() time.Time // the newest scan that was counted
 	files     blob.Store
 	tasks     *task.Runner
 	outbox    *outbox.Outbox
