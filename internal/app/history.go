@@ -154,6 +154,7 @@ func (a *App) consume() {
 	a.sendWebhooks()
 	a.watchLags()
 	a.tellSynced()
+	a.carryTold()
 	for _, c := range a.consumers {
 		a.work.Go(func() {
 			if err := stream.Run(a.background, c.config, c.group, a.letters(), scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {

@@ -59,6 +59,31 @@ func (a *App) tellSynced() {
 	}
 }
 
+const carryEvery = time.Second
+
+// carryTold brings what was told at home to those who read: tenants are the home's, and what
+// is of no brand is read in shard 0.
+func (a *App) carryTold() {
+	shard := ids.ShardOf(0)
+	if a.dbs.Of(shard) == a.db {
+		return
+	}
+	a.work.Go(func() {
+		look := time.NewTicker(carryEvery)
+		defer look.Stop()
+		for {
+			if err := a.outbox.Carry(a.background, shard, a.clock.Now); err != nil && a.background.Err() == nil {
+				a.log.Warn("what was told at home is not read yet, will try again", "error", err)
+			}
+			select {
+			case <-look.C:
+			case <-a.background.Done():
+				return
+			}
+		}
+	})
+}
+
 // tellAll writes an event that is of no brand.
 func (a *App) tellAll(ctx context.Context, e scanevent.Synced) error {
 	data, err := json.Marshal(e)

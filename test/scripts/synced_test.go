@@ -30,6 +30,7 @@ func dataSynced(r *roles, edge *harness.Server) {
 	brand := r.post("/api/v1/brands", map[string]any{"name": "云岭酒业"})["brand_id"]
 	product := r.post("/api/v1/products", map[string]any{"brand_id": brand, "name": "云岭原浆"})["product_id"]
 	codes := r.issued("scanned", product)
+	r.post("/api/v1/tenants", map[string]any{"name": "云岭", "kind": "brand", "brands": []any{brand}}) // of no brand either
 	began := time.Now()
 	r.until(edge, codes[0], "authentic")
 	r.eventually("it is told that records and statistics are whole", func() bool {
@@ -45,8 +46,11 @@ func dataSynced(r *roles, edge *harness.Server) {
 		if err := r.issue.Must(r.t.Context(), http.MethodGet, "/api/v1/events?limit=1000", nil, &page); err != nil {
 			r.t.Fatal(err)
 		}
-		told := map[string]bool{}
+		told, tenants := map[string]bool{}, 0
 		for _, e := range page.Events {
+			if e.Type == "tenant_updated" {
+				tenants++
+			}
 			if e.Type != "data.synced" {
 				continue
 			}
@@ -55,6 +59,6 @@ func dataSynced(r *roles, edge *harness.Server) {
 			}
 			told[e.Data.What] = true
 		}
-		return told["scan_records"] && told["scan_stats"] && len(told) == 2
+		return told["scan_records"] && told["scan_stats"] && len(told) == 2 && tenants == 1
 	})
 }

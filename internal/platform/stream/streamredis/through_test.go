@@ -61,6 +61,21 @@ func TestThroughOfManyLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	follows("it has ended in order")
+	burnt := w.producer(t, "burnt")
+	follows("one more runs")
+	burnt.stop()
+	burnt.ship.Wait()
+	if err := w.db.Do(t.Context(), w.db.B().Srem().Key(a.producersKey()).Member("burnt").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	worker, err := Open(w.db, w.o) // started again
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err = worker.Group(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	follows("it was taken out by hand")
 	if err := w.db.Do(t.Context(), w.db.B().Del().Key(a.producersKey(), a.generationsKey()).Build()).Error(); err != nil {
 		t.Fatal(err)
 	}
