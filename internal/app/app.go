@@ -310,11 +310,18 @@ func (a *App) openDomains(ctx context.Context) error {
 	}
 	a.product = newProductMetrics(a.metrics.Registry)
 	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
+	if a.SQL != "" {
+		owner, err := producerName(filepath.Join(a.Data, fileProducer)) // the directory is locked: one process has this name
+		if err != nil {
+			return err
+		}
+		a.tasks.Own(owner)
+	}
 	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
 	if err := a.openIdentity(ctx); err != nil {
 		return err
 	}
-	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}, Control: a.control()},
+	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}, Control: a.control(), Filled: a.product.Generated},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
 	a.codes = a.Batches.Reader
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
