@@ -309,15 +309,9 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.product = newProductMetrics(a.metrics.Registry)
-	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
-	if a.SQL != "" {
-		owner, err := producerName(filepath.Join(a.Data, fileProducer)) // the directory is locked: one process has this name
-		if err != nil {
-			return err
-		}
-		a.tasks.Own(owner)
+	if err := a.openTasks(); err != nil {
+		return err
 	}
-	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
 	if err := a.openIdentity(ctx); err != nil {
 		return err
 	}
@@ -348,6 +342,20 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.site, err = site.New()
+	return err
+}
+
+// openTasks makes the runner of long work. The directory is locked, so one process has its name.
+func (a *App) openTasks() error {
+	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
+	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
+	if a.SQL == "" {
+		return nil
+	}
+	owner, err := producerName(filepath.Join(a.Data, fileProducer))
+	if err == nil {
+		a.tasks.Own(owner)
+	}
 	return err
 }
 

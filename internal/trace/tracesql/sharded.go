@@ -20,6 +20,8 @@ import (
 // their shard. A capture is remembered in the last database that it stores events in, named
 // queries at home.
 type Sharded struct {
+	trace.Queries // the home's
+
 	dbs  *sqldb.Shards
 	all  []*Store // as dbs.All
 	of   map[*sqldb.DB]*Store
@@ -39,6 +41,7 @@ func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
 		s.all = append(s.all, s.of[db])
 	}
 	s.home = s.all[0]
+	s.Queries = s.home
 	return s
 }
 
@@ -199,7 +202,16 @@ func (s *Sharded) Job(ctx context.Context, id string) (trace.Job, error) {
 
 // Jobs implements trace.Store.
 func (s *Sharded) Jobs(ctx context.Context, before time.Time, beforeID string, limit int) ([]trace.Job, error) {
-	lists, errs := ask(s.all, func(one *Store) ([]trace.Job, error) { return one.Jobs(ctx, before, beforeID, limit) })
+	return s.jobs(limit, func(one *Store) ([]trace.Job, error) { return one.Jobs(ctx, before, beforeID, limit) })
+}
+
+// JobsOf implements trace.Store. A brand's job stands where its last events went, which may be another's.
+func (s *Sharded) JobsOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID string, limit int) ([]trace.Job, error) {
+	return s.jobs(limit, func(one *Store) ([]trace.Job, error) { return one.JobsOf(ctx, brand, before, beforeID, limit) })
+}
+
+func (s *Sharded) jobs(limit int, of func(*Store) ([]trace.Job, error)) ([]trace.Job, error) {
+	lists, errs := ask(s.all, of)
 	all := slices.Concat(lists...)
 	slices.SortFunc(all, func(a, b trace.Job) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(b.ID, a.ID))
@@ -254,24 +266,4 @@ func (s *Sharded) Parents(ctx context.Context, r trace.Run) ([]ids.Serial, error
 // Words implements trace.Store.
 func (s *Sharded) Words(ctx context.Context, brand ids.BrandID, kinds []trace.TermKind, after trace.Word, limit int) ([]trace.Word, error) {
 	return s.brand(brand).Words(ctx, brand, kinds, after, limit)
-}
-
-// AddQuery implements trace.Queries.
-func (s *Sharded) AddQuery(ctx context.Context, q trace.NamedQuery) error {
-	return s.home.AddQuery(ctx, q)
-}
-
-// Query implements trace.Queries.
-func (s *Sharded) Query(ctx context.Context, name string) (trace.NamedQuery, error) {
-	return s.home.Query(ctx, name)
-}
-
-// Queries implements trace.Queries.
-func (s *Sharded) Queries(ctx context.Context, after string, limit int) ([]trace.NamedQuery, error) {
-	return s.home.Queries(ctx, after, limit)
-}
-
-// RemoveQuery implements trace.Queries.
-func (s *Sharded) RemoveQuery(ctx context.Context, name string) error {
-	return s.home.RemoveQuery(ctx, name)
 }

@@ -3,6 +3,7 @@ package tracesql
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -60,9 +61,7 @@ func TestDocumentOfTwoDatabases(t *testing.T) {
 			s := tracetest.Service(store)
 			of := func(brand ids.BrandID, with map[string]any) map[string]any {
 				e := map[string]any{"epcList": []string{tracetest.EPC(brand, 1)}}
-				for k, v := range with {
-					e[k] = v
-				}
+				maps.Copy(e, with)
 				return tracetest.Event(e)
 			}
 			late := map[string]any{"eventTime": "2027-01-01T00:00:00Z"}
@@ -76,7 +75,7 @@ func TestDocumentOfTwoDatabases(t *testing.T) {
 			if n := count(t, home, `SELECT COUNT(*) FROM trace_events`) + count(t, odd, `SELECT COUNT(*) FROM trace_events`); n != 2 {
 				t.Fatalf("%d events of the first part, want 2", n)
 			}
-			if jobs, err := s.Jobs(t.Context(), time.Time{}, "", 10); err != nil || len(jobs) != 0 {
+			if jobs, err := s.Jobs(t.Context(), 0, time.Time{}, "", 10); err != nil || len(jobs) != 0 {
 				t.Errorf("jobs of half a document: %v, %v", jobs, err)
 			}
 			hide(t, odd, "hidden", "trace_words")
@@ -102,9 +101,13 @@ func TestDocumentOfTwoDatabases(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			jobs, err := s.Jobs(t.Context(), time.Time{}, "", 10)
+			jobs, err := s.Jobs(t.Context(), 0, time.Time{}, "", 10)
 			if err != nil || len(jobs) != 1 {
 				t.Errorf("%d jobs, %v", len(jobs), err)
+			}
+			own, err := store.JobsOf(t.Context(), 0, tracetest.Start().Add(time.Hour), "", 10) // it stands with brand 3's events
+			if diff := cmp.Diff(jobs, own); err != nil || diff != "" {
+				t.Errorf("%v (-all +the platform's):\n%s", err, diff)
 			}
 			again, err := s.Job(t.Context(), done.Job.ID)
 			if diff := cmp.Diff(done.Job, again); err != nil || diff != "" {

@@ -424,8 +424,10 @@ func throughFollowsTheEnd(_ *testing.T, e *env) {
 	// An engine may look at its logs now and then only.
 	reaches := func(want time.Time, meanwhile func()) {
 		e.Helper()
-		for end := time.Now().Add(patience); through().Before(want); meanwhile() {
-			if time.Now().After(end) {
+		ctx, cancel := context.WithTimeout(e.Context(), patience)
+		defer cancel()
+		for ; through().Before(want); meanwhile() {
+			if ctx.Err() != nil {
 				e.Fatalf("it is through %v, want %v", through(), want)
 			}
 		}
