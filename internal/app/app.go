@@ -75,6 +75,7 @@ type App struct {
 	codes     *batch.Reader
 	edge      *edge // nil in a process with SQL
 	sightings *verifykv.Log
+	newest    func() time.Time // the newest scan that was counted
 	files     blob.Store
 	tasks     *task.Runner
 	outbox    *outbox.Outbox
@@ -308,12 +309,13 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.product = newProductMetrics(a.metrics.Registry)
-	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
-	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
+	if err := a.openTasks(); err != nil {
+		return err
+	}
 	if err := a.openIdentity(ctx); err != nil {
 		return err
 	}
-	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}, Control: a.control()},
+	a.Batches = batch.NewService(batch.Config{Region: a.Region, PublicURL: a.URL, ExpireRule: rule, Containers: containers{a}, Control: a.control(), Filled: a.product.Generated},
 		a.store, a.keys.items, a.proj, a.keys, a.tasks, a.sightings, a.clock)
 	a.codes = a.Batches.Reader
 	files := batchfile.New(batchfile.Config{}, a.Batches, a.store, a.files, a.clock, a.log)
@@ -340,6 +342,20 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.site, err = site.New()
+	return err
+}
+
+// openTasks makes the runner of long work. The directory is locked, so one process has its name.
+func (a *App) openTasks() error {
+	a.tasks = task.NewRunner(a.dbs, a.clock, a.log, taskSlots)
+	a.closers = append(a.closers, func() error { a.tasks.Stop(); return nil })
+	if a.SQL == "" {
+		return nil
+	}
+	owner, err := producerName(filepath.Join(a.Data, fileProducer))
+	if err == nil {
+		a.tasks.Own(owner)
+	}
 	return err
 }
 

@@ -129,6 +129,7 @@ func (a *App) openConsumers(ctx context.Context) error {
 		Tallies: scanTallies{a.sightings}, Lags: a.lags(), Clock: a.clock,
 	}
 	a.scans.Wire(&deps)
+	a.newest = deps.Statistics.Newest
 	var err error
 	if deps.Statistics, err = scan.NewCached(deps.Statistics, a.clock); err != nil {
 		return err
@@ -152,6 +153,8 @@ func (a *App) consume() {
 	a.relay()
 	a.sendWebhooks()
 	a.watchLags()
+	a.tellSynced()
+	a.carryTold()
 	for _, c := range a.consumers {
 		a.work.Go(func() {
 			if err := stream.Run(a.background, c.config, c.group, a.letters(), scansql.Split, c.handler); err != nil && !errors.Is(err, stream.ErrClosed) {

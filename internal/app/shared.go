@@ -63,7 +63,8 @@ func (a *App) openShared(ctx context.Context, summary verifyredis.Summary) (err 
 	return nil
 }
 
-// producerName is the name of this data directory's log among all of an installation.
+// producerName is the name of this data directory's log among all of an installation, and
+// of who works on tasks in it.
 func producerName(path string) (string, error) {
 	raw, err := os.ReadFile(path)
 	switch name := strings.TrimSpace(string(raw)); {

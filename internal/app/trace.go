@@ -7,7 +7,6 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/ids"
-	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/trace"
 	"github.com/chopmark/chopmark/internal/trace/tracehttp"
@@ -15,26 +14,14 @@ import (
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
-// errTraceOnShards answers who asks for containers where no events are kept.
-var errTraceOnShards = fault.New(fault.Conflict, "trace.on_shards", "EPCIS events are not kept with --sql-shard; name the codes instead")
-
-// openTrace wires the repository of EPCIS events. Events name items of several brands, so
-// they are kept in one database, and their announcements stand in the feed there: with
-// brands in several databases there is no repository.
+// openTrace wires the repository of EPCIS events.
 func (a *App) openTrace() {
-	if len(a.dbs.All()) > 1 {
-		a.log.Warn("EPCIS events are not kept with --sql-shard: there is no /epcis")
-		return
-	}
-	store := tracesql.New(a.db, a.clock)
+	store := tracesql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, store.Close)
 	a.Trace = trace.NewService(trace.UsualLimits(), store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
 }
 
 func (a *App) traceRoutes(rt *httpx.Router) {
-	if a.Trace == nil {
-		return
-	}
 	tracehttp.Mount(rt, tracehttp.Deps{Service: a.Trace, Clock: a.clock, Log: a.log, Version: a.Version})
 }
 
@@ -74,9 +61,6 @@ var _ batch.Containers = containers{}
 
 // Inside implements batch.Containers.
 func (c containers) Inside(ctx context.Context, container string) ([]batch.SerialRun, error) {
-	if c.app.Trace == nil {
-		return nil, errTraceOnShards
-	}
 	in, err := c.app.Trace.Contents(ctx, 0, container, c.app.clock.Now(), true)
 	out := make([]batch.SerialRun, len(in.Runs))
 	for i, r := range in.Runs {

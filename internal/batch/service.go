@@ -52,6 +52,7 @@ type Config struct {
 	ExpireRule time.Time  // of batches that name no expiry; zero = they never expire
 	Containers Containers // nil = nothing is known of containers
 	Control    Control
+	Filled     func(brand ids.BrandID, codes int64, err error) // told of batches that pools allocate; nil = nobody is
 }
 
 // Service is the domain's use cases. It is safe for concurrent use.

@@ -203,6 +203,9 @@ func (s *Service) fillPool(ctx context.Context, p *Product, quantity int64) erro
 		if f, ok := fault.From(err); ok && f.Is(ErrBatchExists) {
 			continue
 		}
+		if s.Filled != nil {
+			s.Filled(p.BrandID, p.Pool.BatchQuantity, err)
+		}
 		if err != nil {
 			return fmt.Errorf("fill pool of product %d: %w", p.ID, err)
 		}

@@ -162,13 +162,21 @@ func (o *office) free(p batch.Product) (free int64, batches int) {
 
 func TestPoolKeepsItsTarget(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t)
+	var filled int64
+	s := newSetting(t)
+	s.config.Filled = func(brand ids.BrandID, codes int64, err error) {
+		if filled += codes; brand == 0 || err != nil {
+			t.Errorf("brand %d, %v", brand, err)
+		}
+	}
+	o := s.open(t)
+	t.Cleanup(o.close)
 	ctx := t.Context()
 	p := o.product(batch.Pool{Target: 100, BatchQuantity: 60, ExpireHours: 10, RotateEvery: time.Hour, Mark: batch.Display, InnerCode: true})
 	first, err := o.ClaimFromPool(ctx, anon(), p.ID, 10, "line")
 	o.must(err)
-	if free, n := o.free(p); free < 100 || free >= 160 || n != 2 {
-		t.Errorf("after the first claim %d numbers in %d batches are ready, want 110 in 2", free, n)
+	if free, n := o.free(p); free < 100 || free >= 160 || n != 2 || filled != 120 {
+		t.Errorf("after the first claim %d numbers in %d batches are ready, %d were told, want 110 in 2 and 120", free, n, filled)
 	}
 	b, err := o.store.Batch(ctx, first.BatchID)
 	o.must(err)

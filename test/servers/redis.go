@@ -137,12 +137,98 @@ func Redis(t testing.TB) *RedisServer {
 func SecureRedis(t testing.TB, f TLSFiles) (addr string) {
 	t.Helper()
 	needs(t, "redis-server", "redis-server")
+	addr, args := f.redis(t)
+	redisOf(t, args...)
+	return addr
+}
+
+// redis is what a server is started with that also speaks TLS, and where it does.
+func (f TLSFiles) redis(t testing.TB) (addr string, args []string) {
+	t.Helper()
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	redisOf(t, "--tls-port", port, "--tls-cert-file", f.Cert, "--tls-key-file", f.Key, "--tls-ca-cert-file", f.CA, "--tls-auth-clients", "no")
-	return "127.0.0.1:" + port
+	return "127.0.0.1:" + port, []string{
+		"--tls-port", port, "--tls-cert-file", f.Cert, "--tls-key-file", f.Key, "--tls-ca-cert-file", f.CA, "--tls-auth-clients", "no",
+	}
+}
+
+// SecureRedisCluster starts a Cluster of three masters that names its servers by where they
+// speak TLS, and gives their addresses.
+func SecureRedisCluster(t testing.TB, f TLSFiles) (addrs []string) {
+	t.Helper()
+	needs(t, "redis-tools", "redis-server", "redis-cli")
+	for range redisMasters {
+		addr, args := f.redis(t)
+		bus, err := freePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		redisOf(t, append(args, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000", "--tls-cluster", "yes")...)
+		addrs = append(addrs, addr)
+	}
+	redisCLI(t, append([]string{"--tls", "--cacert", f.CA, "--cluster-yes", "--cluster", "create"}, addrs...)...)
+	for _, addr := range addrs {
+		_, port, _ := net.SplitHostPort(addr)
+		ask := []string{"--tls", "--cacert", f.CA, "-p", port, "CLUSTER", "INFO"}
+		err := redisWait("the Cluster at "+addr, func() error {
+			out, err := exec.CommandContext(t.Context(), "redis-cli", ask...).CombinedOutput()
+			if err == nil && !strings.Contains(string(out), "cluster_state:ok") {
+				err = errors.New(string(out))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return addrs
+}
+
+// SecureRedisSentinel starts a master and a Sentinel that speak TLS alone to each other, and
+// gives the Sentinel's address.
+func SecureRedisSentinel(t testing.TB, f TLSFiles) string {
+	t.Helper()
+	needs(t, "redis-server", "redis-server")
+	master := SecureRedis(t, f)
+	_, port, _ := net.SplitHostPort(master)
+	dir := t.TempDir()
+	addr, args := f.redis(t)
+	conf := filepath.Join(dir, "sentinel.conf")
+	text := fmt.Sprintf("tls-replication yes\nsentinel monitor %s 127.0.0.1 %s 1\n", RedisMaster, port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &RedisServer{Addr: "127.0.0.1:" + plain, dir: dir, args: append([]string{conf, "--sentinel", "--port", plain, "--bind", "127.0.0.1", "--dir", dir}, args...)}
+	err = w.Restart()
+	t.Cleanup(w.Kill)
+	if err == nil {
+		err = redisWait("Sentinel at "+w.Addr, func() error {
+			text, err := w.Command("INFO", "sentinel")
+			if err == nil && !strings.Contains(text, "status=ok,address="+master) {
+				err = errors.New(text)
+			}
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+func redisCLI(t testing.TB, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), redisStart)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "redis-cli", args...).CombinedOutput(); err != nil {
+		t.Fatalf("make the Cluster: %v\n%s", err, out)
+	}
 }
 
 func redisOf(t testing.TB, args ...string) *RedisServer {
@@ -285,11 +371,7 @@ func RedisCluster(t testing.TB, replicas int) (url string, nodes []*RedisServer)
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
 	args = append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")
-	ctx, cancel := context.WithTimeout(t.Context(), redisStart)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "redis-cli", args...).CombinedOutput(); err != nil {
-		t.Fatalf("make the Cluster: %v\n%s", err, out)
-	}
+	redisCLI(t, args...)
 	for _, n := range nodes {
 		err := redisWait("the Cluster at "+n.Addr, func() error {
 			text, err := n.Command("CLUSTER", "INFO")

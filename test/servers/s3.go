@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,19 @@ const (
 // of its empty bucket.
 func S3(t testing.TB) string {
 	t.Helper()
+	u := s3Of(t, "http")
+	u.RawQuery = "tls=0"
+	return u.String()
+}
+
+// SecureS3 is S3 with TLS; who believes the machine's authorities does not believe it.
+func SecureS3(t testing.TB, f TLSFiles) *url.URL {
+	t.Helper()
+	return s3Of(t, "https", "--cert", f.Cert, "--key", f.Key)
+}
+
+func s3Of(t testing.TB, scheme string, args ...string) *url.URL {
+	t.Helper()
 	bin, err := s3Program()
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -47,18 +61,18 @@ func S3(t testing.TB) string {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, "--access", s3Key, "--secret", s3Secret, "--port", addr, "--quiet", "posix", root)
+	args = append([]string{"--access", s3Key, "--secret", s3Secret, "--port", addr, "--quiet"}, args...)
+	cmd := exec.Command(bin, append(args, "posix", root)...)
 	cmd.Stderr = os.Stderr
 	stop, err := s3Run(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	if err := s3Answers(t.Context(), "http://"+addr); err != nil {
+	if err := s3Answers(t.Context(), scheme, addr); err != nil {
 		t.Fatal(err)
 	}
-	u := url.URL{Scheme: "s3", User: url.UserPassword(s3Key, s3Secret), Host: addr, Path: "/" + s3Bucket, RawQuery: "tls=0"}
-	return u.String()
+	return &url.URL{Scheme: "s3", User: url.UserPassword(s3Key, s3Secret), Host: addr, Path: "/" + s3Bucket}
 }
 
 func s3Program() (string, error) {
@@ -96,15 +110,19 @@ func s3Run(cmd *exec.Cmd) (stop func(), err error) {
 	}, nil
 }
 
-func s3Answers(ctx context.Context, at string) error {
+// s3Answers waits until something answers, whoever it says that it is.
+func s3Answers(ctx context.Context, scheme, addr string) error {
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // nothing is told to it
+	}}
 	ctx, cancel := context.WithTimeout(ctx, s3Start)
 	defer cancel()
 	for look := time.NewTicker(20 * time.Millisecond); ; {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr, http.NoBody)
 		if err != nil {
 			return err
 		}
-		if answer, err := http.DefaultClient.Do(r); err == nil {
+		if answer, err := client.Do(r); err == nil {
 			return answer.Body.Close()
 		}
 		select {

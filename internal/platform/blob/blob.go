@@ -23,7 +23,7 @@ var (
 	ErrUnavailable = fault.New(fault.Unavailable, "blob.unavailable", "the place that keeps files does not answer")
 	ErrRefused     = fault.New(fault.Unavailable, "blob.refused", "the place that keeps files refuses")
 	ErrURL         = fault.New(fault.Invalid, "blob.url", "must be file:///dir or s3://key:secret@host:port/bucket; "+
-		"what is not plain in key and secret is percent-encoded, and ?tls=0 is for a server without TLS")
+		"what is not plain in key and secret is percent-encoded, ?tls=0 is for a server without TLS, ?ca=FILE for an authority of your own")
 )
 
 // Store keeps files under names of one plain segment; any other name is unknown.
@@ -42,7 +42,7 @@ type Store interface {
 
 // Config says where files are kept.
 type Config struct {
-	URL string // "" = in Local; file:///dir; s3://key:secret@host:port/bucket[/prefix][?tls=0]
+	URL string // "" = in Local; file:///dir; s3://key:secret@host:port/bucket[/prefix][?tls=0|?ca=FILE]
 	// Local is a directory of this process alone. With s3 it holds unfinished uploads.
 	Local string
 	Log   *slog.Logger

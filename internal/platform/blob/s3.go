@@ -15,6 +15,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/tlsclient"
 )
 
 // S3 keeps files in a bucket, which any number of processes may share. A file is
@@ -42,6 +43,7 @@ const (
 type place struct {
 	host, key, secret, bucket, prefix string
 	tls                               bool
+	ca                                string // file of authorities; "" = the machine's
 }
 
 func parseS3(u *url.URL) (place, error) {
@@ -52,10 +54,17 @@ func parseS3(u *url.URL) (place, error) {
 		p.prefix += "/"
 	}
 	for name, values := range u.Query() {
-		if name != "tls" || len(values) != 1 || values[0] != "0" && values[0] != "1" {
+		switch {
+		case name == "tls" && len(values) == 1 && (values[0] == "0" || values[0] == "1"):
+			p.tls = values[0] == "1"
+		case name == "ca" && len(values) == 1 && values[0] != "":
+			p.ca = values[0]
+		default:
 			return p, ErrURL
 		}
-		p.tls = values[0] == "1"
+	}
+	if p.ca != "" && !p.tls {
+		return p, ErrURL
 	}
 	if p.host == "" || p.key == "" || p.secret == "" || p.bucket == "" || u.Fragment != "" {
 		return p, ErrURL
@@ -64,8 +73,12 @@ func parseS3(u *url.URL) (place, error) {
 }
 
 func openS3(ctx context.Context, p place, c Config) (*S3, error) {
+	trusted, err := tlsclient.Config(p.ca)
+	if err != nil {
+		return nil, ErrURL.Textf("%v", err)
+	}
 	client, err := minio.New(p.host, &minio.Options{
-		Creds: credentials.NewStaticV4(p.key, p.secret, ""), Secure: p.tls, Transport: newTransport(), MaxRetries: retries,
+		Creds: credentials.NewStaticV4(p.key, p.secret, ""), Secure: p.tls, Transport: newTransport(trusted), MaxRetries: retries,
 	})
 	if err != nil {
 		return nil, ErrURL // it would only say the host in other words
@@ -185,7 +198,7 @@ func faultOf(doing string, err error) error {
 }
 
 // newTransport bounds every wait, and lets a transfer last as long as it goes on.
-func newTransport() *http.Transport {
+func newTransport(trusted *tls.Config) *http.Transport {
 	d := net.Dialer{Timeout: dialTimeout}
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -196,7 +209,7 @@ func newTransport() *http.Transport {
 			return &livelyConn{c, clock.System{}}, nil
 		},
 		Proxy:                 http.ProxyFromEnvironment,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSClientConfig:       trusted,
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: stallTimeout,
 		IdleConnTimeout:       stallTimeout,

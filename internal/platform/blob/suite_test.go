@@ -52,6 +52,37 @@ func TestS3Suite(t *testing.T) {
 	})
 }
 
+// TestS3TLS runs the suite over TLS with an authority of the test's own. Whoever does not
+// know it sends that server nothing.
+func TestS3TLS(t *testing.T) {
+	t.Parallel()
+	files := servers.Certificate(t)
+	blobtest.Run(t, func(t *testing.T) blobtest.Open {
+		where, local := servers.SecureS3(t, files), t.TempDir()
+		where.RawQuery = url.Values{"ca": {files.CA}}.Encode()
+		return func(t testing.TB) blob.Store { return open(t, where.String(), local) }
+	})
+	where := servers.SecureS3(t, files)
+	for why, query := range map[string]string{"an unknown authority": "", "another authority": "ca=" + servers.Certificate(t).CA, "in clear": "tls=0"} {
+		where.RawQuery = query
+		s, err := blob.Open(t.Context(), blob.Config{URL: where.String(), Local: t.TempDir(), Log: obs.NewLogger(io.Discard, slog.LevelInfo)})
+		if err != nil {
+			continue
+		}
+		if _, err := s.Open(t.Context(), "x.txt"); err == nil || errors.Is(err, blob.ErrUnknown) {
+			t.Errorf("%s: the server is believed: %v", why, err)
+		}
+	}
+	for _, query := range []string{"tls=0&ca=" + files.CA, "ca=", "ca=" + files.CA + ".gone", "ca=" + files.Key} {
+		where.RawQuery = query
+		_, err := blob.Open(t.Context(), blob.Config{URL: where.String(), Local: t.TempDir(), Log: obs.NewLogger(io.Discard, slog.LevelInfo)})
+		if !errors.Is(err, blob.ErrURL) {
+			t.Errorf("%q: %v", query, err)
+		}
+		quotesNoSecret(t, err)
+	}
+}
+
 // TestS3PrefixesAreApart: two installations may share a bucket.
 func TestS3PrefixesAreApart(t *testing.T) {
 	t.Parallel()

@@ -110,6 +110,10 @@ func (g *memGroup) Ack(_ context.Context, at ...Position) error {
 
 func (g *memGroup) Lag(context.Context) (Lag, error) { return Lag{}, errors.ErrUnsupported }
 
+func (g *memGroup) Through(context.Context) (time.Time, error) {
+	return time.Time{}, errors.ErrUnsupported
+}
+
 func (g *memGroup) Bury(_ context.Context, letters ...Letter) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

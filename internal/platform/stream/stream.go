@@ -80,6 +80,10 @@ type Group interface {
 	Ack(ctx context.Context, at ...Position) error
 	// Lag tells how far behind the group is.
 	Lag(ctx context.Context) (Lag, error)
+	// Through is a time by which everything that was durable is acknowledged, or was given
+	// up; zero = none is known yet. It follows the end of the log when it is asked for again
+	// and again.
+	Through(ctx context.Context) (time.Time, error)
 }
 
 // Lag is how far a group is behind the end of the log.

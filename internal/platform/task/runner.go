@@ -93,6 +93,11 @@ func NewRunner(dbs *sqldb.Shards, c clock.Clock, log *slog.Logger, slots int) *R
 	}
 }
 
+// Own gives the runner a name that its process has again when it is started anew, and that
+// no other process has while it runs: Start takes up at once what one of that name left
+// behind. Were there two of a name, the fence would hold all the same.
+func (r *Runner) Own(name string) { r.owner = name }
+
 // Handle names the handler of a kind. All are named before Start.
 func (r *Runner) Handle(kind string, h Handler) { r.handlers[kind] = h }
 
@@ -102,8 +107,14 @@ func (r *Runner) Handle(kind string, h Handler) { r.handlers[kind] = h }
 func (r *Runner) Start(ctx context.Context) error {
 	home := r.dbs.Home()
 	shared := home.Dialect() != sqldb.SQLite
-	if !shared {
-		if err := home.Write(ctx, abandon); err != nil {
+	for _, db := range r.dbs.All() {
+		err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			if !shared {
+				return abandon(ctx, tx)
+			}
+			return abandonOf(ctx, tx, r.owner)
+		})
+		if err != nil {
 			return fmt.Errorf("end the leases of an earlier process: %w", err)
 		}
 	}

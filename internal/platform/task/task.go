@@ -141,6 +141,12 @@ func abandon(ctx context.Context, tx *sqldb.Tx) error {
 	return err
 }
 
+// abandonOf ends an owner's leases. It is for a start of that owner.
+func abandonOf(ctx context.Context, tx *sqldb.Tx, owner string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE tasks SET lease_until = 0 WHERE state IN ('queued','running') AND owner = ? AND lease_until <> 0`, owner)
+	return err
+}
+
 // save stores the progress of a task that is held.
 func save(ctx context.Context, tx *sqldb.Tx, t *Task, fence int64) error {
 	const update = `UPDATE tasks SET state = ?, step = ?, checkpoint = ?, done = ?, error_code = ?, error_text = ?, finished_at = ?

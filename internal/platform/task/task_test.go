@@ -569,6 +569,43 @@ func TestStopGivesTheLeaseBack(t *testing.T) {
 	}
 }
 
+// TestSameOwnerIsBackAtOnce: a process that was killed and is there again need not wait for
+// its own lease, and another one must.
+func TestSameOwnerIsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	open := sqldbtest.MariaDB(t)
+	db := migrated(t, open())
+	id := insert(t, db, "work")
+	err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { // as the killed one had taken it
+		_, _, ok, err := take(ctx, tx, id, "here", start(), start().Add(leaseFor))
+		if err == nil && !ok {
+			err = errors.New("not taken")
+		}
+		return err
+	})
+	must(t, err)
+	run := func(owner string) *worker {
+		w := newWorker(func(context.Context, *Progress) error { return nil })
+		r := newRunner(open(), w, 1)
+		r.Own(owner)
+		must(t, r.Start(t.Context()))
+		if owner == "here" {
+			<-w.over
+		}
+		r.Stop()
+		return w
+	}
+	if run("elsewhere").count() != 0 {
+		t.Error("another process took it over before its lease had ended")
+	}
+	if run("here").count() != 1 {
+		t.Error("the same process did not take it up")
+	}
+	if got := find(t, db, id); got.State != Done {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestLongErrorsEndATask: a text that does not fit must not keep it open for ever.
 func TestLongErrorsEndATask(t *testing.T) {
 	t.Parallel()

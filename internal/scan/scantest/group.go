@@ -75,6 +75,9 @@ func (g *Group) Ack(_ context.Context, at ...stream.Position) error {
 	return nil
 }
 
+// Through implements stream.Group: nothing is known, since records have no times.
+func (*Group) Through(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 // Lag implements stream.Group.
 func (g *Group) Lag(context.Context) (stream.Lag, error) {
 	g.mu.Lock()

@@ -216,31 +216,45 @@ func (g *group) settle(ctx context.Context, a *act) error {
 		g.known[id] = true
 		shard := ids.ShardOf(r.Brand)
 		g.next[shard]++
-		g.fresh = append(g.fresh, row{Record: r, no: g.next[shard]<<4 | int64(shard)})
+		g.fresh = append(g.fresh, row{Record: r, no: numberOf(g.next[shard], shard)})
 	}
 	slices.SortFunc(results, func(x, y trace.Result) int { return x.Index - y.Index })
 	a.done.Job.Results, a.done.Job.FinishedAt = results, g.at
 	return g.writeJob(ctx, a)
 }
 
+// numberOf is the number of a shard's n-th event.
+func numberOf(n int64, shard ids.Shard) int64 { return n<<4 | int64(shard) }
+
+// shardOf is the shard of an event's number.
+func shardOf(no int64) ids.Shard { return ids.Shard(no & (ids.Shards - 1)) }
+
 // before finds the effect that the request had.
-func (g *group) before(ctx context.Context, a *act) (bool, error) {
+func (g *group) before(ctx context.Context, a *act) (had bool, err error) {
 	if a.Request.IsZero() && !a.again {
 		return false, nil
 	}
+	job, had, err := replay(ctx, g.tx, a.Job.ID, a.Request)
+	if had {
+		a.done = trace.Captured{Job: job, Replayed: !a.again}
+	}
+	return had, err
+}
+
+// replay finds the job of a request, if it had its effect.
+func replay(ctx context.Context, q sqldb.Querier, id string, r ids.Request) (job trace.Job, had bool, _ error) {
 	var body []byte
-	err := g.tx.QueryRowContext(ctx, `SELECT request FROM trace_jobs WHERE job_id = ?`, a.Job.ID).Scan(&body)
+	err := q.QueryRowContext(ctx, `SELECT request FROM trace_jobs WHERE job_id = ?`, id).Scan(&body)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return false, nil
+		return job, false, nil
 	case err != nil:
-		return false, fmt.Errorf("look for capture job: %w", err)
-	case !bytes.Equal(body, a.Request.Body[:]):
-		return false, idem.ErrMismatch
+		return job, false, fmt.Errorf("look for capture job: %w", err)
+	case !bytes.Equal(body, r.Body[:]):
+		return job, false, idem.ErrMismatch
 	}
-	a.done.Job, err = findJob(ctx, g.tx, a.Job.ID)
-	a.done.Replayed = !a.again
-	return true, err
+	job, err = findJob(ctx, q, id)
+	return job, err == nil, err
 }
 
 func (g *group) writeJob(ctx context.Context, a *act) error {
@@ -254,6 +268,14 @@ func (g *group) writeJob(ctx context.Context, a *act) error {
 	}
 	const insert = `INSERT INTO trace_jobs (` + jobColumns + `, request) VALUES (?,?,?,?,?,?,?,?)`
 	_, err = g.tx.ExecContext(ctx, insert, j.ID, j.Brand, sqldb.Micros(j.CreatedAt), sqldb.Micros(j.FinishedAt), j.Proceed, j.Events, results, a.Request.Body[:])
+	if sqldb.IsDuplicate(err) {
+		// The same request in another process was first. That is a request without new events:
+		// any other waits for it at the counters.
+		var had bool
+		if had, err = g.before(ctx, a); had {
+			return nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("insert capture job: %w", err)
 	}

@@ -102,18 +102,18 @@ func findJob(ctx context.Context, q sqldb.Querier, id string) (trace.Job, error)
 
 // Jobs implements trace.Store.
 func (s *Store) Jobs(ctx context.Context, before time.Time, beforeID string, limit int) ([]trace.Job, error) {
-	const query = `SELECT ` + jobColumns + ` FROM trace_jobs WHERE created_at < ? OR created_at = ? AND job_id < ?
+	const query = `SELECT ` + jobColumns + ` FROM trace_jobs WHERE (created_at < ? OR created_at = ? AND job_id < ?) AND job_id < ?
 		ORDER BY created_at DESC, job_id DESC LIMIT ?`
 	us := sqldb.Micros(before)
-	return sqldb.Collect(ctx, s.db.Reader(), scanJob, query, us, us, beforeID, limit)
+	return sqldb.Collect(ctx, s.db.Reader(), scanJob, query, us, us, beforeID, parts, limit)
 }
 
 // JobsOf implements trace.Store.
 func (s *Store) JobsOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID string, limit int) ([]trace.Job, error) {
-	const query = `SELECT ` + jobColumns + ` FROM trace_jobs WHERE brand_id = ? AND (created_at < ? OR created_at = ? AND job_id < ?)
+	const query = `SELECT ` + jobColumns + ` FROM trace_jobs WHERE brand_id = ? AND (created_at < ? OR created_at = ? AND job_id < ?) AND job_id < ?
 		ORDER BY created_at DESC, job_id DESC LIMIT ?`
 	us := sqldb.Micros(before)
-	return sqldb.Collect(ctx, s.db.Reader(), scanJob, query, brand, us, us, beforeID, limit)
+	return sqldb.Collect(ctx, s.db.Reader(), scanJob, query, brand, us, us, beforeID, parts, limit)
 }
 
 // Brands implements trace.Store.

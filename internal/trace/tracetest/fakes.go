@@ -12,8 +12,8 @@ import (
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
-// Items are coded items: 1,000,000 serials for each brand from 1 on, whose codes are their
-// serials, turned round.
+// Items are coded items: 1,000,000 serials of the brand's shard for each brand from 1 on,
+// whose codes are their serials, turned round.
 type Items struct{}
 
 // GTIN is that of every item.
@@ -26,10 +26,12 @@ var _ trace.Items = Items{}
 // Find implements trace.Items.
 func (Items) Find(code string) (trace.Item, bool, error) {
 	n, err := strconv.ParseUint(turned(code), 10, 64)
-	if err != nil || n < perBrand || n >= 10*perBrand {
+	serial := ids.Serial(n)
+	brand := ids.BrandID(serial.N() / perBrand)
+	if err != nil || brand < 1 || brand > 9 || serial != Serial(brand, int(serial.N()%perBrand)) {
 		return trace.Item{}, false, nil //nolint:nilerr // what is no number is no code
 	}
-	return trace.Item{Serial: ids.Serial(n), Brand: ids.BrandID(n / perBrand), GTIN: GTIN}, true, nil
+	return trace.Item{Serial: serial, Brand: brand, GTIN: GTIN}, true, nil
 }
 
 // Code implements trace.Items.
@@ -54,4 +56,10 @@ func URN(brand ids.BrandID, n int) string {
 }
 
 // Serial is the serial of a brand's n-th item.
-func Serial(brand ids.BrandID, n int) ids.Serial { return ids.Serial(int(brand)*perBrand + n) }
+func Serial(brand ids.BrandID, n int) ids.Serial {
+	s, err := ids.NewSerial(0, ids.ShardOf(brand), int64(brand)*perBrand+int64(n))
+	if err != nil {
+		panic(err) // cannot be: a shard has room for a million brands
+	}
+	return s
+}

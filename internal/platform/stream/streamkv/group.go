@@ -34,6 +34,12 @@ type Group struct {
 	held     int64    // guarded by mu
 	lost     uint64   // guarded by mu
 	changed  bool     // guarded by mu: what is stored is older
+
+	ended struct { // guarded by mu: where the log ended, some time ago; zero = not noted
+		at   stream.Position
+		when time.Time
+	}
+	through time.Time // guarded by mu
 }
 
 // entry is a record, or a run of neighbours that are acknowledged.
@@ -353,6 +359,27 @@ func (g *Group) Floor() stream.Position {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.floor.at
+}
+
+// Through implements stream.Group.
+func (g *Group) Through(context.Context) (time.Time, error) {
+	if err := g.l.enter(); err != nil {
+		return time.Time{}, err
+	}
+	defer g.l.users.Done()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.l.o.Clock.Now() // before the end is read
+	_, end := g.l.bounds()
+	switch {
+	case end.count == g.floor.count+g.acked:
+		g.through, g.ended.when = now, time.Time{}
+	case g.ended.when.IsZero():
+		g.ended.at, g.ended.when = end.at, now
+	case g.floor.at >= g.ended.at:
+		g.through, g.ended.at, g.ended.when = g.ended.when, end.at, now
+	}
+	return g.through, nil
 }
 
 // Lag implements stream.Group.

@@ -24,6 +24,7 @@ type Group struct {
 	consumers map[string]bool          // guarded by mu: those of this process
 	held      map[stream.Position]bool // guarded by mu: given to them and not acknowledged
 	turn      int                      // guarded by mu: which producer is asked first
+	horizons  map[string]*horizon      // guarded by mu: how far it has come, by producer
 	unsure    map[string]time.Time     // guarded by mu: until when a consumer may hold more than it knows; zero = Redis must answer first
 }
 
@@ -50,7 +51,7 @@ func (s *Streams) Group(ctx context.Context, name string) (*Group, error) {
 	s.mu.Lock()
 	g := s.groups[name]
 	if g == nil {
-		g = &Group{s: s, name: name, consumers: map[string]bool{}, held: map[stream.Position]bool{}, unsure: map[string]time.Time{}}
+		g = &Group{s: s, name: name, consumers: map[string]bool{}, held: map[stream.Position]bool{}, horizons: map[string]*horizon{}, unsure: map[string]time.Time{}}
 		s.groups[name] = g
 	}
 	s.mu.Unlock()

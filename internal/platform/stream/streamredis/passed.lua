@@ -1,16 +1,16 @@
 -- Tells a producer's shipper how its stream stands: {top, floor, bytes}. Every group has
 -- ended all up to the floor. Groups that should be there are made, from the beginning;
--- without any group nothing is passed.
-local stream, state, lost = KEYS[1], KEYS[2], ARGV[1]
+-- without any group nothing is passed. At the time "through" the log had nothing behind the mark.
+local stream, state, lost, mark, through = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local there = {}
 local groups = redis.pcall('XINFO', 'GROUPS', stream)
 if not groups.err then
 	for _, g in ipairs(groups) do there[g[2]] = true end
 end
-for i = 2, #ARGV do
+for i = 4, #ARGV do
 	if not there[ARGV[i]] then redis.call('XGROUP', 'CREATE', stream, ARGV[i], '0', 'MKSTREAM') end
 end
-redis.call('HSET', state, 'lost', lost)
+redis.call('HSET', state, 'lost', lost, 'mark', mark, 'through', through)
 
 local function parts(p)
 	local generation, seq = string.match(p, '^(%d+)-(%d+)$')

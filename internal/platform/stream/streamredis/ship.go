@@ -63,6 +63,9 @@ func (s *Streams) Ship(ctx context.Context, producer string, log *streamkv.Log) 
 		s: s, producer: producer, log: log, group: group, claimed: map[uint32]bool{},
 		out: s.o.Log.With("producer", producer, "streams", s.o.Name),
 	}
+	s.mu.Lock()
+	s.shippers[producer] = sh
+	s.mu.Unlock()
 	for pause := backoffFrom; ctx.Err() == nil; {
 		err := sh.step(ctx)
 		if errors.Is(err, stream.ErrClosed) {
@@ -249,7 +252,8 @@ func (sh *shipper) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{strconv.FormatInt(lag.Lost, 10)}, sh.s.o.Groups...)
+	mark, through := sh.s.markOf(sh.log, sh.group)
+	args := append([]string{strconv.FormatInt(lag.Lost, 10), mark, through}, sh.s.o.Groups...)
 	m, err := sh.s.exec(ctx, passedScript, []string{sh.s.recordsKey(sh.producer), sh.s.stateKey(sh.producer)}, args...).ToArray()
 	if err != nil || len(m) != 3 {
 		return fmt.Errorf("look after the stream: %w", errors.Join(err, errors.New("no answer")))

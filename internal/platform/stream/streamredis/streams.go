@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,11 +71,12 @@ type Streams struct {
 	closing chan struct{} // closed by Close
 
 	mu        sync.Mutex
-	groups    map[string]*Group // guarded by mu
-	producers []string          // guarded by mu
-	listed    time.Time         // guarded by mu: when producers was read; zero = it must be
-	owners    map[uint32]string // guarded by mu: the producer of a generation
-	ended     bool              // guarded by mu
+	groups    map[string]*Group   // guarded by mu
+	producers []string            // guarded by mu
+	listed    time.Time           // guarded by mu: when producers was read; zero = it must be
+	owners    map[uint32]string   // guarded by mu: the producer of a generation
+	shippers  map[string]*shipper // guarded by mu: of this process, by producer
+	ended     bool                // guarded by mu
 
 	fetching sync.WaitGroup // Close waits for them before it gives back what they hold
 }
@@ -94,6 +96,8 @@ var (
 	releaseText string
 	//go:embed lag.lua
 	lagText string
+	//go:embed through.lua
+	throughText string
 	//go:embed passed.lua
 	passedText string
 	//go:embed generation.lua
@@ -107,6 +111,7 @@ var (
 	fetchScript      = rueidis.NewLuaScript(fetchText)
 	releaseScript    = rueidis.NewLuaScript(releaseText)
 	lagScript        = rueidis.NewLuaScript(lagText)
+	throughScript    = rueidis.NewLuaScript(throughText)
 	passedScript     = rueidis.NewLuaScript(passedText)
 	generationScript = rueidis.NewLuaScript(generationText)
 	claimScript      = rueidis.NewLuaScript(claimText)
@@ -135,7 +140,7 @@ func Open(db *redisdb.DB, o Options) (*Streams, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Streams{db: db, o: o, closing: make(chan struct{}), groups: map[string]*Group{}, owners: map[uint32]string{}}, nil
+	return &Streams{db: db, o: o, closing: make(chan struct{}), groups: map[string]*Group{}, owners: map[uint32]string{}, shippers: map[string]*shipper{}}, nil
 }
 
 // Generation hands out a generation to a producer that none ever had, and that is
@@ -145,6 +150,9 @@ func Open(db *redisdb.DB, o Options) (*Streams, error) {
 // anything of it is shipped.
 func (s *Streams) Generation(ctx context.Context, producer string, after uint32) (uint32, error) {
 	if err := stream.CheckGroup(producer); err != nil {
+		return 0, err
+	}
+	if err := s.begins(ctx, producer); err != nil {
 		return 0, err
 	}
 	n, err := s.exec(ctx, generationScript, []string{s.generationsKey()}, producer, strconv.FormatUint(uint64(after), 10)).AsInt64()
@@ -158,7 +166,7 @@ func (s *Streams) Generation(ctx context.Context, producer string, after uint32)
 }
 
 // Close ends waiting Fetch calls with stream.ErrClosed and gives back what consumers of
-// this process hold. Who ships must have ended.
+// this process hold. Who ships must have ended, and what was shipped gets no more records.
 func (s *Streams) Close() error {
 	s.mu.Lock()
 	ended := s.ended
@@ -167,6 +175,7 @@ func (s *Streams) Close() error {
 	for _, g := range s.groups {
 		groups = append(groups, g)
 	}
+	shippers := maps.Clone(s.shippers)
 	s.mu.Unlock()
 	if ended {
 		return nil
@@ -176,6 +185,9 @@ func (s *Streams) Close() error {
 	var err error
 	for _, g := range groups {
 		err = errors.Join(err, g.release())
+	}
+	for producer, sh := range shippers {
+		err = errors.Join(err, s.settled(producer, sh))
 	}
 	return err
 }

@@ -72,6 +72,7 @@ func Groups(t *testing.T, open Open) {
 		"ClaimTakesOverAfterIdle":              claimTakesOverAfterIdle,
 		"AckCountsWhoeverHolds":                ackCountsWhoeverHolds,
 		"LagCounts":                            lagCounts,
+		"ThroughFollowsTheEnd":                 throughFollowsTheEnd,
 		"ReopeningGivesWhatWasNotAcknowledged": reopeningGivesWhatWasNotAcknowledged,
 		"NewGroupBeginsAtTheEarliest":          newGroupBeginsAtTheEarliest,
 		"GroupsAreIndependent":                 groupsAreIndependent,
@@ -404,6 +405,56 @@ func lagCounts(_ *testing.T, e *env) {
 	e.append(6, 6)
 	e.ack(g, e.drain(g, "c")...)
 	e.same("all acknowledged", stream.Lag{}, e.lag(g))
+}
+
+// throughFollowsTheEnd: nothing that was durable by that time is unacknowledged, and it gets
+// on while the group never catches up, and after the log was opened again.
+func throughFollowsTheEnd(_ *testing.T, e *env) {
+	g := e.group("a")
+	waits := e.clock.Now() // the oldest unacknowledged record came at this time or later
+	through := func() time.Time {
+		e.Helper()
+		at, err := g.Through(e.Context())
+		e.must(err)
+		if at.After(waits) {
+			e.Fatalf("a record waits since %v, it is through %v", waits, at)
+		}
+		return at
+	}
+	// An engine may look at its logs now and then only.
+	reaches := func(want time.Time, meanwhile func()) {
+		e.Helper()
+		ctx, cancel := context.WithTimeout(e.Context(), patience)
+		defer cancel()
+		for ; through().Before(want); meanwhile() {
+			if ctx.Err() != nil {
+				e.Fatalf("it is through %v, want %v", through(), want)
+			}
+		}
+	}
+	pause := func() { time.Sleep(time.Millisecond) }
+	reaches(waits, pause)
+	e.pass(time.Second)
+	waits = e.clock.Now()
+	e.append(1, 3)
+	e.pass(time.Second)
+	all := e.drain(g, "c")
+	e.ack(g, all[1], all[2])
+	through()
+	reaches(waits.Add(10*time.Second), func() {
+		next := e.clock.Now()
+		e.append(4, 4)
+		e.pass(time.Second)
+		through()
+		e.ack(g, all[0])
+		all, waits = e.drain(g, "c"), next
+	})
+	e.must(e.log.Reopen())
+	g = e.group("a")
+	through()
+	e.ack(g, e.drain(g, "c")...)
+	waits = e.clock.Now()
+	reaches(waits, pause)
 }
 
 func reopeningGivesWhatWasNotAcknowledged(_ *testing.T, e *env) {
