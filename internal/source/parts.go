@@ -192,6 +192,16 @@ func (s *Service) Parts(ctx context.Context, brand ids.BrandID, batchNo, code st
 	return out
 }
 
+// Known is Parts for a caller who may see the brand's goods; a foreign code is as one of
+// nobody's.
+func (s *Service) Known(ctx context.Context, code string) ([]Part, error) {
+	on, ok := s.Catalog.Find(code)
+	if !ok || !ids.ScopeOf(ctx).Has(on.Brand) {
+		return nil, ErrUnknownCode
+	}
+	return s.Parts(ctx, on.Brand, on.BatchNo, code), nil
+}
+
 // grace is how long who ends with the budget may take to say so.
 const grace = 20 * time.Millisecond
 

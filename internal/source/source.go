@@ -104,6 +104,7 @@ const (
 var (
 	ErrUnknown      = fault.New(fault.NotFound, "source.unknown", "there is no such source")
 	ErrTooMany      = fault.New(fault.Conflict, "source.too_many", "a brand has at most %d sources: remove one first", SystemsMax)
+	ErrUnknownCode  = fault.New(fault.NotFound, "source.unknown_code", "there is no such code")
 	ErrInstallation = fault.New(fault.Denied, "source.installation", "a source of all brands is for those who run the installation")
 	ErrChanged      = fault.New(fault.Conflict, "source.changed", "the source was changed meanwhile; look and try again")
 	ErrTokenNeeded  = fault.Field("source.token_needed", "token", "name it again: it was given for another host")

@@ -13,8 +13,10 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -30,7 +32,17 @@ const (
 	answerMax = 256 << 10
 	headerMax = 16 << 10
 	connsMax  = 64
+
+	connectMax = 5 * time.Second
+	backoffMax = 5 * time.Second
 )
+
+// soon is when a system that was away is looked for again: the breaker is what spares it.
+func soon() backoff.Config {
+	c := backoff.DefaultConfig
+	c.MaxDelay = backoffMax
+	return c
+}
 
 // Client asks systems. Close ends its connections.
 type Client struct {
@@ -93,7 +105,8 @@ func (c *Client) take(u *url.URL) (*conn, error) {
 	}
 	cc, err := grpc.NewClient("passthrough:///"+u.Host, grpc.WithTransportCredentials(safe), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
 		grpc.WithUserAgent("chopmark"), grpc.WithMaxHeaderListSize(headerMax), grpc.WithDisableRetry(),
-		grpc.WithContextDialer(c.dial), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(answerMax)))
+		grpc.WithContextDialer(c.dial), grpc.WithConnectParams(grpc.ConnectParams{Backoff: soon(), MinConnectTimeout: connectMax}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(answerMax)))
 	if err != nil {
 		return nil, source.ErrNoAnswer.Because(err)
 	}
@@ -168,6 +181,6 @@ func failure(err error) error {
 	return source.ErrNoAnswer.Textf("it answers %s", st.Code())
 }
 
-func (c *Client) dial(ctx context.Context, address string) (conn net.Conn, err error) {
+func (c *Client) dial(ctx context.Context, address string) (net.Conn, error) {
 	return c.dialer.DialContext(ctx, "tcp", address)
 }

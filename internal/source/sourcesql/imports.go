@@ -19,7 +19,10 @@ import (
 // TaskImport is the kind of the tasks that add the rows of a file.
 const TaskImport = "trace.import"
 
-const partRows = 500
+const (
+	partRows = 500
+	stepAdd  = "AddRows"
+)
 
 // job is what such a task has to do.
 type job struct {
@@ -49,7 +52,7 @@ func (s *Store) AddImport(ctx context.Context, r ids.Request, p source.Push) (id
 			}
 		}
 		return p.ID, task.Insert(ctx, tx, task.Task{
-			ID: ids.TaskID(p.ID), Kind: TaskImport, Payload: payload, Subject: "brand:" + strconv.Itoa(int(p.Brand)),
+			ID: ids.TaskID(p.ID), Kind: TaskImport, Step: stepAdd, Payload: payload, Subject: "brand:" + strconv.Itoa(int(p.Brand)),
 			Total: int64(len(p.Rows)), CreatedBy: p.CreatedBy, CreatedAt: p.CreatedAt,
 		})
 	})
@@ -76,7 +79,7 @@ func (i *Importer) Run(ctx context.Context, p *task.Progress) error {
 		if err := i.add(ctx, p.ID, &j, n); err != nil {
 			return err
 		}
-		if err := p.Save(ctx, "add", struct{}{}, min(int64(n+1)*partRows, p.Total)); err != nil {
+		if err := p.Save(ctx, stepAdd, struct{}{}, min(int64(n+1)*partRows, p.Total)); err != nil {
 			return err
 		}
 	}
