@@ -26,14 +26,14 @@ import (
 // simulateCmd runs a small system that knows something of every code, always the same.
 type simulateCmd struct {
 	Kind       string        `arg:"" enum:"mes,wms,erp" help:"mes, wms or erp."`
-	Listen     string        `default:"127.0.0.1:9101" placeholder:"ADDR" help:"HTTP (${default}); empty = off."`
-	GRPCListen string        `name:"grpc-listen" placeholder:"ADDR" help:"gRPC; off by default."`
-	Token      string        `placeholder:"TOKEN" help:"Ask for it; off by default."`
-	Slow       time.Duration `placeholder:"TIME" help:"Answer so much later."`
-	Fail       float64       `placeholder:"SHARE" help:"Share of the questions that are answered with an error, 0 to 1."`
-	Wrong      bool          `help:"Answer about another code, with what is no part of a story."`
-	Huge       bool          `help:"Answer with ten million bytes."`
-	Redirect   string        `placeholder:"URL" help:"Send who asks by HTTP there."`
+	Listen     string        `env:"-" default:"127.0.0.1:9101" placeholder:"ADDR" help:"HTTP (${default}); empty = off."`
+	GRPCListen string        `env:"-" name:"grpc-listen" placeholder:"ADDR" help:"gRPC; off by default."`
+	Token      string        `env:"-" placeholder:"TOKEN" help:"Ask for it; off by default."`
+	Slow       time.Duration `env:"-" placeholder:"TIME" help:"Answer so much later."`
+	Fail       float64       `env:"-" placeholder:"SHARE" help:"Share of the questions that are answered with an error, 0 to 1."`
+	Wrong      bool          `env:"-" help:"Answer about another code, with what is no part of a story."`
+	Huge       bool          `env:"-" help:"Answer with ten million bytes."`
+	Redirect   string        `env:"-" placeholder:"URL" help:"Send who asks by HTTP there."`
 }
 
 // peer answers for both doors.
