@@ -336,7 +336,7 @@ func isFormula(cell string) bool {
 	case '=', '@':
 		return true
 	case '+', '-':
-		return len(cell) == 1 || cell[1] < '0' || cell[1] > '9' || strings.ContainsAny(cell, "(!|=@+*/")
+		return len(cell) == 1 || cell[1] < '0' || cell[1] > '9' || strings.ContainsAny(cell[1:], "(!|=@+*/")
 	}
 	return false
 }
