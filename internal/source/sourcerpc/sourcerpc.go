@@ -170,8 +170,8 @@ func (c *Client) Ask(ctx context.Context, address, token string, q source.Ask) (
 func failure(err error) error {
 	st := status.Convert(err)
 	switch st.Code() {
-	case codes.ResourceExhausted, codes.Internal:
-		return source.ErrWrong.Textf("it answers %s: its answer may have %d bytes", st.Code(), answerMax)
+	case codes.ResourceExhausted:
+		return source.ErrWrong.Textf("its answer has more than %d bytes", answerMax)
 	case codes.Unavailable:
 		if strings.Contains(st.Message(), egress.ErrRefused.Error()) {
 			return source.ErrAddress
