@@ -42,6 +42,8 @@ import (
 	"github.com/chopmark/chopmark/internal/resolve/resolvesql"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/source"
+	"github.com/chopmark/chopmark/internal/source/sourcesql"
 	events "github.com/chopmark/chopmark/internal/trace"
 	"github.com/chopmark/chopmark/internal/trace/tracesql"
 	"github.com/chopmark/chopmark/internal/verify"
@@ -57,6 +59,7 @@ type App struct {
 	Verify  *verify.Service
 	Scans   *scan.Service
 	Trace   *events.Service // EPCIS events
+	Sources *source.Service // what other systems know; nil without SQL
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -241,6 +244,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "trace", tracesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 			db.Migrate(ctx, "notify", notifysql.Schema()),
+			db.Migrate(ctx, "source", sourcesql.Schema()),
 			db.Migrate(ctx, "resolve", resolvesql.Schema()),
 		)
 	}
@@ -330,6 +334,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	a.openVerify()
 	a.openTrace()
+	if err := a.openSources(); err != nil {
+		return err
+	}
 	a.followOthers()
 	if err := a.openLinks(ctx); err != nil {
 		return err

@@ -54,6 +54,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	})
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(rt)
+	a.sourceRoutes(rt)
 	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())
 	notifyhttp.Mount(rt, a.notify)

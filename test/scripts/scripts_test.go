@@ -18,6 +18,11 @@
 //	fetch FILE URL             download what a task made
 //	keep NAME path.to.0.field  keep a field of the last answer in $NAME
 //	exits CODE COMMAND …       run a command that must exit with this code
+//	simulate NAME mes|wms|erp [flags]
+//	                           start a small system on free ports, $NAME by HTTP, $NAME_RPC by gRPC
+//	upload STATUS PATH FILE [Header:value …]
+//	                           send a file as CSV with the admin key
+//	until PATTERN PATH         ask again, with the admin key, until the answer matches
 //	damage FILE OFFSET         flip the bytes of a file from the offset on
 package scripts
 
@@ -89,7 +94,7 @@ func runScripts(t *testing.T, bin string, embedded bool, world func() []string) 
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "stop": stop, "kill9": kill9, "http": withKey, "public": withoutKey, "keep": keep,
 			"await": await, "eventually": eventually, "fetch": fetch,
-			"exits": exits, "damage": damage, "hup": hup, "logs": logs,
+			"exits": exits, "damage": damage, "hup": hup, "logs": logs, "simulate": simulate, "upload": upload, "until": until,
 		},
 	})
 }
@@ -169,15 +174,20 @@ func request(ts *testscript.TestScript, neg bool, args []string, header string) 
 			headers = append(headers, a)
 		}
 	}
-	path := args[2]
-	if !strings.HasPrefix(path, "http") {
-		path = of(ts).server.URL + path
-	}
-	r, err := http.NewRequestWithContext(of(ts).ctx, args[1], path, strings.NewReader(body))
-	ts.Check(err)
 	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
+		headers = append([]string{"Content-Type:application/json"}, headers...)
 	}
+	send(ts, args[0], args[1], args[2], body, headers)
+}
+
+// send asks, and keeps the answer.
+func send(ts *testscript.TestScript, status, method, path, body string, headers []string) {
+	address := path
+	if !strings.HasPrefix(path, "http") {
+		address = of(ts).server.URL + path
+	}
+	r, err := http.NewRequestWithContext(of(ts).ctx, method, address, strings.NewReader(body))
+	ts.Check(err)
 	for _, h := range headers {
 		if name, value, ok := strings.Cut(h, ":"); ok {
 			r.Header.Set(name, value)
@@ -196,8 +206,8 @@ func request(ts *testscript.TestScript, neg bool, args []string, header string) 
 	s := of(ts)
 	s.answer = nil
 	_ = json.Unmarshal(raw, &s.answer) // a page is no JSON: then nothing can be kept of it
-	if strconv.Itoa(resp.StatusCode) != args[0] {
-		ts.Fatalf("%s %s answered %d, want %s: %s", args[1], args[2], resp.StatusCode, args[0], raw)
+	if strconv.Itoa(resp.StatusCode) != status {
+		ts.Fatalf("%s %s answered %d, want %s: %s", method, path, resp.StatusCode, status, raw)
 	}
 }
 

@@ -660,6 +660,167 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/trace-sources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List sources */
+        get: operations["listSources"];
+        put?: never;
+        /**
+         * Make a system known that is asked about items
+         * @description Without a brand it is asked about the goods of all brands: that is for those who run the installation. The secret that it signs its pushes with is in this answer and in no other; the same request with the same Idempotency-Key gives it again. A brand has at most 20.
+         */
+        post: operations["registerSource"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace-sources/{source_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change a source
+         * @description What is left out stays as it is. When another host is named the token is needed again: it goes to no host that it was not given for.
+         */
+        patch: operations["changeSource"];
+        trace?: never;
+    };
+    "/api/v1/trace-sources/{source_id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a source
+         * @description It is asked no more, and what it signs is refused. What it pushed stays. A repeat says the same, so it needs no Idempotency-Key.
+         */
+        post: operations["removeSource"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace-sources/{source_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask a source now
+         * @description About one code, whatever is remembered, for at most 10 seconds. The problem tells what is wrong with it.
+         */
+        post: operations["testSource"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace-sources/{source_id}/push": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a source pushes itself
+         * @description The door for systems that have no key: signed with the secret of the source as Standard Webhooks are, at most five minutes ago. webhook-id names the push: the same again changes nothing. A source of one brand need not name it; data_source is the kind of the source.
+         */
+        post: operations["pushSigned"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace-data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push what a system knows of items
+         * @description Of one brand, 1 to 1000 rows, all of them or none. A row is of a code, or of a batch by its number, and then of one product or of each that has such a batch.
+         */
+        post: operations["pushTraceData"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace-data/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push a CSV file
+         * @description With preview=true it says line by line what is wrong and stores nothing. Else a task adds the rows; a file with a wrong line is refused whole. At most 8 MiB and 50000 rows, in UTF-8 or GB18030 (GBK).
+         */
+        post: operations["importTraceData"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/trace-data/{code}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is known of an item
+         * @description What was pushed, and what the sources say within half a second. One that is late shows as loading and is there at the next look; one that fails shows as unavailable.
+         */
+        get: operations["getTraceData"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dead-letters": {
         parameters: {
             query?: never;
@@ -2368,14 +2529,15 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "done" | "failed";
             /** @enum {string} */
-            step: "ValidateRequest" | "ReserveCodes" | "GenerateCodes" | "NotifyCompletion";
+            step: "ValidateRequest" | "ReserveCodes" | "GenerateCodes" | "NotifyCompletion" | "AddRows";
             /** Format: int64 */
             done: number;
             /** Format: int64 */
             total: number;
-            /** Format: uri */
+            /** @description Empty for a task that makes no file. */
             download_url: string;
-            batch_id: components["schemas"]["BatchID"];
+            /** @description Empty for a task that is about no batch. */
+            batch_id: string;
             error: {
                 code: string;
                 message: string;
@@ -3129,6 +3291,177 @@ export interface components {
             records_behind: number;
             /** Format: date-time */
             newest_scan_at: string | null;
+        };
+        /** @description Names a source. */
+        SourceID: string;
+        /** @enum {string} */
+        DataSource: "MES" | "WMS" | "ERP";
+        /** @enum {string} */
+        TraceType: "production" | "processing" | "logistics" | "sales";
+        /** @description By words such as raw_materials, quality_grade, inspector, carrier, tracking_no, temperature; at most 32, texts of 500 bytes. */
+        FactDetails: {
+            [key: string]: string | number | boolean | null;
+        };
+        SourceAsk: {
+            /**
+             * Format: int32
+             * @description 0 or left out = of all brands.
+             */
+            brand_id?: number;
+            kind: components["schemas"]["DataSource"];
+            name: string;
+            /** @description https:// is asked by POST, grpcs://host:port by gRPC; no address in this network, unless --source-private lets it. */
+            url: string;
+            /** @description It is asked with this, as a bearer. */
+            token?: string;
+        };
+        SourceChange: {
+            name?: string;
+            url?: string;
+            /** @description Empty = none. */
+            token?: string;
+            enabled?: boolean;
+        };
+        Source: {
+            source_id: components["schemas"]["SourceID"];
+            /**
+             * Format: int32
+             * @description 0 = of all brands.
+             */
+            brand_id: number;
+            kind: components["schemas"]["DataSource"];
+            name: string;
+            url: string;
+            has_token: boolean;
+            enabled: boolean;
+            /** Format: int64 */
+            version: number;
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+        };
+        SourceMade: {
+            source_id: components["schemas"]["SourceID"];
+            /**
+             * Format: int32
+             * @description 0 = of all brands.
+             */
+            brand_id: number;
+            kind: components["schemas"]["DataSource"];
+            name: string;
+            url: string;
+            has_token: boolean;
+            enabled: boolean;
+            /** Format: int64 */
+            version: number;
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description What it signs its pushes with. */
+            secret: string;
+        };
+        SourceList: {
+            sources: components["schemas"]["Source"][];
+            /** @description Of the next page; null at the end. */
+            cursor: string | null;
+        };
+        SourceRemoved: {
+            removed: components["schemas"]["SourceID"];
+        };
+        SourceTestAsk: {
+            code: components["schemas"]["Code"];
+        };
+        SourceTested: {
+            ok: boolean;
+            problem?: string;
+            /** Format: int64 */
+            took_millis: number;
+            parts: components["schemas"]["TracePart"][];
+        };
+        TracePart: {
+            stage: components["schemas"]["TraceType"];
+            source: components["schemas"]["DataSource"];
+            /**
+             * @description Left out when it is here.
+             * @enum {string}
+             */
+            status?: "loading" | "unavailable";
+            /** Format: date-time */
+            time?: string;
+            location?: string;
+            details?: components["schemas"]["FactDetails"];
+        };
+        TraceParts: {
+            parts: components["schemas"]["TracePart"][];
+        };
+        TraceDataRow: {
+            /** @description Of an item; or batch_no. */
+            code?: string;
+            batch_no?: string;
+            /**
+             * Format: int32
+             * @description Of the batch; 0 = any.
+             */
+            product_id?: number;
+            trace_type: components["schemas"]["TraceType"];
+            /** Format: date-time */
+            time: string;
+            location?: string;
+            details?: components["schemas"]["FactDetails"];
+        };
+        TraceDataAsk: {
+            brand_id: components["schemas"]["BrandID"];
+            data_source: components["schemas"]["DataSource"];
+            rows: components["schemas"]["TraceDataRow"][];
+        };
+        TraceDataSigned: {
+            /** Format: int32 */
+            brand_id?: number;
+            data_source?: components["schemas"]["DataSource"];
+            rows: components["schemas"]["TraceDataRow"][];
+        };
+        TraceDataPushed: {
+            push_id: string;
+            accepted: number;
+        };
+        ImportTask: {
+            task_id: components["schemas"]["TaskID"];
+            rows: number;
+        };
+        ImportPreview: {
+            /** @enum {string} */
+            charset: "utf-8" | "gb18030";
+            columns: {
+                column: string;
+                /** @description Empty = left out. */
+                field: string;
+            }[];
+            rows: number;
+            bad: number;
+            /** @description The first 100. */
+            errors: {
+                line: number;
+                column: string;
+                reason: string;
+            }[];
+            /** @description The first 5 good rows. */
+            sample: components["schemas"]["ImportRow"][];
+        };
+        ImportRow: {
+            /** @description Of an item; or batch_no. */
+            code: string;
+            batch_no: string;
+            /**
+             * Format: int32
+             * @description Of the batch; 0 = any.
+             */
+            product_id: number;
+            trace_type: components["schemas"]["TraceType"];
+            data_source: components["schemas"]["DataSource"];
+            /** Format: date-time */
+            time: string;
+            location: string;
+            details: components["schemas"]["FactDetails"];
         };
         /** @description Names a webhook. */
         WebhookID: string;
@@ -6628,6 +6961,609 @@ export interface operations {
                 };
             };
             401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listSources: {
+        parameters: {
+            query?: {
+                /** @description Of this brand. */
+                brand_id?: components["schemas"]["BrandID"];
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page, by id. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "sources": [
+                     *           {
+                     *             "source_id": "src_3ex55c3rnyythcj6g22jwwv1hw",
+                     *             "brand_id": 1001,
+                     *             "kind": "WMS",
+                     *             "name": "Shanghai",
+                     *             "url": "https://wms.example/ask",
+                     *             "has_token": true,
+                     *             "enabled": true,
+                     *             "version": 1,
+                     *             "created_by": "alice",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ],
+                     *         "cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SourceList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    registerSource: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "brand_id": 1001,
+                 *       "kind": "WMS",
+                 *       "name": "Shanghai",
+                 *       "url": "https://wms.example/ask",
+                 *       "token": "sesame"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SourceAsk"];
+            };
+        };
+        responses: {
+            /** @description The source, with its secret. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "source_id": "src_3ex55c3rnyythcj6g22jwwv1hw",
+                     *         "brand_id": 1001,
+                     *         "kind": "WMS",
+                     *         "name": "Shanghai",
+                     *         "url": "https://wms.example/ask",
+                     *         "has_token": true,
+                     *         "enabled": true,
+                     *         "version": 1,
+                     *         "created_by": "alice",
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAAAAAAAAAAA="
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SourceMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changeSource: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The source. */
+                source_id: components["schemas"]["SourceID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "enabled": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["SourceChange"];
+            };
+        };
+        responses: {
+            /** @description The source. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "source_id": "src_3ex55c3rnyythcj6g22jwwv1hw",
+                     *         "brand_id": 1001,
+                     *         "kind": "WMS",
+                     *         "name": "Shanghai",
+                     *         "url": "https://wms.example/ask",
+                     *         "has_token": true,
+                     *         "enabled": true,
+                     *         "version": 1,
+                     *         "created_by": "alice",
+                     *         "created_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Source"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removeSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The source. */
+                source_id: components["schemas"]["SourceID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "removed": "src_3ex55c3rnyythcj6g22jwwv1hw"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SourceRemoved"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    testSource: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The source. */
+                source_id: components["schemas"]["SourceID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "123456789012345678"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SourceTestAsk"];
+            };
+        };
+        responses: {
+            /** @description What came of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "ok": true,
+                     *         "took_millis": 12,
+                     *         "parts": [
+                     *           {
+                     *             "stage": "logistics",
+                     *             "source": "WMS",
+                     *             "time": "2026-02-01T08:00:00Z",
+                     *             "location": "Shanghai",
+                     *             "details": {
+                     *               "carrier": "SF Express",
+                     *               "tracking_no": "SF0001",
+                     *               "temperature": "15-25°C"
+                     *             }
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SourceTested"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    pushSigned: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Names the push. */
+                "webhook-id": string;
+                /** @description When it was signed, in seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description v1, and the base64 of HMAC-SHA256 over webhook-id.webhook-timestamp.body. */
+                "webhook-signature": string;
+            };
+            path: {
+                /** @description The source. */
+                source_id: components["schemas"]["SourceID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "rows": [
+                 *         {
+                 *           "code": "123456789012345678",
+                 *           "trace_type": "logistics",
+                 *           "time": "2026-02-01T08:00:00Z",
+                 *           "location": "Shanghai",
+                 *           "details": {
+                 *             "carrier": "SF Express",
+                 *             "tracking_no": "SF0001",
+                 *             "temperature": "15-25°C"
+                 *           }
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["TraceDataSigned"];
+            };
+        };
+        responses: {
+            /** @description It is kept. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "push_id": "psh_3ex55c3rnyythcj6g22jwwv1hw",
+                     *         "accepted": 1
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["TraceDataPushed"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            404: components["responses"]["Unknown"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    pushTraceData: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "brand_id": 1001,
+                 *       "data_source": "WMS",
+                 *       "rows": [
+                 *         {
+                 *           "code": "123456789012345678",
+                 *           "trace_type": "logistics",
+                 *           "time": "2026-02-01T08:00:00Z",
+                 *           "location": "Shanghai",
+                 *           "details": {
+                 *             "carrier": "SF Express",
+                 *             "tracking_no": "SF0001",
+                 *             "temperature": "15-25°C"
+                 *           }
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["TraceDataAsk"];
+            };
+        };
+        responses: {
+            /** @description It is kept. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "push_id": "psh_3ex55c3rnyythcj6g22jwwv1hw",
+                     *         "accepted": 1
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["TraceDataPushed"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    importTraceData: {
+        parameters: {
+            query: {
+                /** @description Whose goods. */
+                brand_id: components["schemas"]["BrandID"];
+                /** @description Only say what it would bring. */
+                preview?: boolean;
+                /** @description FIELD=COLUMN, for each column that is not named as its field. */
+                map?: string[];
+                /** @description Columns that are left out. */
+                ignore?: string[];
+                /** @description Of rows without one. */
+                data_source?: components["schemas"]["DataSource"];
+                /** @description Of rows without one. */
+                trace_type?: components["schemas"]["TraceType"];
+                /**
+                 * @description The zone of times without one.
+                 * @example Asia/Shanghai
+                 */
+                tz?: string;
+            };
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example code,time,location,details.inspector
+                 *     123456789012345678,2026-02-01T08:00:00Z,Renhuai,Wang Min
+                 */
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description The task, or the preview. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "task_id": "task_7x8y2k4m6n0p1r3t01j9zq3v5w",
+                     *         "rows": 1
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ImportTask"] | components["schemas"]["ImportPreview"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getTraceData: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 123456789012345678 */
+                code: components["parameters"]["code"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The parts, by stage and time. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "parts": [
+                     *           {
+                     *             "stage": "logistics",
+                     *             "source": "WMS",
+                     *             "time": "2026-02-01T08:00:00Z",
+                     *             "location": "Shanghai",
+                     *             "details": {
+                     *               "carrier": "SF Express",
+                     *               "tracking_no": "SF0001",
+                     *               "temperature": "15-25°C"
+                     *             }
+                     *           },
+                     *           {
+                     *             "stage": "sales",
+                     *             "source": "ERP",
+                     *             "status": "loading"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["TraceParts"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
