@@ -52,11 +52,12 @@ import (
 // listeners; the command line uses it without them.
 type App struct {
 	Config
-	URL     string // what codes link to
-	Batches *batch.Service
-	Verify  *verify.Service
-	Scans   *scan.Service
-	Trace   *events.Service // EPCIS events
+	URL      string // what codes link to
+	Batches  *batch.Service
+	Verify   *verify.Service
+	Scans    *scan.Service
+	Trace    *events.Service  // EPCIS events
+	standing *events.Standing // their subscriptions
 
 	log       *slog.Logger
 	clock     clock.Clock
