@@ -54,12 +54,13 @@ import (
 // listeners; the command line uses it without them.
 type App struct {
 	Config
-	URL     string // what codes link to
-	Batches *batch.Service
-	Verify  *verify.Service
-	Scans   *scan.Service
-	Trace   *events.Service // EPCIS events
-	Sources *source.Service // what other systems know; nil without SQL
+	URL      string // what codes link to
+	Batches  *batch.Service
+	Verify   *verify.Service
+	Scans    *scan.Service
+	Trace    *events.Service  // EPCIS events
+	Sources  *source.Service  // what other systems know; nil without SQL
+	standing *events.Standing // subscriptions to events
 
 	log       *slog.Logger
 	clock     clock.Clock

@@ -177,7 +177,7 @@ func (p *Proxy) serve(client, server net.Conn, in bool) {
 	defer back.Wait()
 	var deaf sync.Mutex // held while a reply is due that nobody shall hear
 	back.Go(func() { p.replies(client, server, &deaf) })
-	buf := make([]byte, 64<<10)
+	buf, silent := make([]byte, 64<<10), false
 	for {
 		n, err := client.Read(buf)
 		switch p.fateOf(buf[:n]) {
@@ -185,7 +185,10 @@ func (p *Proxy) serve(client, server net.Conn, in bool) {
 			_, _ = client.Close(), server.Close()
 			return
 		case ReplyLost:
-			deaf.Lock() // for good: the connection ends with the reply
+			if !silent { // for good: the connection ends with the reply
+				deaf.Lock()
+				silent = true
+			}
 		}
 		p.pass()
 		if _, werr := server.Write(buf[:n]); werr != nil || err != nil {

@@ -17,10 +17,10 @@ import (
 
 // Sharded implements trace.Store over the databases of an installation: the events of a
 // brand are wholly in its own, with what finds them. An event's number and a serial name
-// their shard. A capture is remembered in the last database that it stores events in, named
-// queries at home.
+// their shard. A capture is remembered in the last database that it stores events in; named
+// queries and who subscribes to them at home.
 type Sharded struct {
-	trace.Queries // the home's
+	atHome
 
 	dbs  *sqldb.Shards
 	all  []*Store // as dbs.All
@@ -28,9 +28,15 @@ type Sharded struct {
 	home *Store
 }
 
+// atHome is what the home database alone knows.
+type atHome interface {
+	trace.Queries
+	trace.Subscriptions
+}
+
 var (
-	_ trace.Store   = (*Sharded)(nil)
-	_ trace.Queries = (*Sharded)(nil)
+	_ trace.Store = (*Sharded)(nil)
+	_ atHome      = (*Sharded)(nil)
 )
 
 // Over makes the store of migrated databases.
@@ -41,7 +47,7 @@ func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
 		s.all = append(s.all, s.of[db])
 	}
 	s.home = s.all[0]
-	s.Queries = s.home
+	s.atHome = s.home
 	return s
 }
 
@@ -66,6 +72,17 @@ func ask[T any](all []*Store, fn func(*Store) (T, error)) ([]T, []error) {
 func (s *Sharded) Close() error {
 	_, errs := ask(s.all, func(one *Store) (struct{}, error) { return struct{}{}, one.Close() })
 	return errors.Join(errs...)
+}
+
+// Heads implements trace.Subscriptions: each database knows those of its own shards.
+func (s *Sharded) Heads(ctx context.Context) (heads trace.Heads, _ error) {
+	all, errs := ask(s.all, func(one *Store) (trace.Heads, error) { return one.Heads(ctx) })
+	for _, of := range all {
+		for i, no := range of {
+			heads[i] = max(heads[i], no)
+		}
+	}
+	return heads, errors.Join(errs...)
 }
 
 // part is what of a capture one database stores.
