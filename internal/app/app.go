@@ -42,6 +42,8 @@ import (
 	"github.com/chopmark/chopmark/internal/resolve/resolvesql"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/timeline"
+	"github.com/chopmark/chopmark/internal/timeline/timelinesql"
 	events "github.com/chopmark/chopmark/internal/trace"
 	"github.com/chopmark/chopmark/internal/trace/tracesql"
 	"github.com/chopmark/chopmark/internal/verify"
@@ -57,6 +59,7 @@ type App struct {
 	Verify  *verify.Service
 	Scans   *scan.Service
 	Trace   *events.Service // EPCIS events
+	Stories *timeline.Service
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -238,6 +241,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "keyset", keysetsql.Schema()),
 			db.Migrate(ctx, "batch", batchsql.Schema()),
 			db.Migrate(ctx, "trace", tracesql.Schema()),
+			db.Migrate(ctx, "timeline", timelinesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 			db.Migrate(ctx, "notify", notifysql.Schema()),
 			db.Migrate(ctx, "resolve", resolvesql.Schema()),
@@ -328,6 +332,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	a.openVerify()
 	a.openTrace()
+	a.openTimeline()
 	a.followOthers()
 	if err := a.openLinks(ctx); err != nil {
 		return err

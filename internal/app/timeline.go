@@ -1,0 +1,220 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/translog"
+	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/timeline"
+	"github.com/chopmark/chopmark/internal/timeline/timelinehttp"
+	"github.com/chopmark/chopmark/internal/timeline/timelinesql"
+	"github.com/chopmark/chopmark/internal/trace"
+	"github.com/chopmark/chopmark/internal/verify"
+)
+
+// openTimeline wires the stories of items.
+func (a *App) openTimeline() {
+	c := timeline.Config{
+		Items: storyItems{a.Batches}, Store: timelinesql.Over(a.dbs, a.clock), Rules: a.storyRules,
+		Canonical: trace.Canonical, Clock: a.clock, Log: a.log,
+	}
+	if a.Trace != nil {
+		c.Events, c.Proofs = storyEvents{a.Trace, a.clock}, storyProofs{a.translog}
+	}
+	a.Stories = timeline.NewService(c)
+}
+
+func (a *App) timelineRoutes(rt *httpx.Router, auth httpx.Authenticator) {
+	queries := timeline.NewQueries(a.Stories)
+	a.work.Go(func() { queries.Run(a.background) })
+	timelinehttp.Mount(rt, timelinehttp.Deps{
+		Service: a.Stories, Brands: storyBrands{a.Batches}, Pages: pages{a.site, a.proj, a.texts}, Auth: auth, Clock: a.clock,
+		Traced: a.product.Traced, Asked: queries.Asked,
+	})
+}
+
+// storyRules are what a brand lets the public see, as this process knows it.
+func (a *App) storyRules(brand ids.BrandID) timeline.Rules {
+	s := a.proj.Settings(brand)
+	r := timeline.Rules{Show: s.Trace.Show, Hide: s.Trace.Hide, NoPlaces: s.HidePlaces}
+	if s.Trace.Mask != nil {
+		r.Mask, r.MaskSet = *s.Trace.Mask, true
+	}
+	return r
+}
+
+// storyBrands shows brands to the timeline's routes.
+type storyBrands struct{ svc *batch.Service }
+
+var _ timelinehttp.Brands = storyBrands{}
+
+// Known implements timelinehttp.Brands.
+func (b storyBrands) Known(ctx context.Context, brand ids.BrandID) error {
+	_, err := b.svc.Brand(ctx, brand)
+	return err
+}
+
+// storyItems shows items and their states to the timeline.
+type storyItems struct{ svc *batch.Service }
+
+var _ timeline.Items = storyItems{}
+
+// Item implements timeline.Items.
+func (s storyItems) Item(code string, may ids.Scope) (timeline.Item, error) {
+	serial, item, err := s.svc.Resolve(code)
+	if err != nil {
+		return timeline.Item{}, err
+	}
+	b := item.Batch
+	if b.Mark == batch.Display && !may.Has(b.BrandID) {
+		return timeline.Item{}, batch.ErrUnknownCode
+	}
+	return timeline.Item{
+		Code: code, Serial: serial, Brand: b.BrandID, Product: b.ProductID, BatchNo: b.No, ProductionDate: b.ProductionDate,
+		MadeAt: b.CreatedAt, ExpiresAt: b.ExpiresAt,
+	}, nil
+}
+
+// Changes implements timeline.Items.
+func (s storyItems) Changes(ctx context.Context, code string) ([]timeline.Change, error) {
+	history, err := s.svc.CodeHistory(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	kinds := map[ids.ChangeID]string{}
+	var out []timeline.Change
+	for _, h := range history {
+		kinds[h.ChangeID] = h.Kind
+		state, ok := gs1.ParseDisposition(h.Kind)
+		if !ok {
+			continue // another label is no step of the item's
+		}
+		c := timeline.Change{To: state, At: h.At, Place: h.Place, Reason: h.Reason}
+		if !h.Happened.IsZero() {
+			c.At = h.Happened
+		}
+		if h.Reverts != "" {
+			c.Undoes, _ = gs1.ParseDisposition(kinds[h.Reverts])
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// storyEvents shows EPCIS events to the timeline.
+type storyEvents struct {
+	svc   *trace.Service
+	clock clock.Clock
+}
+
+var _ timeline.Events = storyEvents{}
+
+// Life implements timeline.Events.
+func (s storyEvents) Life(ctx context.Context, it *timeline.Item) ([]timeline.Event, error) {
+	lived, err := s.svc.Life(ctx, it.Brand, trace.Child{Serial: it.Serial}, s.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]timeline.Event, len(lived))
+	for i := range lived {
+		l := &lived[i]
+		e := timeline.Event{
+			ID: l.Hash.String(), Time: l.Time, Type: l.Type, Step: l.Step, Disposition: l.Disposition, Via: l.Via, Facts: facts(l.Event),
+		}
+		for _, p := range [...]string{l.ReadPoint.ID, l.Location.ID} {
+			if p != "" {
+				e.Places = append(e.Places, trace.Canonical(p))
+			}
+		}
+		for _, t := range l.Temperatures() {
+			e.Temperatures = append(e.Temperatures, timeline.Temperature(t))
+		}
+		out[i] = e
+	}
+	return out, nil
+}
+
+// storyProofs shows the transparency log to the timeline.
+type storyProofs struct{ log *translog.Log }
+
+var _ timeline.Proofs = storyProofs{}
+
+// Proven implements timeline.Proofs.
+func (p storyProofs) Proven(ctx context.Context, events []string) (map[string]string, error) {
+	held, err := p.log.Held(ctx, logEvent, events)
+	at := make(map[string]string, len(held))
+	for id := range held {
+		at[id] = "/log/verify?" + url.Values{"kind": {logEvent}, "subject": {id}}.Encode()
+	}
+	return at, err
+}
+
+// facts are what an event says beyond the standard's fields in words that a story knows:
+// extensions under these names, in anybody's namespace, and the bill of lading.
+func facts(e *trace.Event) map[string]string {
+	out := map[string]string{}
+	for _, fields := range [...][]trace.Field{e.ILMD, e.Extensions} {
+		for i := range fields {
+			switch name := fields[i].Name; name {
+			case "raw_materials", "quality_grade", "inspector", "quality_report", "carrier", "tracking_no", "seller":
+				if text := fields[i].Value.Text; text != "" && len(text) <= factBytesMax {
+					out[name] = text
+				}
+			}
+		}
+	}
+	for _, t := range e.Transactions {
+		if t.Type == "bol" && out["tracking_no"] == "" {
+			out["tracking_no"] = t.ID[strings.LastIndexAny(t.ID, ":/")+1:]
+		}
+	}
+	return out
+}
+
+const factBytesMax = 512
+
+// Story implements timelinehttp.Pages.
+func (p pages) Story(w io.Writer, lang string, zone *time.Location, s *timeline.Story) error {
+	if zone == nil && lang == "zh" {
+		zone = chinaTime
+	}
+	page := site.Story{Lang: lang, Code: s.Item.Code, BatchNo: s.Item.BatchNo, Zone: zone}
+	item := verify.Item{Serial: s.Item.Serial, ProductID: s.Item.Product, BrandID: s.Item.Brand}
+	if text, err := p.texts.Text(context.Background(), &item); err == nil { // the story is worth reading without
+		page.Product, page.Brand = text.Name, text.Brand
+	}
+	for _, step := range s.Steps {
+		text := func(key string) string { v, _ := step.Details[key].(string); return v }
+		one := site.StoryStep{
+			Stage: step.Stage, What: cmp.Or(text("step"), text("state")), Time: step.Time, Location: step.Location,
+			Proof: text("proof"), Loading: step.Status != "",
+		}
+		for _, key := range storyFacts() {
+			if v := text(key); v != "" {
+				one.Facts = append(one.Facts, site.Fact{Key: key, Text: v})
+			}
+		}
+		if all, ok := step.Details["readings"].([]timeline.Reading); ok {
+			for _, r := range all {
+				page.Temperatures = append(page.Temperatures, site.Temperature(r))
+			}
+		}
+		page.Steps = append(page.Steps, one)
+	}
+	return p.site.RenderStory(w, page)
+}
+
+// storyFacts are the details that the page shows, in their order.
+func storyFacts() []string {
+	return []string{"raw_materials", "quality_grade", "inspector", "carrier", "tracking_no", "temperature", "seller", "reason"}
+}
