@@ -149,6 +149,9 @@ func Greet(w io.Writer, a *App, addrs Addresses) {
 		return
 	}
 	line("  demo      %s/demo", a.localURL())
+	if d := a.demoWorld.Load(); d != nil && a.Trace != nil {
+		line("  a story   %s", d.story(a.localURL()))
+	}
 	if addrs.TLS != "" {
 		line("\nScan this with a phone in the same network (the certificate is self-signed):\n")
 		if symbol, err := mark.New(a.URL + "/demo"); err == nil {

@@ -205,9 +205,11 @@ func (p pages) Story(w io.Writer, lang string, zone *time.Location, s *timeline.
 			}
 		}
 		if all, ok := step.Details["readings"].([]timeline.Reading); ok {
-			for _, r := range all {
-				page.Temperatures = append(page.Temperatures, site.Temperature(r))
+			course := make([]site.Temperature, len(all))
+			for i, r := range all {
+				course[i] = site.Temperature(r)
 			}
+			page.Courses = append(page.Courses, course)
 		}
 		page.Steps = append(page.Steps, one)
 	}

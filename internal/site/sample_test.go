@@ -1,6 +1,9 @@
 package site
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // verdicts are all that a scan can answer, in the order of the demo sheet.
 func verdicts() []string {
@@ -77,8 +80,9 @@ func sampleStory(lang string) Story {
 			{Stage: "sales", Loading: true},
 		},
 	}
+	s.Courses = [][]Temperature{nil, nil}
 	for i := range 24 {
-		s.Temperatures = append(s.Temperatures, Temperature{at(19, 8).Add(time.Duration(i) * time.Hour), 3 + float64(i%5)/2, 4 + float64(i%7)/2})
+		s.Courses[i/12] = append(s.Courses[i/12], Temperature{at(19, 8).Add(time.Duration(i) * time.Hour), 3 + float64(i%5)/2, 4 + float64(i%7)/2})
 	}
 	return s
 }
@@ -94,7 +98,7 @@ func worstStory(lang string) Story {
 		turn := string(append(append([]rune{}, runes[i%400:]...), runes[:i%400]...))
 		s.Steps = append(s.Steps, StoryStep{Stage: turn, What: turn, Time: at, Location: turn, Proof: "/log/verify?kind=epcis.event&subject=ni%3A%2F%2F%2Fsha-256%3B" + hash(turn),
 			Facts: []Fact{{turn, turn}, {"carrier", turn}, {"reason", turn}, {"seller", turn}}})
-		s.Temperatures = append(s.Temperatures, Temperature{at, float64(i * 7919 % 100), float64(i*7919%100 + 5)})
+		s.Courses = append(s.Courses[:0], append(slices.Concat(s.Courses...), Temperature{at, float64(i * 7919 % 100), float64(i*7919%100 + 5)}))
 	}
 	return s
 }

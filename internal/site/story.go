@@ -3,6 +3,7 @@ package site
 import (
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +11,8 @@ import (
 
 // What a story's page holds at most; with these it stays below 6 KB compressed.
 const (
-	storySteps  = 12 // the first, and the newest
+	storySteps  = 14 // how it began, and the newest
+	storyBegin  = 3
 	storyFacts  = 3  // of a step
 	storyText   = 28 // characters of a place or a fact
 	storyPoints = 48 // of the chart
@@ -22,8 +24,8 @@ type Story struct {
 	Code           string
 	Product, Brand string
 	BatchNo        string
-	Steps          []StoryStep // the oldest first
-	Temperatures   []Temperature
+	Steps          []StoryStep     // the oldest first
+	Courses        [][]Temperature // of each transport, oldest first
 	Zone           *time.Location
 }
 
@@ -67,7 +69,6 @@ type chartView struct {
 	Range      string
 	Band, Line string // paths
 	From, To   string
-	High, Low  string
 }
 
 // RenderStory writes the whole page.
@@ -76,16 +77,16 @@ func (s *Site) RenderStory(w io.Writer, p Story) error {
 	at := l.formatter(p.Zone)
 	v := storyView{
 		Product: clip(p.Product, nameMax), Brand: clip(p.Brand, textMax), Code: groups(p.Code), BatchNo: clip(p.BatchNo, textMax),
-		Zone: zoneName(p.Zone), Chart: chart(p.Temperatures, at), Lang: l.Lang,
+		Zone: zoneName(p.Zone), Chart: chart(p.Courses, at), Lang: l.Lang,
 	}
 	steps := p.Steps
 	if left := len(steps) - storySteps; left > 0 {
-		steps = append(steps[:1:1], steps[1+left:]...)
+		steps = append(steps[:storyBegin:storyBegin], steps[storyBegin+left:]...)
 		v.Left = left
 	}
 	for i := range steps {
 		one := l.storyStep(&steps[i], at)
-		if i == 0 {
+		if i == storyBegin-1 {
 			one.After = v.Left
 		}
 		v.Steps = append(v.Steps, one)
@@ -117,51 +118,67 @@ const (
 	chartHigh = 70
 )
 
-// chart draws the course of temperatures: a band between the least and the most of each
-// moment, and a line through its middle. nil = there are not two moments.
-func chart(all []Temperature, at func(time.Time) string) *chartView {
-	if len(all) > storyPoints {
-		all = thinned(all)
+// chart draws the course of temperatures on each transport: a band between the least and the
+// most of each moment, and a line through its middle. nil = there are not two moments.
+func chart(courses [][]Temperature, at func(time.Time) string) *chartView {
+	count := 0
+	for _, c := range courses {
+		count += len(c)
 	}
-	if len(all) < 2 || !all[len(all)-1].Time.After(all[0].Time) {
+	each := (count + storyPoints - 1) / storyPoints
+	var drawn [][]Temperature
+	low, high := math.Inf(1), math.Inf(-1)
+	var first, last time.Time
+	for _, c := range courses {
+		c = thinned(c, each)
+		for _, t := range c {
+			low, high = min(low, t.Least), max(high, t.Most)
+			if first.IsZero() || t.Time.Before(first) {
+				first = t.Time
+			}
+			if t.Time.After(last) {
+				last = t.Time
+			}
+		}
+		drawn = append(drawn, c)
+	}
+	if !last.After(first) {
 		return nil
 	}
-	low, high := all[0].Least, all[0].Most
-	for _, t := range all {
-		low, high = min(low, t.Least), max(high, t.Most)
+	span, whole := max(high-low, 1), last.Sub(first).Seconds()
+	x := func(t time.Time) string {
+		return strconv.Itoa(int(math.Round(t.Sub(first).Seconds()/whole*chartWide))) + " "
 	}
-	span := max(high-low, 1)
-	first, whole := all[0].Time, all[len(all)-1].Time.Sub(all[0].Time).Seconds()
-	x := func(t time.Time) int { return int(math.Round(t.Sub(first).Seconds() / whole * chartWide)) }
-	y := func(v float64) int { return chartHigh - int(math.Round((v-low)/span*chartHigh)) }
-	var band, back, line strings.Builder
-	point := func(b *strings.Builder, x, y int) {
-		if b.Len() > 0 {
-			b.WriteByte(' ')
+	y := func(v float64) string { return strconv.Itoa(chartHigh-int(math.Round((v-low)/span*chartHigh))) + " " }
+	var band, line strings.Builder
+	for _, c := range drawn {
+		if len(c) == 0 {
+			continue
 		}
-		b.WriteString(strconv.Itoa(x) + " " + strconv.Itoa(y))
-	}
-	for i, t := range all {
-		point(&band, x(t.Time), y(t.Most))
-		point(&line, x(t.Time), y((t.Least+t.Most)/2))
-		point(&back, x(all[len(all)-1-i].Time), y(all[len(all)-1-i].Least))
+		band.WriteByte('M')
+		line.WriteByte('M')
+		for _, t := range c {
+			band.WriteString(x(t.Time) + y(t.Most))
+			line.WriteString(x(t.Time) + y((t.Least+t.Most)/2))
+		}
+		for _, t := range slices.Backward(c) {
+			band.WriteString(x(t.Time) + y(t.Least))
+		}
+		band.WriteByte('z')
 	}
 	show := func(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10+0, 'f', -1, 64) + " °C" }
-	return &chartView{
-		Range: show(low) + " – " + show(high), Band: "M" + band.String() + " " + back.String() + "z", Line: "M" + line.String(),
-		From: at(first), To: at(all[len(all)-1].Time), High: show(high), Low: show(low),
-	}
+	return &chartView{Range: show(low) + " – " + show(high), Band: band.String(), Line: line.String(), From: at(first), To: at(last)}
 }
 
-// thinned puts neighbours together; no peak is lost.
-func thinned(all []Temperature) (out []Temperature) {
-	each := (len(all) + storyPoints - 1) / storyPoints
+// thinned puts so many neighbours together; no peak is lost.
+func thinned(all []Temperature, each int) (out []Temperature) {
 	for len(all) > 0 {
+		n := min(each, len(all))
 		t := all[0]
-		for _, next := range all[:min(each, len(all))] {
+		for _, next := range all[1:n] {
 			t.Least, t.Most = min(t.Least, next.Least), max(t.Most, next.Most)
 		}
-		out, all = append(out, t), all[min(each, len(all)):]
+		out, all = append(out, t), all[n:]
 	}
 	return out
 }
