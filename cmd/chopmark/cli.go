@@ -15,20 +15,21 @@ import (
 // cli is the command line. A flag wins over CHOPMARK_… in the environment, which
 // wins over the file of --config.
 type cli struct {
-	Serve   serveCmd   `cmd:"" default:"withargs" help:"Run the server (default)."`
-	Issue   issueCmd   `cmd:"" help:"Issue codes and write them to a file."`
-	Export  exportCmd  `cmd:"" help:"Write a batch's codes to a file."`
-	Verify  verifyCmd  `cmd:"" help:"Look at a code as a scan would, without counting."`
-	State   stateCmd   `cmd:"" help:"Move items to a state."`
-	Keys    keysCmd    `cmd:"" help:"List, rotate, export and import keys."`
-	Backup  backupCmd  `cmd:"" help:"Write everything into one file, also while the server runs, or check such a file."`
-	Restore restoreCmd `cmd:"" help:"Make a data directory of a backup."`
-	Login   loginCmd   `cmd:"" help:"Sign in to a server, for issue, export, verify and state."`
-	Logout  logoutCmd  `cmd:"" help:"Sign out again."`
-	SignIn  signInCmd  `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
-	Migrate migrateCmd `cmd:"" help:"Bring the tables to this version's form."`
-	Doctor  doctorCmd  `cmd:"" help:"Check data directory, keys and files."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" default:"withargs" help:"Run the server (default)."`
+	Issue    issueCmd    `cmd:"" help:"Issue codes and write them to a file."`
+	Export   exportCmd   `cmd:"" help:"Write a batch's codes to a file."`
+	Verify   verifyCmd   `cmd:"" help:"Look at a code as a scan would, without counting."`
+	State    stateCmd    `cmd:"" help:"Move items to a state."`
+	Keys     keysCmd     `cmd:"" help:"List, rotate, export and import keys."`
+	Backup   backupCmd   `cmd:"" help:"Write everything into one file, also while the server runs, or check such a file."`
+	Restore  restoreCmd  `cmd:"" help:"Make a data directory of a backup."`
+	Login    loginCmd    `cmd:"" help:"Sign in to a server, for issue, export, verify and state."`
+	Logout   logoutCmd   `cmd:"" help:"Sign out again."`
+	SignIn   signInCmd   `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the tables to this version's form."`
+	Simulate simulateCmd `cmd:"" help:"Run a small MES, WMS or ERP that can be asked about items, for demos and tests."`
+	Doctor   doctorCmd   `cmd:"" help:"Check data directory, keys and files."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // dataFlags are common to all that open a data directory.
@@ -92,6 +93,8 @@ type serveCmd struct {
 	LimitKeys    string   `default:"60/h" placeholder:"RATE" help:"How many wrong keys one address may show (${default}); or off."`
 	MissBudget   string   `default:"10000/h" placeholder:"RATE" help:"Misses of all addresses; beyond it those with a miss must prove work (${default}); or off."`
 
+	SourcePrivate bool `help:"Let trace sources be asked on this machine and in private networks, without TLS too."`
+
 	Demo     bool   `help:"Brands, products, batches and history to look at."`
 	AdminKey string `env:"CHOPMARK_ADMIN_KEY" hidden:"" help:"Becomes the admin API key of an empty installation."`
 }
@@ -104,7 +107,7 @@ func (s *serveCmd) config() app.Config {
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
 	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
 	cfg.Limits = app.LimitConfig{Address: s.LimitAddress, Misses: s.LimitMisses, Keys: s.LimitKeys, MissBudget: s.MissBudget}
-	cfg.LogLevel = s.LogLevel
+	cfg.LogLevel, cfg.SourcePrivate = s.LogLevel, s.SourcePrivate
 	return cfg
 }
 

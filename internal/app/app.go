@@ -42,6 +42,8 @@ import (
 	"github.com/chopmark/chopmark/internal/resolve/resolvesql"
 	"github.com/chopmark/chopmark/internal/scan"
 	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/source"
+	"github.com/chopmark/chopmark/internal/source/sourcesql"
 	"github.com/chopmark/chopmark/internal/timeline"
 	"github.com/chopmark/chopmark/internal/timeline/timelinesql"
 	events "github.com/chopmark/chopmark/internal/trace"
@@ -59,6 +61,7 @@ type App struct {
 	Verify  *verify.Service
 	Scans   *scan.Service
 	Trace   *events.Service // EPCIS events
+	Sources *source.Service // what other systems know; nil without SQL
 	Stories *timeline.Service
 
 	log       *slog.Logger
@@ -244,6 +247,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "timeline", timelinesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 			db.Migrate(ctx, "notify", notifysql.Schema()),
+			db.Migrate(ctx, "source", sourcesql.Schema()),
 			db.Migrate(ctx, "resolve", resolvesql.Schema()),
 		)
 	}
@@ -332,6 +336,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	a.openVerify()
 	a.openTrace()
+	if err := a.openSources(); err != nil {
+		return err
+	}
 	a.openTimeline()
 	a.followOthers()
 	if err := a.openLinks(ctx); err != nil {

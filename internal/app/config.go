@@ -32,6 +32,7 @@ type Config struct {
 	TrustedProxies []string
 	Limits         LimitConfig
 	LogLevel       string // told in the version of what is in force
+	SourcePrivate  bool   // sources may be in this network
 	ExpireRule     string // when batches expire that name no expiry, with a zone
 	Demo           bool
 	AdminKey       string // becomes the admin key of an empty installation

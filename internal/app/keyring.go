@@ -13,6 +13,7 @@ import (
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/source"
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
@@ -162,6 +163,13 @@ func (k *keyring) peopleKeys() identity.Secrets {
 
 // downloadKey signs download links.
 func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.present().Current(keyset.Session)) }
+
+// sourceSecrets seal the tokens of sources, and are what the secrets that they sign with are
+// derived from.
+func (k *keyring) sourceSecrets() source.Secrets {
+	root := k.present().Current(keyset.Codebook)
+	return source.Secrets{Seal: keyset.Derive(root, "sources/seal/1"), Push: keyset.Derive(root, "sources/push/1")}
+}
 
 // webhookKey is what the secrets of webhooks are derived from: they are kept nowhere, so it
 // lives as long as the installation.

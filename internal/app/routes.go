@@ -54,6 +54,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	})
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(rt)
+	a.sourceRoutes(rt)
 	a.timelineRoutes(rt, auth)
 	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/translog"
 	"github.com/chopmark/chopmark/internal/site"
+	"github.com/chopmark/chopmark/internal/source"
 	"github.com/chopmark/chopmark/internal/timeline"
 	"github.com/chopmark/chopmark/internal/timeline/timelinehttp"
 	"github.com/chopmark/chopmark/internal/timeline/timelinesql"
@@ -31,6 +33,9 @@ func (a *App) openTimeline() {
 	if a.Trace != nil {
 		c.Events, c.Proofs = storyEvents{a.Trace, a.clock}, storyProofs{a.translog}
 	}
+	if a.Sources != nil {
+		c.Sources = storySources{a.Sources}
+	}
 	a.Stories = timeline.NewService(c)
 }
 
@@ -38,7 +43,7 @@ func (a *App) timelineRoutes(rt *httpx.Router, auth httpx.Authenticator) {
 	queries := timeline.NewQueries(a.Stories)
 	a.work.Go(func() { queries.Run(a.background) })
 	timelinehttp.Mount(rt, timelinehttp.Deps{
-		Service: a.Stories, Brands: storyBrands{a.Batches}, Pages: pages{a.site, a.proj, a.texts}, Auth: auth, Clock: a.clock,
+		Service: a.Stories, Brands: knownBrands{a.Batches}, Pages: pages{a.site, a.proj, a.texts}, Auth: auth, Clock: a.clock,
 		Traced: a.product.Traced, Asked: queries.Asked,
 	})
 }
@@ -51,17 +56,6 @@ func (a *App) storyRules(brand ids.BrandID) timeline.Rules {
 		r.Mask, r.MaskSet = *s.Trace.Mask, true
 	}
 	return r
-}
-
-// storyBrands shows brands to the timeline's routes.
-type storyBrands struct{ svc *batch.Service }
-
-var _ timelinehttp.Brands = storyBrands{}
-
-// Known implements timelinehttp.Brands.
-func (b storyBrands) Known(ctx context.Context, brand ids.BrandID) error {
-	_, err := b.svc.Brand(ctx, brand)
-	return err
 }
 
 // storyItems shows items and their states to the timeline.
@@ -157,6 +151,27 @@ func (p storyProofs) Proven(ctx context.Context, events []string) (map[string]st
 		at[id] = "/log/verify?" + url.Values{"kind": {logEvent}, "subject": {id}}.Encode()
 	}
 	return at, err
+}
+
+// storySources shows other systems to the timeline. Which of them it was is for the brand's
+// own people.
+type storySources struct{ svc *source.Service }
+
+var _ timeline.Sources = storySources{}
+
+// Parts implements timeline.Sources.
+func (s storySources) Parts(ctx context.Context, it *timeline.Item) []timeline.Step {
+	parts := s.svc.Parts(ctx, it.Brand, it.BatchNo, it.Code)
+	steps := make([]timeline.Step, len(parts))
+	for i, p := range parts {
+		steps[i] = timeline.Step{Stage: p.Stage, Time: p.Time, Location: p.Location, Status: p.Status}
+		if p.Status == "" {
+			steps[i].Details = map[string]any{}
+			maps.Copy(steps[i].Details, p.Details)
+			steps[i].Details["source"] = p.Source
+		}
+	}
+	return steps
 }
 
 // facts are what an event says beyond the standard's fields in words that a story knows:

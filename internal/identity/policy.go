@@ -49,6 +49,7 @@ func policy() []rule {
 		{"product:read", all}, {"product:create", goods}, {"product:change", goods},
 		{"batch:read", all}, {"batch:issue", makers},
 		{"code:read", all}, {"code:change", makers}, {"code:reissue", goods},
+		{"source:read", readers}, {"source:change", goods}, {"source:push", makers},
 		{"scan:read", all}, {"task:read", readers}, {"event:read", readers},
 		{"tenant:read", checkers}, {ManageTenants, people},
 		{"user:read", checkers}, {ManageUsers, people},

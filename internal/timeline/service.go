@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -179,11 +180,19 @@ func (s *Service) lived(ctx context.Context, it *Item) ([]Step, error) {
 	return steps, nil
 }
 
+// told is what live sources tell. What only the story itself may say is taken out of it.
 func (s *Service) told(ctx context.Context, it *Item) []Step {
 	if s.Sources == nil {
 		return nil
 	}
-	return s.Sources.Parts(ctx, it)
+	steps := s.Sources.Parts(ctx, it)
+	for i := range steps {
+		steps[i].Details = maps.Clone(steps[i].Details)
+		for _, own := range [...]string{"event_id", "proof", "readings", "in", "step"} {
+			delete(steps[i].Details, own)
+		}
+	}
+	return steps
 }
 
 // stepOf is an event as a step.

@@ -1,7 +1,10 @@
 package batchhttp
 
 import (
+	"context"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -34,18 +37,31 @@ func (a *api) getTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !ids.ScopeOf(r.Context()).All() {
-		if _, err := a.Service.Batch(r.Context(), ids.BatchID(t.Subject)); err != nil { // a foreign brand's
-			return task.ErrUnknown
-		}
+	brand, ofBrand := strings.CutPrefix(t.Subject, "brand:")
+	if !ids.ScopeOf(r.Context()).All() && !a.sees(r.Context(), &t, brand, ofBrand) {
+		return task.ErrUnknown
 	}
-	v := taskView{
-		TaskID: t.ID, State: t.State, Step: t.Step, Done: t.Done, Total: t.Total, DownloadURL: a.downloadURL(&t),
-		BatchID: ids.BatchID(t.Subject),
+	v := taskView{TaskID: t.ID, State: t.State, Step: t.Step, Done: t.Done, Total: t.Total}
+	if !ofBrand {
+		v.BatchID = ids.BatchID(t.Subject)
+	}
+	if t.File != "" {
+		v.DownloadURL = a.downloadURL(&t)
 	}
 	if t.State == task.Failed {
 		v.Error = &taskError{t.ErrorCode, t.ErrorText}
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	return httpx.OK(w, v)
+}
+
+// sees reports whether a task is about the caller's goods: a batch, or where other domains
+// say so a brand.
+func (a *api) sees(ctx context.Context, t *task.Task, brand string, ofBrand bool) bool {
+	if ofBrand {
+		id, err := strconv.ParseInt(brand, 10, 32)
+		return err == nil && ids.ScopeOf(ctx).Has(ids.BrandID(id))
+	}
+	_, err := a.Service.Batch(ctx, ids.BatchID(t.Subject))
+	return err == nil
 }

@@ -14,8 +14,8 @@ import (
 
 // Brands tells which brands there are.
 type Brands interface {
-	// Known must answer an error that may be told for a brand that the caller may not see.
-	Known(ctx context.Context, brand ids.BrandID) error
+	// HasBrand must answer an error that may be told for a brand that the caller may not see.
+	HasBrand(ctx context.Context, brand ids.BrandID) error
 }
 
 type placeView struct {
@@ -40,7 +40,7 @@ func (a *api) brand(r *http.Request) (ids.BrandID, error) {
 	if err != nil {
 		return 0, fault.Field("input.bad_number", "brand_id", "must be a whole number in its range")
 	}
-	return ids.BrandID(n), a.Brands.Known(r.Context(), ids.BrandID(n))
+	return ids.BrandID(n), a.Brands.HasBrand(r.Context(), ids.BrandID(n))
 }
 
 // getPlaces answers GET /api/v1/brands/{brand_id}/places.
