@@ -64,6 +64,8 @@ func visits() map[string]visit {
 		"GET /api/v1/brands/{brand_id}/scan-policy":                 {},
 		"GET /api/v1/brands/{brand_id}/settings":                    {},
 		"PATCH /api/v1/brands/{brand_id}/settings":                  {body: `{"page":{"hide_places":true}}`},
+		"GET /api/v1/brands/{brand_id}/places":                      {},
+		"PATCH /api/v1/brands/{brand_id}/places":                    {body: `{"set":[{"id":"urn:place:1","name":"Shop"}]}`},
 		"POST /api/v1/brands/{brand_id}/scan-policy":                {body: `{"ip_days":1}`},
 		"GET /api/v1/events":                                        free,
 		"GET /api/v1/dead-letters":                                  {query: "?group=scan-records", free: true},
