@@ -31,13 +31,14 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare-redirect" { // of the resolver bench
 		return serveBareRedirect()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal, resolver")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, timeline, guessing, refusal, resolver")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
+	events := flag.Int("events", 1_000_000, "how many events the timeline bench stores, each with a container of its own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return run(ctx, *only, &bench{codes: *codes, claims: *claims})
+	return run(ctx, *only, &bench{codes: *codes, claims: *claims, events: *events})
 }
 
 // bench is what the measurements share.
@@ -47,6 +48,7 @@ type bench struct {
 	self   string // this program
 	codes  int64
 	claims int64
+	events int
 	rows   []row
 }
 
@@ -80,7 +82,7 @@ func run(ctx context.Context, only string, b *bench) (err error) {
 		{"codebook", benchCodebook}, {"issue", benchIssue}, {"billions", benchBillions}, {"state", benchState},
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
-		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace},
+		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace}, {"timeline", benchTimeline},
 		{"guessing", benchGuessing}, {"refusal", benchRefusal}, {"resolver", benchResolver},
 	}
 	for _, one := range benches {
