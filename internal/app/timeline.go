@@ -9,11 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/platform/translog"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/source"
@@ -31,6 +34,7 @@ func (a *App) openTimeline() {
 		Canonical: trace.Canonical, Clock: a.clock, Log: a.log,
 	}
 	if a.Trace != nil {
+		c.Movements = storyMovements{a.Trace, a.clock, a.proj}
 		c.Events, c.Proofs = storyEvents{a.Trace, a.clock}, storyProofs{a.translog}
 	}
 	if a.Sources != nil {
@@ -45,6 +49,35 @@ func (a *App) timelineRoutes(rt *httpx.Router, auth httpx.Authenticator) {
 	timelinehttp.Mount(rt, timelinehttp.Deps{
 		Service: a.Stories, Brands: knownBrands{a.Batches}, Pages: pages{a.site, a.proj, a.texts}, Auth: auth, Clock: a.clock,
 		Traced: a.product.Traced, Asked: queries.Asked,
+		Products: func(ctx context.Context, id ids.ProductID) (string, error) {
+			p, err := a.Batches.Product(ctx, id)
+			return p.Name, err
+		},
+	})
+}
+
+// watchTraces measures now and then how complete traces are.
+func (a *App) watchTraces() {
+	if a.Trace == nil {
+		return
+	}
+	leases := lease.New(a.db, ids.New("proc"), a.clock)
+	w := &timeline.Watch{Service: a.Stories, Brands: a.Trace.Brands, Lead: func(ctx context.Context, life time.Duration) (bool, error) {
+		_, ok, err := leases.Hold(ctx, "trace-completeness", life)
+		return ok, err
+	}}
+	for name, of := range map[string]struct {
+		help  string
+		value func() float64
+	}{
+		"chopmark_trace_shipped_items":  {"Items that were shipped in the last 30 days, as far as they were measured.", w.Shipped},
+		"chopmark_trace_complete_items": {"Those of them whose trace has no gap.", w.Complete},
+	} {
+		a.metrics.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: of.help}, of.value))
+	}
+	a.work.Go(func() {
+		w.Run(a.background)
+		_ = leases.Release(context.WithoutCancel(a.background), "trace-completeness") // or it runs out
 	})
 }
 
@@ -115,7 +148,52 @@ var _ timeline.Events = storyEvents{}
 
 // Life implements timeline.Events.
 func (s storyEvents) Life(ctx context.Context, it *timeline.Item) ([]timeline.Event, error) {
-	lived, err := s.svc.Life(ctx, it.Brand, trace.Child{Serial: it.Serial}, s.clock.Now())
+	return storyMovements{svc: s.svc, clock: s.clock}.LifeOf(ctx, it.Brand, it.Serial)
+}
+
+// storyMovements shows EPCIS events to reports.
+type storyMovements struct {
+	svc   *trace.Service
+	clock clock.Clock
+	proj  *batch.Projection
+}
+
+var _ timeline.Movements = storyMovements{}
+
+// Walk implements timeline.Movements.
+func (s storyMovements) Walk(
+	ctx context.Context, brand ids.BrandID, step string, from, to time.Time, tell func(m *timeline.Movement) (bool, error),
+) error {
+	return s.svc.Walk(ctx, brand, step, from, to, func(m *trace.Moved) (bool, error) {
+		return tell(&timeline.Movement{Time: m.Time, Step: m.Step, Places: placesOf(m.Event), Lots: s.lots(m.Runs)})
+	})
+}
+
+// lots are the batches that runs of items belong to.
+func (s storyMovements) lots(runs []trace.Run) (out []timeline.LotItems) {
+	at := map[timeline.Lot]int{}
+	for _, r := range runs {
+		for from := r.From; from <= r.To; {
+			it, ok := s.proj.Lookup(from)
+			if !ok {
+				break // the rest of the run is in no batch
+			}
+			to := min(r.To, it.Batch.Serial(it.Batch.Quantity))
+			lot := timeline.Lot{Product: it.Batch.ProductID, BatchNo: it.Batch.No}
+			if _, seen := at[lot]; !seen {
+				at[lot] = len(out)
+				out = append(out, timeline.LotItems{Lot: lot, First: from})
+			}
+			out[at[lot]].Items += int64(to-from) + 1
+			from = to + 1
+		}
+	}
+	return out
+}
+
+// LifeOf implements timeline.Movements.
+func (s storyMovements) LifeOf(ctx context.Context, brand ids.BrandID, serial ids.Serial) ([]timeline.Event, error) {
+	lived, err := s.svc.Life(ctx, brand, trace.Child{Serial: serial}, s.clock.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +202,7 @@ func (s storyEvents) Life(ctx context.Context, it *timeline.Item) ([]timeline.Ev
 		l := &lived[i]
 		e := timeline.Event{
 			ID: l.Hash.String(), Time: l.Time, Type: l.Type, Step: l.Step, Disposition: l.Disposition, Via: l.Via, Facts: facts(l.Event),
-		}
-		for _, p := range [...]string{l.ReadPoint.ID, l.Location.ID} {
-			if p != "" {
-				e.Places = append(e.Places, trace.Canonical(p))
-			}
+			Places: placesOf(l.Event),
 		}
 		for _, t := range l.Temperatures() {
 			e.Temperatures = append(e.Temperatures, timeline.Temperature(t))
@@ -136,6 +210,16 @@ func (s storyEvents) Life(ctx context.Context, it *timeline.Item) ([]timeline.Ev
 		out[i] = e
 	}
 	return out, nil
+}
+
+// placesOf are where an event was, by identifiers, the narrowest first.
+func placesOf(e *trace.Event) (out []string) {
+	for _, p := range [...]string{e.ReadPoint.ID, e.Location.ID} {
+		if p != "" {
+			out = append(out, trace.Canonical(p))
+		}
+	}
+	return out
 }
 
 // storyProofs shows the transparency log to the timeline.

@@ -101,9 +101,8 @@ func (s *Service) ChangePlaces(ctx context.Context, brand ids.BrandID, set []Pla
 func (s *Service) names(ctx context.Context, brand ids.BrandID, places []string) (map[string]Place, error) {
 	var asked []string
 	for _, id := range places {
-		asked = append(asked, id)
-		if of, _, ok := strings.Cut(id, "/254/"); ok {
-			asked = append(asked, of) // the GLN that it is part of
+		if id != "" {
+			asked = append(asked, wider(id)...)
 		}
 	}
 	slices.Sort(asked)
@@ -122,11 +121,18 @@ func (s *Service) names(ctx context.Context, brand ids.BrandID, places []string)
 	return names, nil
 }
 
+// wider is a place, and the GLN that it is part of.
+func wider(id string) []string {
+	if of, _, ok := strings.Cut(id, "/254/"); ok {
+		return []string{id, of}
+	}
+	return []string{id}
+}
+
 // nameOf is what a place is called that is known by several identifiers.
 func nameOf(names map[string]Place, places []string) string {
 	for _, id := range places {
-		of, _, _ := strings.Cut(id, "/254/")
-		for _, one := range [...]string{id, of} {
+		for _, one := range wider(id) {
 			if p, ok := names[one]; ok {
 				return p.Name
 			}

@@ -18,9 +18,10 @@ import (
 // Config wires a service. What is not said to be optional must be given.
 type Config struct {
 	Items     Items
-	Events    Events  // nil = there are none
-	Sources   Sources // nil = there are none
-	Proofs    Proofs  // nil = there are none
+	Events    Events    // nil = there are none
+	Movements Movements // nil = there are none
+	Sources   Sources   // nil = there are none
+	Proofs    Proofs    // nil = there are none
 	Store     Store
 	Rules     func(ids.BrandID) Rules
 	Clock     clock.Clock
@@ -96,17 +97,22 @@ func (s *Service) ask(ctx context.Context, of func(context.Context) ([]Step, err
 
 // take waits for a part no longer than the time that all of them have.
 func (s *Service) take(ctx, bounded context.Context, from <-chan part) part {
+	p := part{late: true}
 	select {
-	case p := <-from:
-		if p.err == nil || bounded.Err() == nil || ctx.Err() != nil {
-			return p
-		}
+	case p = <-from:
 	case <-bounded.Done():
-		if ctx.Err() != nil {
-			return part{err: ctx.Err()}
+		select { // it may have come at the same moment
+		case p = <-from:
+		default:
 		}
 	}
-	return part{late: true}
+	switch {
+	case ctx.Err() != nil:
+		return part{err: ctx.Err()}
+	case p.err != nil && bounded.Err() != nil:
+		return part{late: true}
+	}
+	return p
 }
 
 // made is the first step: the batch was produced, or its codes were made.

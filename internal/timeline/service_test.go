@@ -152,7 +152,7 @@ func TestLatePartsAreLoading(t *testing.T) {
 	src := full()
 	src.wait = make(chan struct{}) // never
 	s := service(src, Rules{})
-	s.Wait = time.Millisecond
+	s.Wait = 200 * time.Millisecond // for those that do not wait
 	lines := told(t, s, true)
 	if got := lines[len(lines)-2:]; got[0] != `logistics loading "" map[]` || got[1] != `sales loading "" map[]` {
 		t.Errorf("%q", lines)

@@ -8,6 +8,7 @@ package timelinehttp
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -33,10 +34,12 @@ type Deps struct {
 	Service *timeline.Service
 	Brands  Brands
 	Pages   Pages
-	Auth    httpx.Authenticator
-	Clock   clock.Clock
-	Traced  func(took time.Duration)             // how long a trace query took
-	Asked   func(brand ids.BrandID, signed bool) // told of each story that was told
+	// Products gives a product its name, for reports.
+	Products func(ctx context.Context, id ids.ProductID) (string, error)
+	Auth     httpx.Authenticator
+	Clock    clock.Clock
+	Traced   func(took time.Duration)             // how long a trace query took
+	Asked    func(brand ids.BrandID, signed bool) // told of each story that was told
 }
 
 type api struct{ Deps }
@@ -49,6 +52,8 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Public("GET /api/v1/trace/{code}", a.getTrace)
 	rt.Allow("GET /api/v1/brands/{brand_id}/places", "brand:read", a.getPlaces)
 	rt.Allow("PATCH /api/v1/brands/{brand_id}/places", "brand:change", a.patchPlaces)
+	rt.Allow("GET /api/v1/reports/trace-flow", "scan:read", a.getFlow)
+	rt.Allow("GET /api/v1/reports/trace-completeness", "scan:read", a.getCompleteness)
 }
 
 type storyView struct {
