@@ -122,18 +122,19 @@ func (d *demo) events(j *journey, brand int) (all []map[string]any) {
 			map[string]any{"parentID": cases[c], "childEPCs": items(int64(c*demoCase+1), int64((c+1)*demoCase))})
 	}
 	event("AggregationEvent", "ADD", 6, "packing", "in_progress", demoFactory, map[string]any{"parentID": pallet, "childEPCs": cases})
-	leg := func(from, to float64, away, there int, carrier, number string) {
-		sent := of(pallet)
+	leg := func(epcs []string, from, to float64, away, there int, carrier, number string) {
+		sent := of(epcs...)
 		sent["story:carrier"], sent["story:tracking_no"] = carrier, number
 		event("ObjectEvent", "OBSERVE", from, "shipping", "in_transit", away, sent)
-		got := of(pallet)
+		got := of(epcs...)
 		got["sensorElementList"] = []any{map[string]any{"sensorReport": j.readings(at(from), at(to))}}
 		event("ObjectEvent", "OBSERVE", to, "receiving", "in_progress", there, got)
 	}
-	leg(28, 52, demoFactory, demoDepot, "顺丰 SF Express", "SF1390024416")
-	leg(76, 100, demoDepot, demoDealer, "京东物流 JD Logistics", "JDVB0208816")
+	leg([]string{pallet}, 28, 52, demoFactory, demoDepot, "顺丰 SF Express", "SF1390024416")
+	leg([]string{pallet}, 76, 100, demoDepot, demoDealer, "京东物流 JD Logistics", "JDVB0208816")
 	event("AggregationEvent", "DELETE", 110, "unpacking", "in_progress", demoDealer, map[string]any{"parentID": pallet, "childEPCs": cases[:1]})
 	event("AggregationEvent", "DELETE", 111, "unpacking", "in_progress", demoDealer, map[string]any{"parentID": cases[0], "childEPCs": items(1, demoCase)})
+	leg(items(1, demoCase), 114, 118, demoDealer, demoShop, "闪送 City courier", "TDH884120")
 	event("ObjectEvent", "OBSERVE", 120, "stocking", "sellable_accessible", demoShop, of(items(1, demoCase)...))
 	event("ObjectEvent", "OBSERVE", 170, "retail_selling", "retail_sold", demoShop, of(items(noStory, noStory)...))
 	return all

@@ -385,7 +385,7 @@ func TestStory(t *testing.T) {
 		t.Errorf("not escaped: %s", page)
 	}
 	p.Steps = slices.Repeat(p.Steps, 20)
-	contains(t, draw(p), "6 steps are not shown")
+	contains(t, draw(p), "4 steps are not shown")
 }
 
 func TestHelpLinks(t *testing.T) {

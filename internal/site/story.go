@@ -11,7 +11,7 @@ import (
 
 // What a story's page holds at most; with these it stays below 6 KB compressed.
 const (
-	storySteps  = 14 // how it began, and the newest
+	storySteps  = 16 // how it began, and the newest
 	storyBegin  = 3
 	storyFacts  = 3  // of a step
 	storyText   = 28 // characters of a place or a fact

@@ -19,8 +19,8 @@ type settingsView struct {
 		HidePlaces bool `json:"hide_places"`
 	} `json:"page"`
 	Trace          batch.TraceRules `json:"trace"`
-	ChangedAt      *time.Time `json:"changed_at"` // null = nobody ever set them
-	ChangedAtLocal string     `json:"changed_at_local,omitempty"`
+	ChangedAt      *time.Time       `json:"changed_at"` // null = nobody ever set them
+	ChangedAtLocal string           `json:"changed_at_local,omitempty"`
 }
 
 type settingsAsk struct {
