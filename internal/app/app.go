@@ -44,6 +44,8 @@ import (
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/source"
 	"github.com/chopmark/chopmark/internal/source/sourcesql"
+	"github.com/chopmark/chopmark/internal/timeline"
+	"github.com/chopmark/chopmark/internal/timeline/timelinesql"
 	events "github.com/chopmark/chopmark/internal/trace"
 	"github.com/chopmark/chopmark/internal/trace/tracesql"
 	"github.com/chopmark/chopmark/internal/verify"
@@ -61,6 +63,7 @@ type App struct {
 	Trace    *events.Service  // EPCIS events
 	Sources  *source.Service  // what other systems know; nil without SQL
 	standing *events.Standing // subscriptions to events
+	Stories  *timeline.Service
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -243,6 +246,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "keyset", keysetsql.Schema()),
 			db.Migrate(ctx, "batch", batchsql.Schema()),
 			db.Migrate(ctx, "trace", tracesql.Schema()),
+			db.Migrate(ctx, "timeline", timelinesql.Schema()),
 			db.Migrate(ctx, "identity", identitysql.Schema()),
 			db.Migrate(ctx, "notify", notifysql.Schema()),
 			db.Migrate(ctx, "source", sourcesql.Schema()),
@@ -338,6 +342,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openSources(); err != nil {
 		return err
 	}
+	a.openTimeline()
 	a.followOthers()
 	if err := a.openLinks(ctx); err != nil {
 		return err

@@ -61,6 +61,9 @@ func (a *App) seedDemo(ctx context.Context) error {
 	if err := d.live(ctx); err != nil {
 		return fmt.Errorf("make the demo: %w", err)
 	}
+	if err := d.history(ctx); err != nil {
+		return fmt.Errorf("make the demo's history: %w", err)
+	}
 	a.demoWorld.Store(d)
 	return nil
 }
@@ -206,7 +209,11 @@ func (d *demo) cards(ctx context.Context, lang string) ([]site.DemoCard, error) 
 	scratch := of(verify.Authentic, &d.pills, noFresh)
 	scratch.Title = words("带刮码的药品", "Medicine with a scratch code")
 	scratch.Text = words("刮开后的验证码：", "Under the scratch layer: ") + inner.String()
+	story := of(verify.AuthenticAgain, &d.liquor, noStory)
+	story.Title = words("全程记录", "From the still to the shop")
+	story.Text = words("扫码后点“查看完整记录”：原料、装箱、运输温度、销售。", "Scan it and follow “See where it has been”: made, packed, carried, sold.")
 	return []site.DemoCard{
+		story,
 		of(verify.Authentic, &d.liquor, noFresh),
 		of(verify.AuthenticAgain, &d.liquor, noAgain),
 		of(verify.Sold, &d.liquor, noSold),

@@ -10,6 +10,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/search"
 	"github.com/chopmark/chopmark/internal/scan/scanevent"
 	"github.com/chopmark/chopmark/internal/scan/scankafka"
+	"github.com/chopmark/chopmark/internal/timeline/timelineevent"
 	"github.com/chopmark/chopmark/internal/trace/traceevent"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
@@ -25,7 +26,10 @@ func (a *App) openKafka(ctx context.Context) error {
 		return usage("kafka", "%v", err)
 	}
 	a.kafka, err = kafka.Open(ctx, kafka.Config{
-		Address: address, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified, traceevent.TraceCaptured, scanevent.DataSynced},
+		Address: address, Topics: []string{
+			batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified, traceevent.TraceCaptured, timelineevent.TraceQueried,
+			scanevent.DataSynced,
+		},
 		Tracer: a.tracer, Clock: a.clock, Log: a.log,
 	})
 	if err != nil {

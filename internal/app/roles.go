@@ -65,6 +65,7 @@ func (a *App) run() {
 	if a.Runs(RoleWorker) {
 		a.consume()
 		a.logFacts()
+		a.watchTraces()
 	}
 	a.pushCommits()
 	a.sightings.Stream().Start()

@@ -50,11 +50,12 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	batchhttp.Mount(rt, batchhttp.Deps{
 		Service: a.Batches, Claims: a.store, Tasks: a.tasks, Files: a.files, Outbox: a.outbox.Recent(), Tail: a.tail, Auth: auth,
 		DownloadKey: a.keys.downloadKey(), Clock: a.clock, Log: a.log, Stopping: stopping,
-		Generated: a.product.Generated, Traced: a.product.Traced, Made: a.brandMade,
+		Generated: a.product.Generated, Made: a.brandMade,
 	})
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(stopping, rt)
 	a.sourceRoutes(rt)
+	a.timelineRoutes(rt, auth)
 	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())
 	notifyhttp.Mount(rt, a.notify)
@@ -73,7 +74,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 // scanRoutes are what marks link to, and the verify route.
 func (a *App) scanRoutes(rt *httpx.Router) {
 	scans := verifyhttp.Deps{
-		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site, a.proj}, Observer: a.product,
+		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site, a.proj, a.texts}, Observer: a.product,
 		Proxies: a.proxies, Limits: a.httpLimits(), Gate: a.gate, Log: a.log,
 	}
 	if a.tracer != nil {
@@ -149,6 +150,9 @@ func Greet(w io.Writer, a *App, addrs Addresses) {
 		return
 	}
 	line("  demo      %s/demo", a.localURL())
+	if d := a.demoWorld.Load(); d != nil && a.Trace != nil {
+		line("  a story   %s", d.story(a.localURL()))
+	}
 	if addrs.TLS != "" {
 		line("\nScan this with a phone in the same network (the certificate is self-signed):\n")
 		if symbol, err := mark.New(a.URL + "/demo"); err == nil {

@@ -126,8 +126,9 @@ const warmMax = 1000
 
 // pages shows answers with the site's pages.
 type pages struct {
-	site *site.Site
-	proj *batch.Projection
+	site  *site.Site
+	proj  *batch.Projection
+	texts *verify.TextCache
 }
 
 var _ verifyhttp.Pages = pages{}
@@ -143,6 +144,9 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 		},
 		ScanCount: a.Seen.Count, Sessions: a.Seen.Sessions, FirstScan: site.Event{At: a.Seen.FirstAt, Place: a.Seen.FirstIn},
 		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: pageZone(v),
+	}
+	if !a.Item.Display {
+		page.Story = "/api/v1/trace/" + v.Code
 	}
 	if a.Verdict == verify.Recalled {
 		page.Since, page.Reason = a.RecalledAt, a.Recall

@@ -23,7 +23,7 @@ const (
 
 // domains are the product's parts, as `ls internal/` shows them.
 var domains = []string{
-	"batch", "verify", "scan", "trace", "source", "risk", "redeem", "catalog", "stock", "sale", "order",
+	"batch", "verify", "scan", "trace", "source", "timeline", "risk", "redeem", "catalog", "stock", "sale", "order",
 	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console",
 }
 

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -15,8 +16,42 @@ type Settings struct {
 	BrandID       ids.BrandID `json:"brand_id"`
 	Version       int64       `json:"version"`         // grows with every change; 0 = nobody ever set them
 	MissesPerHour int         `json:"misses_per_hour"` // of one address, with what names this brand; 0 = the usual
-	HidePlaces    bool        `json:"hide_places"`     // the page shows no places
+	HidePlaces    bool        `json:"hide_places"`     // the page and the public timeline show no places
+	Trace         TraceRules  `json:"trace"`           // what the public sees of an item's timeline
 	ChangedAt     time.Time   `json:"changed_at"`      // zero = nobody ever set them
+}
+
+// TraceRules are what a brand chose for its timelines, as words of its stages and keys; the
+// timeline says what they mean. An edge has no timeline and is not told of them.
+type TraceRules struct {
+	Show []string  `json:"show,omitempty"` // keys beyond the usual
+	Hide []string  `json:"hide,omitempty"` // stages, keys, or "stage.key"
+	Mask *[]string `json:"mask,omitempty"` // keys whose names are masked; nil = the usual
+}
+
+const (
+	traceWordsMax     = 64
+	traceWordBytesMax = 64
+)
+
+// check is the rule for the words: each plain and short.
+func (t *TraceRules) check() error {
+	for field, words := range map[string][]string{"trace.show": t.Show, "trace.hide": t.Hide, "trace.mask": words(t.Mask)} {
+		if len(words) > traceWordsMax {
+			return fault.Field("brand.bad_settings", field, "has %d words, at most %d are allowed", len(words), traceWordsMax)
+		}
+		if slices.ContainsFunc(words, func(w string) bool { return CheckName(field, w, traceWordBytesMax) != nil }) {
+			return fault.Field("brand.bad_settings", field, "each must be a stage, a key, or stage.key, of at most %d bytes", traceWordBytesMax)
+		}
+	}
+	return nil
+}
+
+func words(list *[]string) []string {
+	if list == nil {
+		return nil
+	}
+	return *list
 }
 
 // SettingsChange is new settings of a brand. What is nil stays.
@@ -24,13 +59,19 @@ type SettingsChange struct {
 	BrandID       ids.BrandID
 	MissesPerHour *int
 	HidePlaces    *bool
+	Trace         *TraceRules
 }
 
 const missesPerHourMax = 10_000
 
 func (c *SettingsChange) check() error {
-	if c.MissesPerHour == nil && c.HidePlaces == nil {
+	if c.MissesPerHour == nil && c.HidePlaces == nil && c.Trace == nil {
 		return ErrNoChange
+	}
+	if c.Trace != nil {
+		if err := c.Trace.check(); err != nil {
+			return err
+		}
 	}
 	if n := c.MissesPerHour; n != nil && (*n < 0 || *n > missesPerHourMax) {
 		return fault.Field("brand.bad_settings", "limits.misses_per_hour", "must be between 1 and %d, or 0 for the usual", missesPerHourMax)

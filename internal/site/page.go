@@ -17,14 +17,13 @@ const unknown = "unknown"
 const manyScans = 10
 
 // What a page holds at most, in characters; longer texts are cut with "…". Together
-// with stepsMax it keeps the worst page, headers included, below 6 KB compressed.
+// they keep the worst page, headers included, below 6 KB compressed.
 const (
 	nameMax   = 80
 	textMax   = 40
 	stageMax  = 16
 	reasonMax = 140
 	linkMax   = 160 // bytes: a link is never cut, a longer one is shown as text
-	stepsMax  = 6
 )
 
 // Page is what the answer to a scan shows. The zero value of a field is "not known" and
@@ -44,7 +43,7 @@ type Page struct {
 	Since     time.Time // since when a link is stale or a recall stands
 
 	Inner     *Inner // nil = the batch has no inner codes
-	Timeline  []Step // oldest first; the newest six are shown
+	Story     string // where the whole timeline is; a path of this host, "" = nowhere
 	TokenPath string // put into the address bar; a path of this host
 	Zone      *time.Location
 }
@@ -70,15 +69,6 @@ type Inner struct {
 	TriesLeft int       // after a wrong one
 }
 
-// Step is one thing that happened to the item.
-type Step struct {
-	Stage    string // "production", "logistics", "sales" are translated, others shown as given
-	Time     time.Time
-	Location string
-	Text     string
-	Loading  bool // its source did not answer in time
-}
-
 // view is a Page in words, as the template shows it.
 type view struct {
 	HasProduct     bool
@@ -89,7 +79,7 @@ type view struct {
 
 	Count   int64
 	Inner   *innerView
-	Steps   []stepView
+	Story   string
 	Help    string
 	HelpURL template.URL
 	Code    string
@@ -105,8 +95,6 @@ type innerView struct {
 	First                   string
 	TriesLeft               int
 }
-
-type stepView struct{ Stage, Time, Place, Text string }
 
 // Render writes the whole page. An unknown verdict is an error and writes nothing.
 func (s *Site) Render(w io.Writer, p Page) error {
@@ -138,7 +126,7 @@ func (l *language) view(p Page) view {
 		Code:  groups(p.Code),
 		Path:  p.TokenPath,
 		Inner: l.inner(p.Inner, at),
-		Steps: l.steps(p.Timeline, at),
+		Story: p.Story,
 	}
 	if p.Sold != nil {
 		v.SoldAt, v.SoldPlace = at(p.Sold.At), clip(p.Sold.Place, textMax)
@@ -181,22 +169,6 @@ func (l *language) inner(i *Inner, at func(time.Time) string) *innerView {
 		Form:  !i.Asked || !i.OK && !locked,
 		First: at(i.FirstAt),
 	}
-}
-
-func (l *language) steps(steps []Step, at func(time.Time) string) []stepView {
-	steps = steps[max(0, len(steps)-stepsMax):]
-	views := make([]stepView, len(steps))
-	for i, s := range steps {
-		stage, ok := l.Stages[s.Stage]
-		if !ok {
-			stage = clip(s.Stage, stageMax)
-		}
-		views[i] = stepView{Stage: stage, Time: at(s.Time), Place: clip(s.Location, textMax), Text: clip(s.Text, textMax)}
-		if s.Loading {
-			views[i] = stepView{Stage: stage, Text: l.Loading}
-		}
-	}
-	return views
 }
 
 // help makes a link of what is one: a web page, a mail address, a telephone number.

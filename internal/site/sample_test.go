@@ -30,15 +30,9 @@ func sample(lang, verdict string) Page {
 	p.ExpiresAt = at(9, 30, 0)
 	p.FirstScan = Event{At: at(3, 20, 1), Place: map[string]string{"zh": "浙江杭州", "en": "Hangzhou, Zhejiang"}[lang]}
 	p.Product = Product{Name: "西湖龙井 明前特级 250g 礼盒", Brand: "狮峰茶庄", BatchNo: "LJ-20260318", ProductionDate: "2026-03-18", Help: "400-800-1234"}
-	p.Timeline = []Step{
-		{Stage: "production", Time: at(3, 18, 2), Location: "杭州 龙坞茶厂", Text: "采摘、炒制、装盒"},
-		{Stage: "logistics", Time: at(3, 19, 8), Location: "杭州转运中心"},
-		{Stage: "sales", Loading: true},
-	}
+	p.Story = "/api/v1/trace/123456789012345678"
 	if lang == "en" {
 		p.Product = Product{Name: "Longjing Green Tea, First Flush, 250 g gift tin", Brand: "Lion Peak Tea House", BatchNo: "LJ-20260318", ProductionDate: "2026-03-18", Help: "https://help.example.com/tea"}
-		p.Timeline[0].Location, p.Timeline[0].Text = "Longwu tea works, Hangzhou", "Picked, roasted, packed"
-		p.Timeline[1].Location = "Hangzhou hub"
 	}
 	switch verdict {
 	case "authentic":
@@ -71,9 +65,40 @@ func worst(lang, verdict string) Page {
 	p.Sold = &Event{At: p.FirstScan.At, Place: text(500)}
 	p.Since = p.FirstScan.At
 	p.Inner = &Inner{Asked: true, TriesLeft: 4}
-	p.Timeline = slices.Repeat([]Step{{}}, 50)
-	for i := range p.Timeline {
-		p.Timeline[i] = Step{Stage: text(500), Time: p.FirstScan.At, Location: text(500), Text: text(500)}
-	}
 	return p
+}
+
+// sampleStory is a story as a real item would give it.
+func sampleStory(lang string) Story {
+	at := func(day, hour int) time.Time { return time.Date(2026, 3, day, hour, 26, 0, 0, time.UTC) }
+	s := Story{
+		Lang: lang, Code: "123456789012345678", Product: "西湖龙井 明前特级 250g 礼盒", Brand: "狮峰茶庄", BatchNo: "LJ-20260318", Zone: shanghai(),
+		Steps: []StoryStep{
+			{Stage: "production", What: "encoded", Time: at(18, 2), Location: "杭州 龙坞茶厂", Facts: []Fact{{"inspector", "王**"}}},
+			{Stage: "logistics", What: "shipping", Time: at(19, 8), Location: "杭州转运中心", Facts: []Fact{{"temperature", "2-8°C"}, {"carrier", "顺丰"}},
+				Proof: "/log/verify?kind=epcis.event&subject=ni%3A%2F%2F%2Fsha-256%3Bab"},
+			{Stage: "sales", Loading: true},
+		},
+	}
+	s.Courses = [][]Temperature{nil, nil}
+	for i := range 24 {
+		s.Courses[i/12] = append(s.Courses[i/12], Temperature{at(19, 8).Add(time.Duration(i) * time.Hour), 3 + float64(i%5)/2, 4 + float64(i%7)/2})
+	}
+	return s
+}
+
+// worstStory has everything as long as it may be.
+func worstStory(lang string) Story {
+	w := worst(lang, "authentic")
+	text := w.Reason
+	s := Story{Lang: lang, Code: "123456789012345678", Product: text, Brand: text, BatchNo: text, Zone: shanghai()}
+	runes := []rune(text)
+	for i := range 500 {
+		at := w.FirstScan.At.Add(time.Duration(i) * time.Minute)
+		turn := string(append(append([]rune{}, runes[i%400:]...), runes[:i%400]...))
+		s.Steps = append(s.Steps, StoryStep{Stage: turn, What: turn, Time: at, Location: turn, Proof: "/log/verify?kind=epcis.event&subject=ni%3A%2F%2F%2Fsha-256%3B" + hash(turn),
+			Facts: []Fact{{turn, turn}, {"carrier", turn}, {"reason", turn}, {"seller", turn}}})
+		s.Courses = append(s.Courses[:0], append(slices.Concat(s.Courses...), Temperature{at, float64(i * 7919 % 100), float64(i*7919%100 + 5)}))
+	}
+	return s
 }

@@ -42,6 +42,7 @@ type language struct {
 	notices  map[int]*template.Template
 	refusal  []byte // the page of verdict "unknown", rendered once
 	demo     *template.Template
+	story    *template.Template
 	signIn   *template.Template
 	front    *template.Template
 }
@@ -108,6 +109,7 @@ func newLanguage(w words, a assets) (*language, error) {
 		l.notices[status] = parse("notice.html", fixed{N: n, Icon: noticeIcon(status, n.Tone)})
 	}
 	l.demo = parse("demo.html", fixed{})
+	l.story = parse("story.html", fixed{})
 	l.signIn = parse("signin.html", fixed{})
 	l.front = parse("front.html", fixed{Icon: svg(question, "wait")})
 	if err != nil {

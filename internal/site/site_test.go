@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -133,6 +134,9 @@ func everyPage(t *testing.T, s *Site) map[string]string {
 		}
 		add("desk demo "+lang, func(w io.Writer) error { return s.RenderDemo(w, demo(lang)) })
 	}
+	for _, lang := range []string{"zh", "en"} {
+		add("story "+lang, func(w io.Writer) error { return s.RenderStory(w, sampleStory(lang)) })
+	}
 	return all
 }
 
@@ -247,7 +251,7 @@ func TestEscaping(t *testing.T) {
 	p.Code, p.Reason, p.TokenPath = evil, evil, evil
 	p.Product = Product{Name: evil, Brand: evil, BatchNo: evil, ProductionDate: evil, Help: evil}
 	p.FirstScan.Place, p.Sold = evil, &Event{Place: evil}
-	p.Timeline = []Step{{Stage: evil, Location: evil, Text: evil}}
+	p.Story = evil
 	p.Zone = time.FixedZone(evil, 0)
 	var notice, sheet, key strings.Builder
 	if err := s.RenderNotice(&notice, Notice{Status: 400, Detail: evil, Reference: evil}); err != nil {
@@ -351,18 +355,37 @@ func TestInnerStates(t *testing.T) {
 	}
 }
 
-func TestTimeline(t *testing.T) {
+func TestStory(t *testing.T) {
 	t.Parallel()
-	p := sample("zh", "authentic")
-	p.Timeline = nil
-	for i := range 9 {
-		p.Timeline = append(p.Timeline, Step{Stage: fmt.Sprint("stage-", i), Loading: i == 8, Text: "x"})
+	s := newSite(t)
+	draw := func(p Story) string {
+		var b strings.Builder
+		if err := s.RenderStory(&b, p); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
 	}
-	page := render(t, newSite(t), p)
-	contains(t, page, "stage-3", "stage-8", "数据加载中")
-	if strings.Contains(page, "stage-2") {
-		t.Error("more than six steps are shown")
+	for _, lang := range []string{"zh", "en"} {
+		for name, p := range map[string]Story{"sample": sampleStory(lang), "worst": worstStory(lang), "empty": {Lang: lang}} {
+			if n := len(compress(t, draw(p))) + headerBytes; n > 6<<10 {
+				t.Errorf("%s %s: %d bytes with headers", lang, name, n)
+			}
+		}
 	}
+	contains(t, draw(sampleStory("zh")), "流通记录", "物流 · 发货", "途中温度", "3 °C – 7 °C", "数据加载中", "质检员 王**", `subject=ni%3A%2F%2F%2Fsha-256%3Bab&amp;lang=zh"`, "M0 ")
+	contains(t, draw(sampleStory("en")), "Logistics · shipped", "Loading", "Temperature 2-8°C", "Carrier 顺丰")
+	p := sampleStory("en")
+	p.Courses = [][]Temperature{p.Courses[0][:1]}
+	if strings.Contains(draw(p), "<svg") {
+		t.Error("one reading makes no course")
+	}
+	evil := `"><script>x</script>{{`
+	p.Steps = []StoryStep{{Stage: evil, What: evil, Location: evil, Facts: []Fact{{evil, evil}}, Proof: "javascript:x", Time: p.Steps[0].Time}}
+	if page := draw(p); strings.Contains(page, "<script>x") || strings.Contains(page, `"javascript:`) {
+		t.Errorf("not escaped: %s", page)
+	}
+	p.Steps = slices.Repeat(p.Steps, 20)
+	contains(t, draw(p), "4 steps are not shown")
 }
 
 func TestHelpLinks(t *testing.T) {

@@ -24,12 +24,15 @@ type words struct {
 	Verdicts map[string]phrase
 	Notices  map[int]noticePhrase // by HTTP status
 	Stages   map[string]string
+	Doings   map[string]string // business steps and dispositions of the standard
+	Facts    map[string]string // details of a step
 
 	BatchNo, Made, Expires, Sold                            string
 	Reason, Scans, ScanCount, FirstOn, Comma, NoPlace       string
 	Inner, InnerAsk, InnerGo                                string
 	InnerOK, InnerAgain, InnerCare, InnerWrong, InnerLocked string
-	Journey, Loading, Help, HelpDefault                     string
+	Journey, JourneyMore, Loading, Help, HelpDefault        string
+	ChartTitle, Proof, StepsLeft                            string
 	Zone, Reference                                         string
 	DemoTitle, DemoLead                                     string
 	FrontTitle, FrontText, FrontAsk                         string
@@ -54,7 +57,8 @@ func chinese() words {
 			500: {"wait", "暂时无法确认", "我们这边出了问题，与您的商品无关。", "请稍后再扫一次。"},
 			503: {"wait", "暂时无法确认", "系统暂时繁忙，与您的商品无关。", "请稍候，几秒后再试一次。"},
 		},
-		Stages:  map[string]string{"production": "生产", "logistics": "物流", "sales": "销售"},
+		Stages: map[string]string{"production": "生产", "processing": "加工", "logistics": "物流", "sales": "销售", "quality": "质量"},
+		Doings: chineseDoings(), Facts: chineseFacts(),
 		BatchNo: "批号", Made: "生产日期", Expires: "有效期至", Sold: "售出",
 		Reason: "说明", Scans: "查询记录",
 		ScanCount: "第 {{.Count}} 次查询", FirstOn: "首次查询于 ", Comma: "，", NoPlace: "地点未知",
@@ -64,7 +68,7 @@ func chinese() words {
 		InnerCare:   "如果那次不是您本人验证，请谨慎：涂层可能已被他人刮开。",
 		InnerWrong:  "✗ 防伪码不正确，请核对后重试{{with .TriesLeft}}，还可尝试 {{.}} 次{{end}}。",
 		InnerLocked: "✗ 防伪码多次输入错误，已停止验证。请联系品牌方。",
-		Journey:     "流通记录", Loading: "数据加载中", Help: "有疑问？请联系", HelpDefault: "品牌方客服，或您购买商品的商家。",
+		Journey:     "流通记录", JourneyMore: "查看完整记录", ChartTitle: "途中温度", Proof: "✓ 核验存证", StepsLeft: "另有 {{.After}} 步未显示", Loading: "数据加载中", Help: "有疑问？请联系", HelpDefault: "品牌方客服，或您购买商品的商家。",
 		Zone: "时间按 {{.}} 时区显示", Reference: "反馈编号 {{.}}",
 		DemoTitle: "演示二维码", DemoLead: "用手机扫一扫，看看每一种结果。需要保存时，可直接打印本页。",
 		FrontTitle: "查验商品", FrontText: "请用手机扫描商品上的二维码。", FrontAsk: "或输入码下方的 18 位数字",

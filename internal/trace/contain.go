@@ -93,16 +93,22 @@ type inside struct {
 	double bool
 }
 
-// fold goes through the packings, which are in their order, for one child.
-func fold(all []*packing, of func(k *packing) bool) (in inside) {
+// fold goes through the packings, which are in their order, for one child. left, unless it
+// is nil, is told of each stay that ended.
+func fold(all []*packing, of func(k *packing) bool, left func(in inside, until time.Time)) (in inside) {
 	for _, k := range all {
-		switch {
-		case k.add && of(k):
-			in.double = in.parent != "" && in.parent != k.parent
-			in.parent, in.since = k.parent, k.ref.Time
-		case !k.add && k.parent == in.parent && (k.every || of(k)):
-			in = inside{}
+		out := !k.add && k.parent == in.parent && (k.every || of(k))
+		if !out && (!k.add || !of(k)) {
+			continue
 		}
+		if left != nil && in.parent != "" {
+			left(in, k.ref.Time)
+		}
+		if out {
+			in = inside{}
+			continue
+		}
+		in = inside{parent: k.parent, since: k.ref.Time, double: in.parent != "" && in.parent != k.parent}
 	}
 	return in
 }
@@ -253,7 +259,7 @@ func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at tim
 		if err != nil {
 			return nil, err
 		}
-		in := fold(all, c.in)
+		in := fold(all, c.in, nil)
 		if in.parent == "" {
 			break
 		}
@@ -386,7 +392,7 @@ func (r *reading) contents(ctx context.Context, parent string, flags map[Flag]bo
 		if err != nil {
 			return out, err
 		}
-		if in := fold(all, c.in); in.parent == parent {
+		if in := fold(all, c.in, nil); in.parent == parent {
 			out.EPCs = append(out.EPCs, epc)
 			flags[DoubleParent] = flags[DoubleParent] || in.double
 		}
@@ -418,7 +424,7 @@ func (r *reading) runIn(ctx context.Context, parent string, run Run, out *Conten
 	slices.Sort(edges)
 	edges = slices.Compact(edges)
 	for i := range len(edges) - 1 {
-		if in := fold(all, Child{Serial: edges[i]}.in); in.parent == parent {
+		if in := fold(all, Child{Serial: edges[i]}.in, nil); in.parent == parent {
 			out.Runs = append(out.Runs, Run{edges[i], edges[i+1] - 1})
 			flags[DoubleParent] = flags[DoubleParent] || in.double
 		}

@@ -31,14 +31,15 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare-redirect" { // of the resolver bench
 		return serveBareRedirect()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, guessing, refusal, resolver, regions")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, timeline, guessing, refusal, resolver, regions")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
+	events := flag.Int("events", 1_000_000, "how many events the timeline bench stores, each with a container of its own")
 	latencies := flag.String("latencies", "", "a file of province,site,milliseconds that the regions bench takes instead of distances")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return run(ctx, *only, &bench{codes: *codes, claims: *claims, latencies: *latencies})
+	return run(ctx, *only, &bench{codes: *codes, claims: *claims, events: *events, latencies: *latencies})
 }
 
 // bench is what the measurements share.
@@ -48,6 +49,7 @@ type bench struct {
 	self   string // this program
 	codes  int64
 	claims int64
+	events int
 	// latencies is a file of round trips that were measured; "" = none
 	latencies string
 	rows      []row
@@ -83,7 +85,7 @@ func run(ctx context.Context, only string, b *bench) (err error) {
 		{"codebook", benchCodebook}, {"issue", benchIssue}, {"billions", benchBillions}, {"state", benchState},
 		{"verify", benchVerify}, {"tail", benchTail}, {"singles", benchSingles}, {"strangers", benchStrangers},
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
-		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace},
+		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace}, {"timeline", benchTimeline},
 		{"guessing", benchGuessing}, {"refusal", benchRefusal}, {"resolver", benchResolver}, {"regions", benchRegions},
 	}
 	for _, one := range benches {

@@ -1,5 +1,5 @@
 // Package batchhttp is the HTTP side of the batch domain: brands, products,
-// generation, batches, claims, exports, states, codes, marks, traces and events.
+// generation, batches, claims, exports, states, codes, marks and events.
 //
 // Promise: an answer has the shape that docs/openapi.yaml gives it
 // (TestAnswersMatchDocument); no answer has a serial in it, and none to the public
@@ -45,15 +45,12 @@ type Deps struct {
 	// failed; brand is 0 when the request named none that exists. Optional.
 	Generated func(brand ids.BrandID, codes int64, err error)
 	Made      func(ctx context.Context, brand ids.BrandID) error // told of a brand that a caller made, before he is; optional
-	Traced    func(took time.Duration)                           // how long a trace query took; optional
 
 	BeatEvery time.Duration // how often idle event streams say so; 0 = 15 s
-	TraceWait time.Duration // how long a trace waits for an item's history; 0 = 2 s
 }
 
 const (
 	beatEvery  = 15 * time.Second
-	traceWait  = 2 * time.Second
 	streamsMax = 64 // event streams at a time
 	pageUsual  = 100
 	pageMax    = 1000
@@ -119,7 +116,6 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Allow("GET /api/v1/codes/{code}/link", codeRead, a.getLink)
 	rt.Allow("POST /api/v1/codes/{code}/reissue", codeReissue, a.postReissue)
 	a.mountMarks(rt)
-	rt.Public("GET /api/v1/trace/{code}", a.getTrace)
 
 	rt.Allow("GET /api/v1/events", eventRead, a.getEvents)
 }
@@ -148,10 +144,7 @@ func (d *Deps) complete() {
 	if d.Made == nil {
 		d.Made = func(context.Context, ids.BrandID) error { return nil }
 	}
-	if d.Traced == nil {
-		d.Traced = func(time.Duration) {}
-	}
-	d.BeatEvery, d.TraceWait = cmp.Or(d.BeatEvery, beatEvery), cmp.Or(d.TraceWait, traceWait)
+	d.BeatEvery = cmp.Or(d.BeatEvery, beatEvery)
 }
 
 // decode reads a mutation: its body, who asks, and which request it is.

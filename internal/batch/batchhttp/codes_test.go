@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chopmark/chopmark/internal/batch/batchhttp"
 )
 
 // malformed are codes that no one could ever have.
@@ -27,7 +25,6 @@ func onCode(code string) []string {
 	return []string{
 		"GET /api/v1/codes/" + code, "GET /api/v1/codes/" + code + "/changes", "GET /api/v1/codes/" + code + "/link",
 		"POST /api/v1/codes/" + code + "/reissue", "GET /api/v1/codes/" + code + "/qr.svg", "GET /api/v1/codes/" + code + "/qr.png",
-		"GET /api/v1/trace/" + code,
 	}
 }
 
@@ -68,7 +65,7 @@ func TestOneRefusal(t *testing.T) {
 			}
 		}
 	}
-	for _, target := range []string{"/api/v1/codes/" + display + "/qr.svg", "/api/v1/codes/" + display + "/qr.png", "/api/v1/trace/" + display} {
+	for _, target := range []string{"/api/v1/codes/" + display + "/qr.svg", "/api/v1/codes/" + display + "/qr.png"} {
 		if r := w.get(target, "Authorization: ").fails(404, "code.unknown"); r.body != want {
 			t.Errorf("%s: %q", target, r.body)
 		}
@@ -189,69 +186,6 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-func TestTrace(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	_, product := w.brand("Acme")
-	b := w.batch(product, "B20260301", 10, object{"production_date": "2026-02-27", "expires_at": "2027-03-01T00:00:00Z"})
-	code := w.codes(b, 1)[0]
-	trace := func(query string) *reply { return w.get("/api/v1/trace/"+code+query, "Authorization: ").ok() }
-	trace("").has(`"timeline":[{"stage":"production","time":"2026-02-27T00:00:00Z","location":"unknown","details":{"state":"encoded","batch_no":"B20260301","production_date":"2026-02-27"}}]`).
-		head("Cache-Control", "no-store").head("Vary", "Accept, Accept-Language").head("Access-Control-Allow-Origin", "*")
-	step := func(to string, more object) *reply {
-		w.pass(time.Hour)
-		usual := object{"select": object{"codes": []string{code}}, "to": to, "reason": "why " + to}
-		return w.post("/api/v1/codes/state", lay(usual, more)).ok()
-	}
-	step("active", nil)
-	step("in_transit", object{"place": "北京仓库"})
-	step("sellable_accessible", nil)
-	step("retail_sold", object{"place": "上海", "at": "2026-03-01T09:45:00Z"})
-	recall := step("recalled", nil)
-	step("", object{"to": nil, "reverts": recall.text("change_id"), "reason": "lifted"})
-	w.post("/api/v1/codes/"+code+"/reissue", object{"reason": "secret reason"}).ok()
-
-	r := trace("?tz=Asia/Shanghai").lacks("Alice", "secret reason", "actor", "reissued", "chg_", "serial", "batch_id", "bat_", "change_id")
-	var got []string
-	for _, s := range r.list("timeline") {
-		s := s.(object)
-		got = append(got, s["stage"].(string)+" "+s["details"].(object)["state"].(string)+" "+s["location"].(string))
-	}
-	want := []string{
-		"production encoded unknown", "production active unknown", "sales retail_sold 上海", "logistics in_transit 北京仓库",
-		"logistics sellable_accessible unknown", "quality recalled unknown", "quality retail_sold unknown",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("timeline %q\nwant %q", got, want)
-	}
-	r.has(`"undoes":"recalled"`, `"reason":"lifted"`, `"time":"2026-03-01T09:45:00Z"`, `"time_local":"2026-03-01T17:45:00+08:00"`)
-	w.pass(400 * 24 * time.Hour)
-	trace("").has(`{"stage":"quality","time":"2027-03-01T00:00:00Z","location":"unknown","details":{"state":"expired"}}`)
-	w.get("/api/v1/trace/"+code+"?tz=Nowhere", "Authorization: ").fails(400, "input.bad_zone")
-	w.get("/api/v1/trace/"+code, "Authorization: Bearer nonsense").fails(401, "auth.required")
-	if w.traced < 3 {
-		t.Errorf("%d traces were timed", w.traced)
-	}
-}
-
-func TestTraceOfUndatedBatch(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	_, product := w.brand("Acme")
-	code := w.codes(w.batch(product, "B", 10, nil), 1)[0]
-	w.get("/api/v1/trace/"+code, "Authorization: ").ok().has(`"time":"2026-03-01T08:30:15.123456Z"`).lacks("production_date")
-}
-
-func TestTraceDoesNotWait(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, func(d *batchhttp.Deps, _ *held) { d.TraceWait = time.Nanosecond })
-	_, product := w.brand("Acme")
-	code := w.codes(w.batch(product, "B", 10, nil), 1)[0]
-	w.state("active", code).ok()
-	w.get("/api/v1/trace/"+code, "Authorization: ").ok().
-		has(`{"stage":"production"`, `{"stage":"logistics","status":"loading"},{"stage":"sales","status":"loading"}`).lacks("active")
-}
-
 // TestPublicAnswersTellNoActor asks everything that a stranger may ask.
 func TestPublicAnswersTellNoActor(t *testing.T) {
 	t.Parallel()
@@ -260,12 +194,12 @@ func TestPublicAnswersTellNoActor(t *testing.T) {
 	b := w.batch(product, "B", 10, nil)
 	code := w.codes(b, 1)[0]
 	w.state("active", code).ok()
-	for _, target := range []string{"/api/v1/trace/" + code, "/api/v1/codes/" + code + "/qr.svg"} {
+	for _, target := range []string{"/api/v1/codes/" + code + "/qr.svg"} {
 		w.get(target, "Authorization: ").ok().lacks("Alice", "line 1", b, "actor")
 	}
 	for _, r := range w.rt.Routes() {
 		method, target, _ := strings.Cut(r, " ")
-		if method != http.MethodGet || strings.Contains(target, "trace") || strings.Contains(target, "qr.") || strings.Contains(target, "files") {
+		if method != http.MethodGet || strings.Contains(target, "qr.") || strings.Contains(target, "files") {
 			continue
 		}
 		w.get(target, "Authorization: ").fails(401, "auth.required")

@@ -18,8 +18,9 @@ type settingsView struct {
 	Page struct {
 		HidePlaces bool `json:"hide_places"`
 	} `json:"page"`
-	ChangedAt      *time.Time `json:"changed_at"` // null = nobody ever set them
-	ChangedAtLocal string     `json:"changed_at_local,omitempty"`
+	Trace          batch.TraceRules `json:"trace"`
+	ChangedAt      *time.Time       `json:"changed_at"` // null = nobody ever set them
+	ChangedAtLocal string           `json:"changed_at_local,omitempty"`
 }
 
 type settingsAsk struct {
@@ -29,6 +30,7 @@ type settingsAsk struct {
 	Page struct {
 		HidePlaces *bool `json:"hide_places"`
 	} `json:"page"`
+	Trace *batch.TraceRules `json:"trace"`
 }
 
 type settingsMade struct {
@@ -52,7 +54,7 @@ func (a *api) getSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := settingsView{BrandID: s.BrandID, Version: s.Version}
 	view.Limits.MissesPerHour = s.MissesPerHour
-	view.Page.HidePlaces = s.HidePlaces
+	view.Page.HidePlaces, view.Trace = s.HidePlaces, s.Trace
 	if !s.ChangedAt.IsZero() {
 		view.ChangedAt, view.ChangedAtLocal = &s.ChangedAt, local(s.ChangedAt, zone)
 	}
@@ -70,7 +72,7 @@ func (a *api) patchSettings(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	version, replayed, err := a.Service.ChangeSettings(r.Context(), cmd, batch.SettingsChange{
-		BrandID: ids.BrandID(id), MissesPerHour: ask.Limits.MissesPerHour, HidePlaces: ask.Page.HidePlaces,
+		BrandID: ids.BrandID(id), MissesPerHour: ask.Limits.MissesPerHour, HidePlaces: ask.Page.HidePlaces, Trace: ask.Trace,
 	})
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (w *world) tourReads() (link string) {
 	for _, target := range []string{
 		"/api/v1/brands", "/api/v1/brands/1001", "/api/v1/brands/1001/settings", "/api/v1/products", "/api/v1/products/32025", "/api/v1/batches", "/api/v1/batches/" + batchID,
 		"/api/v1/batches/" + whole + "/claims", "/api/v1/codes/" + code, "/api/v1/codes/" + code + "/changes", "/api/v1/codes/" + code + "/link",
-		"/api/v1/codes/" + code + "/qr.svg", "/api/v1/codes/" + code + "/qr.png", "/api/v1/trace/" + code, "/api/v1/events", "/api/v1/tasks/" + r.text("task_id"),
+		"/api/v1/codes/" + code + "/qr.svg", "/api/v1/codes/" + code + "/qr.png", "/api/v1/events", "/api/v1/tasks/" + r.text("task_id"),
 	} {
 		w.get(target + "?tz=Asia/Shanghai").ok()
 		w.get(target, "Authorization: Bearer nonsense").fails(401, "auth.required")
@@ -93,7 +93,7 @@ func (w *world) tourReads() (link string) {
 	for _, target := range []string{
 		"/api/v1/brands?limit=0", "/api/v1/brands/x", "/api/v1/brands/x/settings", "/api/v1/products?limit=0", "/api/v1/products/x", "/api/v1/batches?limit=0",
 		"/api/v1/batches/" + batchID + "?tz=x", "/api/v1/batches/" + batchID + "/claims?limit=0", "/api/v1/events?limit=0",
-		"/api/v1/codes/1", "/api/v1/codes/1/changes", "/api/v1/codes/1/link", "/api/v1/codes/1/qr.svg", "/api/v1/codes/1/qr.png", "/api/v1/trace/1",
+		"/api/v1/codes/1", "/api/v1/codes/1/changes", "/api/v1/codes/1/link", "/api/v1/codes/1/qr.svg", "/api/v1/codes/1/qr.png",
 	} {
 		if r := w.get(target); r.status != http.StatusBadRequest {
 			w.t.Errorf("%s: %d %s", target, r.status, r.body)
@@ -103,7 +103,7 @@ func (w *world) tourReads() (link string) {
 	for _, target := range []string{
 		"/api/v1/brands/5", "/api/v1/brands/5/settings", "/api/v1/products/5", "/api/v1/products?brand_id=5", "/api/v1/batches?product_id=5", "/api/v1/batches/x",
 		"/api/v1/batches/x/claims", "/api/v1/tasks/x", "/api/v1/codes/" + stranger, "/api/v1/codes/" + stranger + "/changes",
-		"/api/v1/codes/" + stranger + "/link", "/api/v1/codes/" + stranger + "/qr.svg", "/api/v1/codes/" + stranger + "/qr.png", "/api/v1/trace/" + stranger,
+		"/api/v1/codes/" + stranger + "/link", "/api/v1/codes/" + stranger + "/qr.svg", "/api/v1/codes/" + stranger + "/qr.png",
 	} {
 		if r := w.get(target); r.status != http.StatusNotFound {
 			w.t.Errorf("%s: %d %s", target, r.status, r.body)

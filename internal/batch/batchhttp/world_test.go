@@ -71,7 +71,6 @@ type world struct {
 
 	mu     sync.Mutex
 	issued []string // guarded by mu; what the metrics were told
-	traced int      // guarded by mu
 }
 
 // held is a task handler that waits until it may go on.
@@ -141,8 +140,7 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	deps := batchhttp.Deps{
 		Service: w.svc, Claims: store, Tasks: w.tasks, Files: files, Outbox: told, Tail: tail, Auth: credentials{},
 		DownloadKey: [32]byte{9}, Clock: c, Log: log, Stopping: stopping,
-		BeatEvery: 20 * time.Millisecond,
-		Generated: w.generated, Traced: func(time.Duration) { w.mu.Lock(); w.traced++; w.mu.Unlock() },
+		BeatEvery: 20 * time.Millisecond, Generated: w.generated,
 	}
 	gate := handler.gate
 	for _, s := range settings {

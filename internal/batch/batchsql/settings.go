@@ -3,6 +3,7 @@ package batchsql
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -15,10 +16,16 @@ import (
 func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings, error) {
 	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (b batch.Settings, err error) {
 		var changed int64
-		err = r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &changed)
+		var rules []byte
+		if err := r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &rules, &changed); err != nil {
+			return b, err
+		}
 		b.ChangedAt = sqldb.Time(changed)
+		if rules != nil {
+			err = json.Unmarshal(rules, &b.Trace)
+		}
 		return b, err
-	}, `SELECT brand_id, version, misses_per_hour, hide_places, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
+	}, `SELECT brand_id, version, misses_per_hour, hide_places, trace_rules, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
 	if err != nil || len(all) == 0 {
 		return batch.Settings{BrandID: brand}, err
 	}
@@ -30,20 +37,27 @@ func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings
 func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.SettingsChange) (version int64, replayed bool, _ error) {
 	const (
 		update = `UPDATE brand_settings SET version = version + 1, misses_per_hour = COALESCE(?, misses_per_hour),
-			hide_places = COALESCE(?, hide_places), changed_at = ? WHERE brand_id = ?`
-		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, changed_at)
-			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?)`
+			hide_places = COALESCE(?, hide_places), trace_rules = COALESCE(?, trace_rules), changed_at = ? WHERE brand_id = ?`
+		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, trace_rules, changed_at)
+			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?, ?)`
 		read = `SELECT version FROM brand_settings WHERE brand_id = ?`
 	)
+	var rules []byte
+	if c.Trace != nil {
+		var err error
+		if rules, err = json.Marshal(c.Trace); err != nil {
+			return 0, false, fmt.Errorf("encode trace rules: %w", err)
+		}
+	}
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
 		stamp, err := announce(ctx, tx, ids.ShardOf(c.BrandID), s.clock)
 		if err != nil {
 			return "", err
 		}
 		at := sqldb.Micros(stamp.At)
-		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, at, c.BrandID))
+		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, rules, at, c.BrandID))
 		if err == nil && !was {
-			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, at)
+			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, rules, at)
 		}
 		var now int64
 		if err == nil {

@@ -99,17 +99,21 @@ func textsChange(t *testing.T, open Open) {
 
 func settingsChange(t *testing.T, open Open) {
 	w := newWorld(t, open)
-	if s, err := w.Settings(t.Context(), w.brand.ID); err != nil || s != (batch.Settings{BrandID: w.brand.ID}) {
+	if s, err := w.Settings(t.Context(), w.brand.ID); err != nil || !cmp.Equal(s, batch.Settings{BrandID: w.brand.ID}) {
 		t.Errorf("before anybody set them: %+v, %v", s, err)
 	}
 	misses, hide, other := 12, true, w.brand.ID+1
+	rules := &batch.TraceRules{Show: []string{"grade"}, Hide: []string{"logistics.carrier"}, Mask: &[]string{}}
 	want := batch.Settings{BrandID: w.brand.ID}
-	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {MissesPerHour: new(int)}} {
+	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {Trace: rules}, {MissesPerHour: new(int)}} {
 		c.BrandID = w.brand.ID
 		if c.MissesPerHour != nil {
 			want.MissesPerHour = *c.MissesPerHour
 		}
 		want.HidePlaces = want.HidePlaces || c.HidePlaces != nil
+		if c.Trace != nil {
+			want.Trace = *c.Trace
+		}
 		want.Version++
 		version, _, err := w.ChangeSettings(t.Context(), ids.Request{}, c)
 		w.must(err)
@@ -119,7 +123,7 @@ func settingsChange(t *testing.T, open Open) {
 			t.Errorf("version %d, changed at %v", version, got.ChangedAt)
 		}
 		want.ChangedAt = got.ChangedAt
-		if got != want {
+		if !cmp.Equal(got, want) {
 			t.Errorf("settings %+v, want %+v", got, want)
 		}
 	}
@@ -127,12 +131,12 @@ func settingsChange(t *testing.T, open Open) {
 	for _, e := range w.feed(100) {
 		if e.Kind == batch.SettingsChanged {
 			told++
-			if *e.Settings != want {
+			if !cmp.Equal(*e.Settings, want) {
 				t.Errorf("the feed tells %+v, want %+v", *e.Settings, want)
 			}
 		}
 	}
-	if told != 3 {
+	if told != 4 {
 		t.Errorf("the feed tells of %d changes", told)
 	}
 	if s, err := w.Settings(t.Context(), other); err != nil || s.Version != 0 {

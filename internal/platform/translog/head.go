@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -171,6 +173,36 @@ func (l *Log) Prove(ctx context.Context, kind, subject string) (Proof, error) {
 	p.Inclusion, err = tlog.ProveRecord(head.Size, p.Index, tiles{ctx, l.db.Reader()})
 	return p, err
 }
+
+// Held tells of which subjects the newest head contains a statement that can be proven.
+func (l *Log) Held(ctx context.Context, kind string, subjects []string) (map[string]bool, error) {
+	held := map[string]bool{}
+	head, err := l.Head(ctx)
+	if len(subjects) == 0 || errors.Is(err, ErrEmpty) {
+		return held, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for part := range slices.Chunk(subjects, heldChunk) {
+		args := []any{head.Size, kind}
+		for _, s := range part {
+			args = append(args, s)
+		}
+		query := `SELECT subject FROM translog_leaves WHERE idx < ? AND kind = ? AND subject IN (?` + strings.Repeat(`,?`, len(part)-1) + `)`
+		found, err := sqldb.Collect(ctx, l.db.Reader(), func(r *sql.Rows) (s string, err error) { return s, r.Scan(&s) }, query, args...)
+		if err != nil {
+			return nil, fmt.Errorf("look subjects up in the transparency log: %w", err)
+		}
+		for _, s := range found {
+			held[s] = true
+		}
+	}
+	return held, nil
+}
+
+// heldChunk is how many subjects one statement looks for.
+const heldChunk = 256
 
 // Consistency proves that the log of one size goes on into that of another.
 func (l *Log) Consistency(ctx context.Context, from, to int64) ([]Hash, error) {

@@ -148,6 +148,55 @@ func containOnce(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID,
 		}
 	}
 	compare(t, rt, s, brand, base, at, parents)
+	lives(t, rt, s, brand, base)
+}
+
+// lives observes every thing at some time: an observation is in the life of an item exactly
+// when the item was the thing, or within it, then.
+func lives(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, base int) {
+	type seen struct {
+		thing string
+		at    time.Time
+	}
+	looks := map[string]seen{}
+	var events []map[string]any
+	for i := range 17 {
+		epc := EPC(brand, base+i)
+		if i >= 13 {
+			epc = caseEPC(base, i-13)
+		}
+		at := Start().Add(time.Duration(rapid.IntRange(0, 20).Draw(rt, "look")-100) * time.Second)
+		id := fmt.Sprintf("urn:look:%d:%d:%d", brand, base, i)
+		looks[id] = seen{trace.Canonical(epc), at}
+		events = append(events, Event(map[string]any{"eventID": id, "epcList": []string{epc}, "eventTime": at.Format(time.RFC3339)}))
+	}
+	if _, err := s.Capture(t.Context(), trace.CaptureSpec{Brand: brand}, Document(events...)); err != nil {
+		rt.Fatal(err)
+	}
+	for n := range 12 {
+		self := trace.Child{Serial: Serial(brand, base+n)}
+		lived, err := s.Life(t.Context(), brand, self, Start())
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got := map[string]string{}
+		for i, l := range lived {
+			got[l.ID] = l.Via
+			if i > 0 && l.Time.Before(lived[i-1].Time) {
+				rt.Fatal("a life is not in the order of time")
+			}
+		}
+		for id, look := range looks {
+			steps, err := s.Within(t.Context(), brand, self, look.at)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			want := look.thing == trace.Canonical(EPC(brand, base+n)) || slices.ContainsFunc(steps, func(s trace.Step) bool { return s.Parent == look.thing })
+			if _, has := got[id]; has != want {
+				rt.Fatalf("item %d: an observation of %s at %v is in its life: %v, want %v", n, look.thing, look.at, has, want)
+			}
+		}
+	}
 }
 
 func rangeOf(n int) func(yield func(int) bool) {

@@ -39,6 +39,30 @@ export interface paths {
         patch: operations["renameBrand"];
         trace?: never;
     };
+    "/api/v1/brands/{brand_id}/places": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a brand calls places
+         * @description Dealers, shops, warehouses and factories, as timelines and reports name them; in the order of their identifiers.
+         */
+        get: operations["getPlaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Give places names, or take them away
+         * @description All or nothing, at most 1,000 at once and 100,000 in all. The same twice is the same once.
+         */
+        patch: operations["changePlaces"];
+        trace?: never;
+    };
     "/api/v1/brands/{brand_id}/settings": {
         parameters: {
             query?: never;
@@ -498,9 +522,54 @@ export interface paths {
         };
         /**
          * Where an item has been
-         * @description Public for print batches; an item of a display batch needs a key. Nobody who acted is named.
+         * @description Out of what its brand booked, of EPCIS events of the item and of what it was packed in, and of the systems
+         *     that the brand registered. What is late is `{stage, status: loading}`: ask again. Public for print batches,
+         *     under the rules of the brand's settings; an item of a display batch needs a key. Nobody who acted is named.
+         *     A browser gets a page.
          */
         get: operations["trace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/trace-flow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened to how many items, as CSV
+         * @description EPCIS events by product, lot, place and business step; items of a container are counted with it. The newest
+         *     50,000 events of the time are read.
+         */
+        get: operations["reportFlow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/trace-completeness": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How complete traces of shipped items are, as CSV
+         * @description By product, lot and the place that shipped them. Of each lot of each shipment one item is looked at and stands
+         *     for those that went with it; the newest 2,000 are. docs/trace.md says what a gap is.
+         */
+        get: operations["reportCompleteness"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2406,9 +2475,10 @@ export interface components {
                 misses_per_hour: components["schemas"]["MissesPerHour"];
             };
             page: {
-                /** @description The page shows no places of scans and of the sale. */
+                /** @description The page shows no places of scans and of the sale, the public timeline no places at all. */
                 hide_places: boolean;
             };
+            trace: components["schemas"]["TraceRules"];
             /** Format: date-time */
             changed_at: string | null;
             changed_at_local?: string;
@@ -2420,7 +2490,25 @@ export interface components {
             page?: {
                 hide_places?: boolean;
             };
+            trace?: components["schemas"]["TraceRules"];
         };
+        Place: {
+            /** @description A GLN, or any URI; given back as a Digital Link. */
+            id: string;
+            name: string;
+            /** @enum {string} */
+            kind?: "" | "factory" | "warehouse" | "dealer" | "store";
+        };
+        /** @description What the public sees of the timeline of the brand's items. A change replaces all three lists. Who has a key of the brand sees everything. */
+        TraceRules: {
+            /** @description Keys of details beyond the usual ones. */
+            show?: components["schemas"]["TraceWords"];
+            /** @description Stages ("logistics"), keys ("carrier", also "location"), or both ("logistics.carrier"). */
+            hide?: components["schemas"]["TraceWords"];
+            /** @description Keys whose names are masked; absent = inspector. */
+            mask?: components["schemas"]["TraceWords"];
+        };
+        TraceWords: string[];
         BrandSettingsMade: {
             brand_id: components["schemas"]["BrandID"];
             version: number;
@@ -2852,7 +2940,7 @@ export interface components {
         TraceStep: {
             stage: components["schemas"]["Stage"];
             /** Format: date-time */
-            time: string;
+            time?: string;
             /** @description unknown when nobody said. */
             location: string;
             details: components["schemas"]["TraceDetails"];
@@ -2864,21 +2952,45 @@ export interface components {
         } | {
             stage: components["schemas"]["Stage"];
             /**
-             * @description The source did not answer in time: ask again.
-             * @constant
+             * @description The source did not answer in time, ask again; or it cannot be asked.
+             * @enum {string}
              */
-            status: "loading";
+            status: "loading" | "unavailable";
         };
         /** @enum {string} */
-        Stage: "production" | "logistics" | "sales" | "quality";
+        Stage: "production" | "processing" | "logistics" | "sales" | "quality";
+        /** @description Usual keys are those below. Who has a key of the brand sees whatever a source told, the source, and the container that an event happened to (in). */
         TraceDetails: {
-            state: components["schemas"]["State"];
+            /** @description A disposition of the standard. */
+            state?: string;
+            /** @description A business step of the standard. */
+            step?: string;
             reason?: string;
             /** @description The state that this step takes back. */
             undoes?: components["schemas"]["State"];
             batch_no?: string;
             /** Format: date */
             production_date?: string;
+            raw_materials?: string;
+            quality_grade?: string;
+            /** @description Masked for the public unless the brand says otherwise. */
+            inspector?: string;
+            quality_report?: string;
+            carrier?: string;
+            tracking_no?: string;
+            seller?: string;
+            /** @example 15-25°C */
+            temperature?: string;
+            readings?: {
+                /** Format: date-time */
+                time: string;
+                min: number;
+                max: number;
+            }[];
+            /** @description The hash of the EPCIS event. */
+            event_id?: string;
+            /** @description Where the proof is checked that the transparency log has the event; absent while it has not. */
+            proof?: string;
         };
         Trace: {
             code: components["schemas"]["Code"];
@@ -2892,7 +3004,7 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed" | "trace.captured" | "tenant_updated";
+            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced";
             subject: string;
             /** Format: date-time */
             time: string;
@@ -2920,6 +3032,14 @@ export interface components {
             /** @constant */
             type?: "trace.captured";
             data?: components["schemas"]["TraceCaptured"];
+        } | {
+            /** @constant */
+            type?: "trace.queried";
+            data?: components["schemas"]["TraceQueried"];
+        } | {
+            /** @constant */
+            type?: "data.synced";
+            data?: components["schemas"]["DataSynced"];
         });
         /** @description double_parent: it was packed while it was in another. loop: something is within itself. */
         ContainmentFlags: ("double_parent" | "loop")[];
@@ -2949,6 +3069,29 @@ export interface components {
             events: number;
             /** @description All of them, by their hashes. A capture of more is told in several events. */
             event_ids: string[];
+        };
+        DataSynced: {
+            /** @enum {unknown} */
+            what: "scan_records" | "scan_stats";
+            /**
+             * Format: date-time
+             * @description Every scan that was acknowledged by then is there.
+             */
+            through: string;
+            /**
+             * Format: int32
+             * @description Absent = all brands.
+             */
+            brand_id?: number;
+        };
+        TraceQueried: {
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            queries: number;
+            /** @description Of them with a key. */
+            signed: number;
         };
         TenantUpdated: {
             tenant_id: string;
@@ -4254,6 +4397,132 @@ export interface operations {
             500: components["responses"]["Internal"];
         };
     };
+    getPlaces: {
+        parameters: {
+            query?: {
+                /** @description At most so many. */
+                limit?: number;
+                /** @description Where the last page ended. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The places. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "places": [
+                     *           {
+                     *             "id": "https://id.gs1.org/414/6901234560034",
+                     *             "name": "上海 经销商",
+                     *             "kind": "dealer"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: {
+                            places: components["schemas"]["Place"][];
+                            /** @description Absent on the last page. */
+                            cursor?: string;
+                        };
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    changePlaces: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "set": [
+                 *         {
+                 *           "id": "6901234560034",
+                 *           "name": "上海 经销商",
+                 *           "kind": "dealer"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    set?: components["schemas"]["Place"][];
+                    remove?: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description They are changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "brand_id": 1001,
+                     *         "set": 1,
+                     *         "removed": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: {
+                            brand_id: components["schemas"]["BrandID"];
+                            set: number;
+                            removed: number;
+                        };
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
     getBrandSettings: {
         parameters: {
             query?: {
@@ -4294,6 +4563,7 @@ export interface operations {
                      *         "page": {
                      *           "hide_places": false
                      *         },
+                     *         "trace": {},
                      *         "changed_at": null
                      *       }
                      *     }
@@ -6159,6 +6429,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "text/html": string;
                     /**
                      * @example {
                      *       "code": 200,
@@ -6181,9 +6452,16 @@ export interface operations {
                      *             "time": "2026-03-01T08:30:15.123456Z",
                      *             "location": "北京仓库",
                      *             "details": {
+                     *               "step": "shipping",
                      *               "state": "in_transit",
-                     *               "reason": "shipped"
+                     *               "carrier": "顺丰",
+                     *               "tracking_no": "SF1390024416",
+                     *               "temperature": "15-25°C"
                      *             }
+                     *           },
+                     *           {
+                     *             "stage": "sales",
+                     *             "status": "loading"
                      *           }
                      *         ]
                      *       }
@@ -6202,6 +6480,84 @@ export interface operations {
             401: components["responses"]["NoKey"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    reportFlow: {
+        parameters: {
+            query: {
+                /** @description Of this brand. */
+                brand_id: components["schemas"]["BrandID"];
+                /** @description The first moment; absent = 30 days before to. */
+                from?: string;
+                /** @description The moment after the last, at most 366 days later; absent = now. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report, with a header line. No cell begins as a formula does. */
+            200: {
+                headers: {
+                    /** @description true = there are older events than were read. */
+                    "X-Report-Truncated"?: "true" | "false";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example product_id,product,batch_no,place_id,place,place_kind,step,events,items
+                     *     32025,Vodka,B-1,https://id.gs1.org/414/4012345000115,Depot Zug,warehouse,receiving,1,24
+                     */
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    reportCompleteness: {
+        parameters: {
+            query: {
+                /** @description Of this brand. */
+                brand_id: components["schemas"]["BrandID"];
+                /** @description The first moment; absent = 30 days before to. */
+                from?: string;
+                /** @description The moment after the last, at most 366 days later; absent = now. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report, with a header line. No cell begins as a formula does. */
+            200: {
+                headers: {
+                    /** @description true = there are older events than were read. */
+                    "X-Report-Truncated"?: "true" | "false";
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example product_id,product,batch_no,place_id,place,place_kind,complete_percent,shipped_items,complete_items,not_received_items,not_shipped_items,looked_at
+                     *     32025,Vodka,B-1,https://id.gs1.org/414/4012345000115,Depot Zug,warehouse,100.00,24,24,0,0,1
+                     */
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
             500: components["responses"]["Internal"];
         };
     };

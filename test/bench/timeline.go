@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/chopmark/chopmark/test/harness"
+)
+
+// What the timeline bench stores around what it asks for.
+const (
+	storyItems    = 1_000_000_000
+	storyEach     = 1000 // events of a document
+	storyDeep     = 50   // items that are asked for, each three containers deep
+	storyEvents   = 50   // of each
+	storyAsks     = 20   // of each
+	storyContents = 10   // items of each container that nobody asks for
+)
+
+// benchTimeline asks for stories of items in a repository that is full: so many events, each
+// of which packs items into a container of its own, over one batch.
+func benchTimeline(ctx context.Context, b *bench) error {
+	server, err := harness.Start(ctx, b.bin, b.data("timeline"))
+	if err != nil {
+		return err
+	}
+	defer server.Kill()
+	s, err := openShop(ctx, server)
+	if err != nil {
+		return err
+	}
+	var product struct {
+		ID int32 `json:"product_id"`
+	}
+	err = server.Must(ctx, http.MethodPost, "/api/v1/products", map[string]any{"brand_id": firstBrand, "name": "Traced", "gtin": traceGTIN}, &product)
+	if err != nil {
+		return err
+	}
+	s.product = product.ID
+	if _, err := s.batch(ctx, "T", storyItems, "off"); err != nil {
+		return err
+	}
+	items, err := itemsOf(ctx, b.data("timeline"))
+	if err != nil {
+		return err
+	}
+	t := &tracing{b, server, items}
+	for _, part := range []func(context.Context) error{t.crowd, t.stories, t.pallet} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// container is the name of one, of a kind and by number.
+func container(kind, n int) string {
+	return fmt.Sprintf("urn:epc:id:sscc:4012345.%d%09d", kind, n)
+}
+
+// crowd stores what nobody asks for.
+func (t *tracing) crowd(ctx context.Context) error {
+	start := time.Now()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const together = 16 * storyEach // documents are made as they are sent
+	for from := 0; from < t.events; from += together {
+		var bodies []string
+		for doc := from; doc < min(from+together, t.events); doc += storyEach {
+			events := make([]string, 0, storyEach)
+			for n := doc; n < min(doc+storyEach, t.events); n++ {
+				list, err := t.epcs(20_000_000+n*storyContents, storyContents)
+				if err != nil {
+					return err
+				}
+				events = append(events, t.event("AggregationEvent", at.Add(time.Duration(n)*time.Second),
+					`"action":"ADD","bizStep":"packing","parentID":"`+container(9, n)+`","childEPCs":[`+list+"]"))
+			}
+			bodies = append(bodies, traceHead+strings.Join(events, ",")+"]}}")
+		}
+		if _, _, err := t.send(ctx, bodies, traceClients, "/epcis/capture", http.StatusAccepted); err != nil {
+			return err
+		}
+	}
+	t.rowf(fmt.Sprintf("stored: %d packings into as many containers, a batch of 10^9", t.events), "", "%.0f events/s", float64(t.events)/time.Since(start).Seconds())
+	return nil
+}
+
+// stories packs items three containers deep, lets all of them see events, and asks.
+func (t *tracing) stories(ctx context.Context) error {
+	codes := make([]string, storyDeep)
+	var bodies []string
+	for i := range codes {
+		var err error
+		if codes[i], err = t.items.code(int64(10_000_000 + i)); err != nil {
+			return err
+		}
+		item := `https://id.gs1.org/01/` + traceGTIN + `/21/` + codes[i]
+		chain := []string{item, container(1, i), container(2, i), container(3, i)}
+		at := time.Date(2026, 2, 10, 0, 0, 0, i*int(time.Millisecond), time.UTC)
+		var events []string
+		for d := range chain[1:] {
+			at = at.Add(time.Minute)
+			events = append(events, t.event("AggregationEvent", at, `"action":"ADD","bizStep":"packing","parentID":"`+chain[d+1]+`","childEPCs":["`+chain[d]+`"]`))
+		}
+		for n := len(events); n < storyEvents; n++ {
+			at = at.Add(time.Minute)
+			events = append(events, t.event("ObjectEvent", at, objectRest+`"`+chain[n%len(chain)]+`"],"sensorElementList":[{"sensorReport":[{"type":"Temperature","value":4.5,"uom":"CEL"}]}]`))
+		}
+		bodies = append(bodies, traceHead+strings.Join(events, ",")+"]}}")
+	}
+	if _, _, err := t.send(ctx, bodies, traceClients, "/epcis/capture", http.StatusAccepted); err != nil {
+		return err
+	}
+	var took []time.Duration
+	before, err := t.CPU()
+	if err != nil {
+		return err
+	}
+	for range storyAsks {
+		for _, code := range codes {
+			var story struct {
+				Timeline []struct {
+					Details map[string]any `json:"details"`
+				} `json:"timeline"`
+			}
+			start := time.Now()
+			if err := t.Must(ctx, http.MethodGet, "/api/v1/trace/"+code, nil, &story); err != nil {
+				return err
+			}
+			took = append(took, time.Since(start))
+			if n := len(story.Timeline); n != storyEvents+2 { // made, and put in force
+				return fmt.Errorf("the story of %s has %d steps, want %d", code, n, storyEvents+2)
+			}
+		}
+	}
+	after, err := t.CPU()
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	n := len(took)
+	t.rowf(fmt.Sprintf("timeline, three containers deep, %d events", storyEvents), "p99 ≤ 10 ms", "%.1f ms in the middle, p99 %.1f ms, %.1f ms CPU",
+		ms(took[n/2]), ms(took[n*99/100]), ms((after-before)/time.Duration(n)))
+	return nil
+}
