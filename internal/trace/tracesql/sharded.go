@@ -20,13 +20,16 @@ import (
 // their shard. A capture is remembered in the last database that it stores events in, named
 // queries at home.
 type Sharded struct {
-	trace.Queries // the home's
+	named // the home's
 
 	dbs  *sqldb.Shards
 	all  []*Store // as dbs.All
 	of   map[*sqldb.DB]*Store
 	home *Store
 }
+
+// named keeps named queries; a field cannot have the name of a method.
+type named = trace.Queries
 
 var (
 	_ trace.Store   = (*Sharded)(nil)
@@ -41,7 +44,7 @@ func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
 		s.all = append(s.all, s.of[db])
 	}
 	s.home = s.all[0]
-	s.Queries = s.home
+	s.named = s.home
 	return s
 }
 
