@@ -144,8 +144,11 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 		ScanCount: a.Seen.Count, Sessions: a.Seen.Sessions, FirstScan: site.Event{At: a.Seen.FirstAt, Place: a.Seen.FirstIn},
 		ExpiresAt: a.Item.ExpiresAt, Since: a.Since, TokenPath: v.TokenPath, Zone: pageZone(v),
 	}
-	if a.Verdict == verify.Recalled {
+	switch a.Verdict {
+	case verify.Recalled:
 		page.Since, page.Reason = a.RecalledAt, a.Recall
+	case verify.Unconfirmed:
+		page.Since = a.AsOf
 	}
 	if !a.SoldAt.IsZero() {
 		page.Sold = &site.Event{At: a.SoldAt, Place: a.SoldIn}

@@ -41,7 +41,7 @@ type Page struct {
 	FirstScan Event
 	Sold      *Event
 	ExpiresAt time.Time
-	Since     time.Time // since when a link is stale or a recall stands
+	Since     time.Time // since when a link is stale, a recall stands, or nothing is known
 
 	Inner     *Inner // nil = the batch has no inner codes
 	Timeline  []Step // oldest first; the newest six are shown
