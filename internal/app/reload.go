@@ -11,18 +11,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
 
 // Reloadable reports whether a flag is a policy: what may change while the process runs.
 func Reloadable(flag string) bool {
 	return slices.Contains([]string{
-		"limit-address", "limit-misses", "limit-keys", "miss-budget", "log-level", "stale-after", "scan-days",
+		"limit-address", "limit-misses", "limit-keys", "miss-budget", "log-level", "stale-after", "scan-days", "scan-log-max",
+		"expire-rule", "trusted-proxy",
 	}, flag)
 }
 
 // policyVersion names what is in force, the same in every process with the same policies.
 func (c *Config) policyVersion() string {
-	text := fmt.Sprintf("%+v %s %s %d", c.Limits, c.LogLevel, c.StaleAfter, c.ScanDays)
+	text := fmt.Sprintf("%+v %s %s %d %d %q %q", c.Limits, c.LogLevel, c.StaleAfter, c.ScanDays, c.ScanLogMax, c.ExpireRule, c.TrustedProxies)
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:4])
 }
@@ -38,14 +40,29 @@ func (a *App) Reload(next Config) error {
 	if err != nil {
 		return err // cannot be: check has read them
 	}
+	proxies, err := httpx.ParseProxies(next.TrustedProxies)
+	if err != nil {
+		a.reloads.refused()
+		return usage("trusted-proxy", "%v", err)
+	}
+	rule, err := ParseExpireRule(next.ExpireRule)
+	if err != nil {
+		return err // likewise
+	}
 	a.guard.Set(l)
+	a.proxies.Set(proxies)
 	a.Verify.SetStaleAfter(next.StaleAfter)
+	a.sightings.Stream().SetCap(next.ScanLogMax)
+	if a.Batches != nil { // an edge issues nothing
+		a.Batches.SetExpireRule(rule)
+	}
 	if a.scans != nil { // an edge keeps no records
 		a.scans.KeepRecords(next.ScanDays)
 	}
 	a.reloads.done(next.policyVersion())
 	a.log.Info("policies in force", "version", next.policyVersion(), "limits", fmt.Sprintf("%+v", next.Limits),
-		"log_level", next.LogLevel, "stale_after", next.StaleAfter.String(), "scan_days", next.ScanDays)
+		"log_level", next.LogLevel, "stale_after", next.StaleAfter.String(), "scan_days", next.ScanDays, "scan_log_max", next.ScanLogMax,
+		"expire_rule", next.ExpireRule, "trusted_proxies", next.TrustedProxies)
 	return nil
 }
 

@@ -148,8 +148,11 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 	if !a.Item.Display {
 		page.Story = "/api/v1/trace/" + v.Code
 	}
-	if a.Verdict == verify.Recalled {
+	switch a.Verdict {
+	case verify.Recalled:
 		page.Since, page.Reason = a.RecalledAt, a.Recall
+	case verify.Unconfirmed:
+		page.Since = a.AsOf
 	}
 	if !a.SoldAt.IsZero() {
 		page.Sold = &site.Event{At: a.SoldAt, Place: a.SoldIn}

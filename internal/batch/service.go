@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
@@ -66,16 +67,22 @@ type Service struct {
 	// deciding is held from a decision on a shard's states to its commit; another
 	// process is caught by AppendChange's position.
 	deciding [ids.Shards]sync.Mutex
-	filling  sync.Mutex // held from a claim that found its pool empty to the claim of what was filled in
+	filling  sync.Mutex                // held from a claim that found its pool empty to the claim of what was filled in
+	expires  atomic.Pointer[time.Time] // Config.ExpireRule, or what came after it
 }
 
 // NewService wires the use cases. The projection must have been started.
 func NewService(cfg Config, store Store, items *codebook.Items, proj *Projection, keys Keys, tasks Tasks, scans Scans, c clock.Clock) *Service {
-	return &Service{
+	s := &Service{
 		Config: cfg, Reader: NewReader(cfg.PublicURL, items, proj, keys, c), store: store, tasks: tasks, scans: scans,
 		table: NewTransitions(),
 	}
+	s.SetExpireRule(cfg.ExpireRule)
+	return s
 }
+
+// SetExpireRule changes Config.ExpireRule for batches made from now on.
+func (s *Service) SetExpireRule(at time.Time) { s.expires.Store(&at) }
 
 // Command says who asks, and which request it is.
 type Command struct {

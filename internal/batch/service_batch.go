@@ -147,7 +147,7 @@ func (s *Service) newBatch(ctx context.Context, spec BatchSpec) (NewBatch, error
 	case spec.ExpireHours > 0:
 		b.ExpiresAt = now.Add(time.Duration(spec.ExpireHours) * time.Hour)
 	case spec.ExpiresAt.IsZero():
-		b.ExpiresAt = s.ExpireRule
+		b.ExpiresAt = *s.expires.Load()
 	}
 	if !b.ExpiresAt.IsZero() && !b.ExpiresAt.After(now) {
 		return NewBatch{}, fault.Field("batch.bad_expiry", "expires_at", "lies in the past")

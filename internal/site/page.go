@@ -40,7 +40,7 @@ type Page struct {
 	FirstScan Event
 	Sold      *Event
 	ExpiresAt time.Time
-	Since     time.Time // since when a link is stale or a recall stands
+	Since     time.Time // since when a link is stale, a recall stands, or nothing is known
 
 	Inner     *Inner // nil = the batch has no inner codes
 	Story     string // where the whole timeline is; a path of this host, "" = nowhere

@@ -41,6 +41,8 @@ func sample(lang, verdict string) Page {
 		p.Inner = &Inner{}
 	case "sold":
 		p.Sold = &Event{At: at(3, 28, 7), Place: map[string]string{"zh": "杭州 武林门店", "en": "Wulin Gate shop, Hangzhou"}[lang]}
+	case "unconfirmed":
+		p.Since = at(4, 3, 2)
 	case "recalled":
 		p.Since, p.Reason = at(4, 1, 0), map[string]string{"zh": "农药残留抽检超标。", "en": "Pesticide residue above the limit in a spot check."}[lang]
 	}

@@ -243,6 +243,23 @@ func TestVerdictWords(t *testing.T) {
 	}
 }
 
+// TestUnconfirmedSaysSinceWhen: as far as that is known.
+func TestUnconfirmedSaysSinceWhen(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for lang, since := range map[string][2]string{"zh": {"此商品 2026年4月3日", "以后的最新状态"}, "en": {"moment, only that of 3", "Apr"}} {
+		p := sample(lang, "unconfirmed")
+		page := render(t, s, p)
+		if !strings.Contains(page, since[0]) || !strings.Contains(page, since[1]) {
+			t.Errorf("%s: not since when: %s", lang, page)
+		}
+		p.Since = time.Time{}
+		if page = render(t, s, p); strings.Contains(page, "以后") || strings.Contains(page, "only that of") {
+			t.Errorf("%s: since when nothing is known", lang)
+		}
+	}
+}
+
 func TestEscaping(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -63,7 +63,7 @@ func englishVerdicts() map[string]phrase {
 			"Scan the code on the item itself, not a shared link or a screenshot.", "An old shared link or screenshot: scan again."},
 		"unknown": {"bad", "No such code", "This code was not issued by us.",
 			"If it is printed on an item, that item is very likely counterfeit: do not buy or use it. If you typed it, check the 18 digits.", "A forged code, or mistyped digits."},
-		"unconfirmed": {"wait", "Cannot confirm right now", "We cannot get this item’s latest state at the moment. That does not mean anything is wrong with it.",
+		"unconfirmed": {"wait", "Cannot confirm right now", "We cannot get this item’s latest state at the moment{{with .Since}}, only that of {{.}}{{end}}. That does not mean anything is wrong with it.",
 			"Please scan again in a few minutes, and do not judge by this answer.", "Cut off from the centre: no guess, scan again later."},
 	}
 }

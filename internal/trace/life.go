@@ -94,7 +94,7 @@ func (l *living) follow(ctx context.Context, c Child, via string, during span, d
 		return err
 	}
 	for _, s := range stays(packings, c, during) {
-		parent, err := l.Child(s.parent)
+		parent, err := l.Child(ctx, s.parent)
 		if err != nil {
 			return err
 		}

@@ -350,7 +350,7 @@ func (r *roles) cutOff(edges []*harness.Server, early, late []string) {
 		if v := r.scan(e, recalled); v.Status != http.StatusGone || v.Valid == nil || *v.Valid || v.Verdict != "recalled" || !v.Partial {
 			r.t.Errorf("cut off, %s says of what was recalled %+v", e.URL, v)
 		}
-		if status, body := r.get(e, "/"+good); status != http.StatusOK || !strings.Contains(body, "暂时无法确认") || strings.Contains(body, "正品") {
+		if status, body := r.get(e, "/"+good); status != http.StatusOK || !strings.Contains(body, "暂时无法确认") || !strings.Contains(body, "以后的最新状态") || strings.Contains(body, "正品") {
 			r.t.Errorf("cut off, the page of %s answers %d: %.300s", e.URL, status, body)
 		}
 		r.rpc(e, good, false, "unconfirmed")

@@ -4,31 +4,43 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 )
 
 // Proxies are the networks whose word on who is behind them is taken. No one else's
-// is: a forwarded header of a stranger is ignored.
-type Proxies []netip.Prefix
+// is: a forwarded header of a stranger is ignored. Copies are one; the zero value trusts
+// nobody.
+type Proxies struct {
+	networks *atomic.Pointer[[]netip.Prefix]
+}
 
 // ParseProxies reads networks and single addresses.
 func ParseProxies(list []string) (Proxies, error) {
-	var p Proxies
+	var all []netip.Prefix
 	for _, text := range list {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {
 			addr, aerr := netip.ParseAddr(text)
 			if aerr != nil {
-				return nil, err
+				return Proxies{}, err
 			}
 			network = netip.PrefixFrom(addr, addr.BitLen())
 		}
-		p = append(p, network.Masked())
+		all = append(all, network.Masked())
 	}
+	p := Proxies{&atomic.Pointer[[]netip.Prefix]{}}
+	p.networks.Store(&all)
 	return p, nil
 }
 
+// Set has all copies trust those whom the other one trusts now. Both were parsed.
+func (p Proxies) Set(next Proxies) { p.networks.Store(next.networks.Load()) }
+
 func (p Proxies) trusts(a netip.Addr) bool {
-	for _, network := range p {
+	if p.networks == nil {
+		return false
+	}
+	for _, network := range *p.networks.Load() {
 		if network.Contains(a) {
 			return true
 		}
@@ -51,7 +63,7 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	client := peer.Addr().Unmap()
-	if len(p) == 0 || !p.trusts(client) {
+	if !p.trusts(client) {
 		return client
 	}
 	hops := strings.Join(r.Header["X-Forwarded-For"], ",")

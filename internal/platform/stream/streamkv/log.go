@@ -97,10 +97,11 @@ type Log struct {
 	saveMu               sync.Mutex // one writer of the state of groups at a time; taken before Group.mu and mu
 	nearNoted, overNoted time.Time  // guarded by saveMu: when the cap was last warned about
 
-	closing chan struct{}  // closed by Close
-	dirty   chan struct{}  // holds a token while a group has something to save
-	loops   sync.WaitGroup // trimLoop and saveLoop; Close waits for them
-	users   sync.WaitGroup // calls under way in the engine; Close waits for them
+	capBytes atomic.Int64   // Options.CapBytes, or what came after it
+	closing  chan struct{}  // closed by Close
+	dirty    chan struct{}  // holds a token while a group has something to save
+	loops    sync.WaitGroup // trimLoop and saveLoop; Close waits for them
+	users    sync.WaitGroup // calls under way in the engine; Close waits for them
 }
 
 var (
@@ -129,6 +130,7 @@ func Open(path string, o Options) (*Log, error) {
 		db: db, path: path, o: o, seals: map[uint32]*seal{}, groups: map[string]*Group{}, pins: map[string]pin{},
 		closing: make(chan struct{}), dirty: make(chan struct{}, 1), batch: db.NewBatch(),
 	}
+	l.capBytes.Store(o.CapBytes)
 	if err := l.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log %s: %w", path, err), l.batch.Close(), db.Close())
 	}
@@ -166,6 +168,9 @@ func (l *Log) Generation() uint32 { return l.gen }
 
 // Durable is the last record that is on disk; 0 = none ever was.
 func (l *Log) Durable() stream.Position { return stream.Position(l.durable.Load()) }
+
+// SetCap changes Options.CapBytes.
+func (l *Log) SetCap(bytes int64) { l.capBytes.Store(bytes) }
 
 // Append adds a record and returns when it is on disk. Only one goroutine may call
 // it; it chooses the position: of this generation, greater than the one before,

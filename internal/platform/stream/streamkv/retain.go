@@ -134,7 +134,7 @@ func (l *Log) holders() (groups []*Group, free, must stream.Position, ready bool
 
 // overCap says up to where the cap wants records to go, and warns.
 func (l *Log) overCap(cut, end mark, must stream.Position) (mark, error) {
-	size, limit := int64(end.bytes-cut.bytes), l.o.CapBytes
+	size, limit := int64(end.bytes-cut.bytes), l.capBytes.Load()
 	if limit <= 0 || size < limit/100*capWarnPercent {
 		return mark{}, nil
 	}

@@ -148,7 +148,7 @@ func (l *Log) Stats() (Stats, error) {
 	trimmed, end := l.bounds()
 	s := Stats{
 		Durable: end.at, Records: int64(end.count - trimmed.count), Bytes: int64(end.bytes - trimmed.bytes),
-		DiskBytes: int64(l.db.Metrics().DiskSpaceUsage()), CapBytes: l.o.CapBytes,
+		DiskBytes: int64(l.db.Metrics().DiskSpaceUsage()), CapBytes: l.capBytes.Load(),
 	}
 	for _, g := range l.list() {
 		lag, err := g.Lag(context.Background())
