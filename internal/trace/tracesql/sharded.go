@@ -15,12 +15,15 @@ import (
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
+// atHome are named queries. An embedded trace.Queries would hide its own method Queries.
+type atHome = trace.Queries
+
 // Sharded implements trace.Store over the databases of an installation: the events of a
 // brand are wholly in its own, with what finds them. An event's number and a serial name
 // their shard. A capture is remembered in the last database that it stores events in, named
 // queries at home.
 type Sharded struct {
-	trace.Queries // the home's
+	atHome
 
 	dbs  *sqldb.Shards
 	all  []*Store // as dbs.All
@@ -41,7 +44,7 @@ func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
 		s.all = append(s.all, s.of[db])
 	}
 	s.home = s.all[0]
-	s.Queries = s.home
+	s.atHome = s.home
 	return s
 }
 
