@@ -70,6 +70,7 @@ func sources(rows []source.Row) (out []string) {
 
 // tell announces a push. It takes the shard's counter, so it comes last.
 func (s *Store) tell(ctx context.Context, tx *sqldb.Tx, brand ids.BrandID, subject string, what sourceevent.Synced) error {
+	what.What, what.BrandID = sourceevent.TraceData, int32(brand)
 	data, err := json.Marshal(what)
 	if err != nil {
 		return fmt.Errorf("encode an event: %w", err)

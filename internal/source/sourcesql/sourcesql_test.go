@@ -78,7 +78,7 @@ func TestAPushIsTold(t *testing.T) {
 		}
 		events := told(t, dbs)
 		if len(events) != 1 || events[0].Type != sourceevent.DataSynced || events[0].BrandID != 9 || events[0].Subject != "psh_1" ||
-			string(events[0].Data) != `{"rows":1,"sources":["WMS"],"created_by":"alice"}` {
+			string(events[0].Data) != `{"what":"trace_data","brand_id":9,"rows":1,"sources":["WMS"],"created_by":"alice"}` {
 			t.Errorf("told: %+v", events)
 		}
 	})

@@ -15,6 +15,9 @@ import (
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
+// atHome are named queries. An embedded trace.Queries would hide its own method Queries.
+type atHome = trace.Queries
+
 // Sharded implements trace.Store over the databases of an installation: the events of a
 // brand are wholly in its own, with what finds them. An event's number and a serial name
 // their shard. A capture is remembered in the last database that it stores events in; named
