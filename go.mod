@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	golang.org/x/oauth2 v0.38.0
 	github.com/coreos/go-oidc/v3 v3.21.0
+	github.com/coder/websocket v1.8.15
 	codeberg.org/go-pdf/fpdf v0.12.0
 	github.com/RoaringBitmap/roaring/v2 v2.30.0
 	github.com/alecthomas/kong v1.17.0

@@ -61,6 +61,8 @@ type App struct {
 	Trace   *events.Service // EPCIS events
 	Sources *source.Service // what other systems know; nil without SQL
 
+	standing *events.Standing // of their subscriptions
+
 	log       *slog.Logger
 	clock     clock.Clock
 	metrics   *obs.Metrics

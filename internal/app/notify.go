@@ -36,11 +36,15 @@ func (a *App) sendWebhooks() {
 		} else {
 			failed.Inc()
 		}
+		if a.standing != nil {
+			a.standing.Wake() // the next document may go
+		}
 	})
 	follower := notifysql.NewFollower(a.webhooks(), lease.New(a.db, ids.New("proc"), a.clock), a.URL, a.log, courier.Wake)
 	a.onCommit = append(a.onCommit, follower.Wake)
 	a.work.Go(func() { follower.Run(a.background) })
 	a.work.Go(func() { courier.Run(a.background, follower.Lead) })
+	a.sendSubscriptions(courier.Wake)
 }
 
 // webhookLetters are the deliveries that were given up.

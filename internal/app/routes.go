@@ -53,7 +53,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 		Generated: a.product.Generated, Traced: a.product.Traced, Made: a.brandMade,
 	})
 	scanhttp.Mount(rt, a.Scans)
-	a.traceRoutes(rt)
+	a.traceRoutes(stopping, rt)
 	a.sourceRoutes(rt)
 	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())

@@ -3,11 +3,15 @@ package app
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/notify"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/trace"
 	"github.com/chopmark/chopmark/internal/trace/tracehttp"
 	"github.com/chopmark/chopmark/internal/trace/tracesql"
@@ -19,10 +23,62 @@ func (a *App) openTrace() {
 	store := tracesql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, store.Close)
 	a.Trace = trace.NewService(trace.UsualLimits(), store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
+	a.standing = trace.NewStanding(a.Trace, store, tracePost{a.notify})
+	a.onCommit = append(a.onCommit, a.standing.Wake)
 }
 
-func (a *App) traceRoutes(rt *httpx.Router) {
-	tracehttp.Mount(rt, tracehttp.Deps{Service: a.Trace, Clock: a.clock, Log: a.log, Version: a.Version})
+func (a *App) traceRoutes(stopping context.Context, rt *httpx.Router) {
+	tracehttp.Mount(rt, tracehttp.Deps{
+		Service: a.Trace, Standing: a.standing, Clock: a.clock, Log: a.log, Version: a.Version, Stopping: stopping,
+	})
+}
+
+const (
+	subscriptionGroup = "subscription-group"
+	subscriptionLife  = 15 * time.Second // of the lease
+)
+
+// sendSubscriptions puts what subscriptions ask for into the post. Of several processes one
+// works.
+func (a *App) sendSubscriptions(sent func()) {
+	leases := lease.New(a.db, ids.New("proc"), a.clock)
+	d := trace.NewDispatcher(a.standing, a.log, sent)
+	a.work.Go(func() {
+		d.Run(a.background, func(ctx context.Context) (bool, error) {
+			_, ok, err := leases.Hold(ctx, subscriptionGroup, subscriptionLife)
+			return ok, err
+		})
+		_ = leases.Release(context.WithoutCancel(a.background), subscriptionGroup) // or it runs out
+	})
+}
+
+// tracePost sends subscriptions' documents by the courier of webhooks.
+type tracePost struct{ svc *notify.Service }
+
+var _ trace.Post = tracePost{}
+
+func address(subscription string) notify.EndpointID {
+	return notify.EndpointID("whk_" + strings.TrimPrefix(subscription, "sub_"))
+}
+
+// Open implements trace.Post.
+func (p tracePost) Open(ctx context.Context, s *trace.Subscription, token string) error {
+	return p.svc.OpenFed(ctx, address(s.ID), s.CreatedBy, s.Brand, s.Dest, token)
+}
+
+// Close implements trace.Post.
+func (p tracePost) Close(ctx context.Context, subscription string) error {
+	return p.svc.Remove(ctx, address(subscription))
+}
+
+// Send implements trace.Post.
+func (p tracePost) Send(ctx context.Context, subscription, document string, body []byte) error {
+	return p.svc.Feed(ctx, address(subscription), document, body)
+}
+
+// OnTheWay implements trace.Post.
+func (p tracePost) OnTheWay(ctx context.Context, subscription, document string) (waiting, dead bool, _ error) {
+	return p.svc.OnTheWay(ctx, address(subscription), document)
 }
 
 // codedItems shows coded items to trace. The product's GTIN comes with its cached texts.

@@ -55,7 +55,8 @@ type Delivery struct {
 	Endpoint  EndpointID
 	URL       string
 	Event     string // its id
-	Body      []byte // a CloudEvent in JSON
+	Body      []byte // a CloudEvent in JSON; of a fed endpoint a document
+	Sealed    []byte // a fed endpoint's token; of others empty
 	Tries     int    // that failed
 	Reason    string // of the last failure
 	DueAt     time.Time

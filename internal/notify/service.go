@@ -55,10 +55,11 @@ func (s *Service) Remove(ctx context.Context, id EndpointID) error {
 
 // send tries a delivery once.
 func (s *Service) send(ctx context.Context, d *Delivery) error {
-	at := s.clock.Now()
-	return s.sender.Post(ctx, d.URL, &Post{
-		ID: d.Event, At: at, Body: d.Body, Signature: secretOf(s.key, d.Endpoint).Sign(d.Event, at, d.Body),
-	})
+	p, err := s.post(d)
+	if err != nil {
+		return err
+	}
+	return s.sender.Post(ctx, d.URL, p)
 }
 
 // LetterID names a dead delivery.

@@ -14,6 +14,14 @@ type Store interface {
 	AddEndpoint(ctx context.Context, r ids.Request, e Endpoint) (_ Endpoint, replayed bool, _ error)
 	// Endpoints gives those of a brand by id, behind after; brand 0 = of all brands.
 	Endpoints(ctx context.Context, brand ids.BrandID, after EndpointID, limit int) ([]Endpoint, error)
+	// AddFed must make a fed endpoint, and leave one of its id as it is. Fed endpoints get no
+	// events, and are neither listed nor counted.
+	AddFed(ctx context.Context, e Endpoint, sealedToken []byte) error
+	// Feed must put a document on its way; to an endpoint that is not there it is no error.
+	Feed(ctx context.Context, d *Delivery) error
+	// OnTheWay tells whether an endpoint has a delivery that is not dead, and whether that of
+	// a document is.
+	OnTheWay(ctx context.Context, id EndpointID, document string) (waiting, dead bool, _ error)
 	// RemoveEndpoint must forget the endpoint and all that is on its way to it, for good.
 	// One that is not there is no error.
 	RemoveEndpoint(ctx context.Context, id EndpointID) error
@@ -38,10 +46,12 @@ type Sender interface {
 
 // Post is what is sent.
 type Post struct {
-	ID        string // of the event
-	At        time.Time
-	Signature string
-	Body      []byte
+	ID          string // of the event
+	At          time.Time
+	ContentType string
+	SignedAs    string // the header of the signature
+	Signature   string // "" = it is not signed
+	Body        []byte
 }
 
 // Brands is what the service wants of the catalogue.

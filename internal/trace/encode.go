@@ -156,9 +156,11 @@ func (c *Codec) AppendEvent(dst []byte, e *Event, form Form) []byte {
 
 // Around is what stands around events in an answer.
 type Around struct {
-	Query   string // the name of the query
-	Created time.Time
-	Form    Form
+	Query string // the name of the query
+	// Subscription is for which it is; "" = for none.
+	Subscription string
+	Created      time.Time
+	Form         Form
 }
 
 // AppendQueryDocument writes events as the answer to a query.
@@ -172,6 +174,9 @@ func (c *Codec) AppendQueryDocument(dst []byte, events []*Event, a Around) []byt
 	dst = append(dst, `,"type":"EPCISQueryDocument","schemaVersion":"2.0","creationDate":"`+formatTime(a.Created)+
 		`","epcisBody":{"queryResults":{"queryName":`...)
 	dst = appendText(dst, a.Query)
+	if a.Subscription != "" {
+		dst = appendText(append(dst, `,"subscriptionID":`...), a.Subscription)
+	}
 	dst = append(dst, `,"resultsBody":{"eventList":`...)
 	dst = append(dst, w.dst...)
 	return append(dst, `]}}}}`...)

@@ -42,11 +42,13 @@ func (s *Sender) Post(ctx context.Context, to string, p *notify.Post) error {
 	if err != nil {
 		return errors.New("the address is none")
 	}
-	q.Header.Set("Content-Type", "application/cloudevents+json")
+	q.Header.Set("Content-Type", p.ContentType)
 	q.Header.Set("User-Agent", "chopmark")
 	q.Header.Set("Webhook-Id", p.ID)
 	q.Header.Set("Webhook-Timestamp", strconv.FormatInt(p.At.Unix(), 10))
-	q.Header.Set("Webhook-Signature", p.Signature)
+	if p.Signature != "" {
+		q.Header.Set(p.SignedAs, p.Signature)
+	}
 	answer, err := s.client.Do(q)
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {

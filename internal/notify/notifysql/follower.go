@@ -150,7 +150,7 @@ const endpointsPage = 1000
 
 // endpoints are all there are, by brand.
 func (f *Follower) endpoints(ctx context.Context) (map[ids.BrandID][]listener, error) {
-	const query = `SELECT ` + endpointColumns + `, after_seq FROM notify_endpoints WHERE endpoint_id > ? ORDER BY endpoint_id LIMIT ?`
+	const query = `SELECT ` + endpointColumns + `, after_seq FROM notify_endpoints WHERE endpoint_id > ? AND types <> '-' ORDER BY endpoint_id LIMIT ?`
 	of := map[ids.BrandID][]listener{}
 	for after := notify.EndpointID(""); ; {
 		page, err := sqldb.Collect(ctx, f.store.db.Reader(), scanListener, query, after, endpointsPage)

@@ -71,7 +71,7 @@ func (s *Store) AddEndpoint(ctx context.Context, r ids.Request, e notify.Endpoin
 	}
 	effect, replayed, err := idem.Once(ctx, s.db, s.clock, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
 		var n int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM notify_endpoints WHERE brand_id = ?`, e.Brand).Scan(&n); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM notify_endpoints WHERE brand_id = ? AND types <> '-'`, e.Brand).Scan(&n); err != nil {
 			return "", err
 		}
 		if n >= notify.EndpointsMax { // two at once may pass it by one: it bounds work, and nothing depends on it
@@ -98,10 +98,10 @@ func (s *Store) AddEndpoint(ctx context.Context, r ids.Request, e notify.Endpoin
 func (s *Store) Endpoints(ctx context.Context, brand ids.BrandID, after notify.EndpointID, limit int) ([]notify.Endpoint, error) {
 	if brand == 0 {
 		return sqldb.Collect(ctx, s.db.Reader(), plain,
-			`SELECT `+endpointColumns+` FROM notify_endpoints WHERE endpoint_id > ? ORDER BY endpoint_id LIMIT ?`, after, limit)
+			`SELECT `+endpointColumns+` FROM notify_endpoints WHERE endpoint_id > ? AND types <> '-' ORDER BY endpoint_id LIMIT ?`, after, limit)
 	}
 	return sqldb.Collect(ctx, s.db.Reader(), plain,
-		`SELECT `+endpointColumns+` FROM notify_endpoints WHERE brand_id = ? AND endpoint_id > ? ORDER BY endpoint_id LIMIT ?`, brand, after, limit)
+		`SELECT `+endpointColumns+` FROM notify_endpoints WHERE brand_id = ? AND endpoint_id > ? AND types <> '-' ORDER BY endpoint_id LIMIT ?`, brand, after, limit)
 }
 
 // RemoveEndpoint implements notify.Store. The endpoint's row goes first: whoever adds
@@ -112,15 +112,18 @@ func (s *Store) RemoveEndpoint(ctx context.Context, id notify.EndpointID) error 
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `DELETE FROM notify_deliveries WHERE endpoint_id = ?`, id)
 		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `DELETE FROM notify_tokens WHERE endpoint_id = ?`, id)
+		}
 		return err
 	})
 }
 
-const deliveryColumns = `d.endpoint_id, e.url, d.event_id, d.body, d.tries, d.reason, d.due_at, d.created_at, d.dead`
+const deliveryColumns = `d.endpoint_id, e.url, d.event_id, d.body, d.tries, d.reason, d.due_at, d.created_at, d.dead, COALESCE(t.token, '')`
 
 func scanDelivery(r *sql.Rows) (d notify.Delivery, err error) {
 	var due, created int64
-	err = r.Scan(&d.Endpoint, &d.URL, &d.Event, &d.Body, &d.Tries, &d.Reason, &due, &created, &d.Dead)
+	err = r.Scan(&d.Endpoint, &d.URL, &d.Event, &d.Body, &d.Tries, &d.Reason, &due, &created, &d.Dead, &d.Sealed)
 	d.DueAt, d.CreatedAt = sqldb.Time(due), sqldb.Time(created)
 	return d, err
 }
@@ -128,7 +131,7 @@ func scanDelivery(r *sql.Rows) (d notify.Delivery, err error) {
 // Due implements notify.Store.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]notify.Delivery, error) {
 	return sqldb.Collect(ctx, s.db.Reader(), scanDelivery, `SELECT `+deliveryColumns+` FROM notify_deliveries d
-		JOIN notify_endpoints e ON e.endpoint_id = d.endpoint_id
+		JOIN notify_endpoints e ON e.endpoint_id = d.endpoint_id LEFT JOIN notify_tokens t ON t.endpoint_id = d.endpoint_id
 		WHERE d.dead = 0 AND d.due_at <= ? ORDER BY d.due_at, d.created_at, d.event_id LIMIT ?`, sqldb.Micros(now), limit)
 }
 
@@ -167,7 +170,7 @@ func (s *Store) Done(ctx context.Context, all ...notify.Delivery) error {
 // Dead implements notify.Store.
 func (s *Store) Dead(ctx context.Context, event string, endpoint notify.EndpointID, limit int) ([]notify.Delivery, error) {
 	return sqldb.Collect(ctx, s.db.Reader(), scanDelivery, `SELECT `+deliveryColumns+` FROM notify_deliveries d
-		JOIN notify_endpoints e ON e.endpoint_id = d.endpoint_id
+		JOIN notify_endpoints e ON e.endpoint_id = d.endpoint_id LEFT JOIN notify_tokens t ON t.endpoint_id = d.endpoint_id
 		WHERE d.dead = 1 AND (d.event_id > ? OR d.event_id = ? AND d.endpoint_id > ?) ORDER BY d.event_id, d.endpoint_id LIMIT ?`,
 		event, event, endpoint, limit)
 }

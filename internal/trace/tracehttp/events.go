@@ -29,19 +29,28 @@ func parameters(r *http.Request) (params trace.Parameters, token string) {
 	return params, token
 }
 
-// formOf reads how identifiers are wanted.
-func formOf(w http.ResponseWriter, r *http.Request) (trace.Form, error) {
+// epcFormat reads how identifiers are wanted.
+func epcFormat(r *http.Request) (string, error) {
 	format := r.Header.Get("GS1-EPC-Format")
-	switch format {
-	case "", "No_Preference", "Never_Translates":
-		w.Header().Set("GS1-EPC-Format", "Never_Translates")
-		return trace.Form{}, nil
-	case "Always_GS1_Digital_Link":
-		w.Header().Set("GS1-EPC-Format", format)
-		return trace.Form{EPC: trace.Canonical}, nil
+	if _, ok := trace.FormOf(format); !ok {
+		return "", exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable",
+			"GS1-EPC-Format: a URN needs the length of a company prefix, which a Digital Link does not tell; Always_GS1_Digital_Link or Never_Translates are answered")
 	}
-	return trace.Form{}, exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable",
-		"GS1-EPC-Format: a URN needs the length of a company prefix, which a Digital Link does not tell; Always_GS1_Digital_Link or Never_Translates are answered")
+	if format == "" || format == "No_Preference" {
+		format = "Never_Translates"
+	}
+	return format, nil
+}
+
+// formOf reads how identifiers are wanted, and says how they are answered.
+func formOf(w http.ResponseWriter, r *http.Request) (trace.Form, error) {
+	format, err := epcFormat(r)
+	if err != nil {
+		return trace.Form{}, err
+	}
+	w.Header().Set("GS1-EPC-Format", format)
+	form, _ := trace.FormOf(format)
+	return form, nil
 }
 
 // answer runs a query and writes its page.

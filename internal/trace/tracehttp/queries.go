@@ -87,7 +87,7 @@ func (a *api) deleteQuery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Service.RemoveQuery(r.Context(), brand, r.PathValue("queryName")); err != nil {
+	if err := a.Standing.RemoveQuery(r.Context(), brand, r.PathValue("queryName")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -95,6 +95,9 @@ func (a *api) deleteQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) getQueryEvents(w http.ResponseWriter, r *http.Request) error {
+	if isUpgrade(r) {
+		return a.subscribeBySocket(w, r)
+	}
 	brand, err := ownerOf(r)
 	if err != nil {
 		return err

@@ -2,11 +2,11 @@
 // answer about containment.
 //
 // Promise: every operation of GS1's OpenAPI document that Mount adds answers as it is
-// specified there (TestAnswersAsSpecified goes through the document). Subscriptions are not
-// among them. Errors are RFC 7807 problems, that of a missing key too.
+// specified there (TestAnswersAsSpecified goes through the document). Errors are RFC 7807 problems, that of a missing key too.
 package tracehttp
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,13 +39,20 @@ type Deps struct {
 	Clock   clock.Clock
 	Log     *slog.Logger
 	Version string // of this program
+	// Standing serves subscriptions.
+	Standing *trace.Standing
+	// Stopping ends when the process is to: WebSockets are closed then.
+	Stopping context.Context //nolint:containedctx // the life of the process
 }
 
-type api struct{ Deps }
+type api struct {
+	Deps
+	sockets chan struct{}
+}
 
 // Mount adds the routes.
 func Mount(rt *httpx.Router, d Deps) {
-	a := &api{d}
+	a := &api{d, make(chan struct{}, socketsMax)}
 	get := func(path string, h httpx.Handler) {
 		rt.AllowAs("GET "+prefix+path, mayRead, a.acceptable(h), a.fail)
 	}
@@ -86,6 +93,13 @@ func Mount(rt *httpx.Router, d Deps) {
 	options("/queries/{queryName}", "GET, HEAD, DELETE, OPTIONS")
 	get("/queries/{queryName}/events", a.getQueryEvents)
 	options("/queries/{queryName}/events", "GET, HEAD, OPTIONS")
+	const subscriptions = "/queries/{queryName}/subscriptions"
+	rt.AllowAs("POST "+prefix+subscriptions, mayWrite, a.postSubscription, a.fail)
+	get(subscriptions, a.getSubscriptions)
+	options(subscriptions, "GET, HEAD, POST, OPTIONS")
+	get(subscriptions+"/{subscriptionID}", a.getSubscription)
+	rt.AllowAs("DELETE "+prefix+subscriptions+"/{subscriptionID}", mayWrite, a.deleteSubscription, a.fail)
+	rt.AllowAs("OPTIONS "+prefix+subscriptions+"/{subscriptionID}", mayRead, a.discoverSubscription, a.fail)
 	rt.AllowAs("DELETE "+prefix+"/nextPageToken/{token}", mayRead, a.deleteToken, a.fail)
 
 	rt.Allow("GET /api/v1/containers/{epc}", mayRead, a.getContainer)
@@ -129,6 +143,9 @@ func problemOf(f *fault.Error) *problem {
 		name, title = "ValidationException", "not valid"
 		if f.Is(trace.ErrBadQuery) || f.Is(trace.ErrBadToken) {
 			name = "QueryParameterException"
+		}
+		if f.Is(trace.ErrBadSchedule) || f.Is(trace.ErrCannotSubscribe) {
+			name = "SubscriptionControlsException"
 		}
 	default:
 	}
@@ -195,6 +212,15 @@ func (a *api) discover(allow string, more ...string) httpx.Handler {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+}
+
+// discoverSubscription answers OPTIONS of one subscription, and from when on it tells.
+func (a *api) discoverSubscription(w http.ResponseWriter, r *http.Request) error {
+	s, err := a.Standing.Subscription(r.Context(), r.PathValue("queryName"), r.PathValue("subscriptionID"))
+	if err != nil {
+		return err
+	}
+	return a.discover("GET, HEAD, DELETE, OPTIONS", "GS1-Query-Min-Record-Time", stamp(s.MinRecordTime()))(w, r)
 }
 
 const urlBytesMax = 8 << 10

@@ -165,6 +165,15 @@ func (g *group) takeCounters(ctx context.Context, shards []ids.Shard) error {
 		g.next[shard], at = last-int64(most), max(at, was)
 	}
 	g.at = sqldb.Time(at)
+	if at == now {
+		return nil
+	}
+	// one shard is ahead: the others follow, so that in each the order of record is that of commit
+	for _, shard := range shards {
+		if _, err := g.tx.ExecContext(ctx, `UPDATE trace_counters SET at = ? WHERE shard = ?`, at, shard); err != nil {
+			return fmt.Errorf("take event numbers: %w", err)
+		}
+	}
 	return nil
 }
 
