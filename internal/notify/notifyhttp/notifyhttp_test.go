@@ -98,6 +98,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+func (w *world) clock() time.Time { return notifytest.Start().Add(time.Duration(w.now.Load())) }
+
 func (w *world) ask(method, target, body string, headers ...string) (int, string) {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")

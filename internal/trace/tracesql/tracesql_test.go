@@ -22,6 +22,7 @@ func world(t *testing.T, fresh sqldbtest.Fresh) tracetest.World {
 	}
 	return tracetest.World{
 		Open:   func() tracetest.Store { return New(open(), tracetest.Clock{At: tracetest.Start()}) },
+		At:     func(c *tracetest.Moving) tracetest.Store { return New(open(), c) },
 		Outbox: outbox.New(sqldb.One(db)),
 	}
 }

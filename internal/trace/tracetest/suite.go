@@ -24,6 +24,7 @@ import (
 // process's.
 type World struct {
 	Open   func() Store
+	At     func(c *Moving) Store // the same with another clock
 	Outbox *outbox.Outbox
 }
 
@@ -31,6 +32,7 @@ type World struct {
 type Store interface {
 	trace.Store
 	trace.Queries
+	trace.Subscriptions
 }
 
 // Clock is a clock that stands still.
@@ -55,6 +57,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
 		"Queries": queries, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
+		"Subscriptions": subscriptions, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
