@@ -1,6 +1,7 @@
 package tracehttp
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,19 +15,20 @@ import (
 )
 
 // listen opens a WebSocket, and gives what comes as the eventIDs of one document.
-func (w *world) listen(server *httptest.Server, path string) (conn *websocket.Conn, next func() []string) {
+func (w *world) listen(ctx context.Context, server *httptest.Server, path string) (conn *websocket.Conn, next func() []string) {
 	w.Helper()
-	conn, answer, err := websocket.Dial(w.Context(), server.URL+path, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {key}}})
+	conn, answer, err := websocket.Dial(ctx, server.URL+path, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {key}}})
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.Cleanup(func() { _ = conn.CloseNow() })
+	conn.SetReadLimit(16 << 20)
 	if _, err := time.Parse(time.RFC3339Nano, answer.Header.Get("GS1-Query-Min-Record-Time")); err != nil {
 		w.Error(err)
 	}
 	return conn, func() (ids []string) {
 		w.Helper()
-		_, raw, err := conn.Read(w.Context())
+		_, raw, err := conn.Read(ctx)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -52,6 +54,8 @@ func (w *world) listen(server *httptest.Server, path string) (conn *websocket.Co
 func TestWebSocket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
 	server := httptest.NewServer(w.rt)
 	t.Cleanup(server.Close)
 	w.want(w.ask("POST", "/epcis/queries", []byte(`{"name":"q","query":{"EQ_bizStep":["shipping"]}}`)), http.StatusCreated)
@@ -63,18 +67,18 @@ func TestWebSocket(t *testing.T) {
 			if n%2 == 1 {
 				step = "packing"
 			}
-			events = append(events, tracetest.Event(map[string]any{"eventID": fmt.Sprint("urn:n:", n), "bizStep": step}))
+			events = append(events, tracetest.Event(map[string]any{"eventID": fmt.Sprint("urn:n:", n), "bizStep": step, "epcList": []string{tracetest.EPC(1, n)}}))
 		}
 		w.want(w.ask("POST", "/epcis/capture", tracetest.Document(events...)), http.StatusAccepted)
 		w.standing.Wake()
 	}
 	const at = "/epcis/queries/q/events?stream=true"
-	early, next := w.listen(server, at)
+	early, next := w.listen(ctx, server, at)
 	send(0, 10)
 	if ids := next(); len(ids) != 5 || ids[0] != "urn:n:0" || ids[4] != "urn:n:8" {
 		t.Errorf("as they come: %v", ids)
 	}
-	_, again := w.listen(server, at+"&initialRecordTime="+tracetest.Start().Add(-time.Hour).Format(time.RFC3339))
+	_, again := w.listen(ctx, server, at+"&initialRecordTime="+tracetest.Start().Add(-time.Hour).Format(time.RFC3339))
 	if ids := again(); len(ids) != 5 {
 		t.Errorf("from an earlier time on: %v", ids)
 	}
@@ -102,7 +106,7 @@ func TestWebSocket(t *testing.T) {
 		t.Errorf("without a key: %v", err)
 	}
 	w.want(w.ask("DELETE", "/epcis/queries/q", nil), http.StatusNoContent)
-	if _, _, err := early.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
+	if _, _, err := early.Read(ctx); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
 		t.Errorf("when its query was removed: %v", err)
 	}
 }
