@@ -50,6 +50,7 @@ func FormOf(format string) (Form, bool) {
 // next reads on, and moves the places. A brand's events come in the order of record, each
 // brand's beside the others'.
 func (f *Follow) next(ctx context.Context) (b Batch, _ error) {
+	ctx = under(ctx, f.query.Brand)
 	brands, err := f.standing.brandsOf(ctx, f.query.Brand)
 	if err != nil {
 		return b, err
@@ -146,9 +147,6 @@ type Connection struct {
 // Connect makes a standing query for a connection: Query, Brand, Schedule, ReportIfEmpty,
 // From and Format of spec say which.
 func (s *Standing) Connect(ctx context.Context, spec *Subscription) (*Connection, error) {
-	if !mine(ctx, spec.Brand) {
-		return nil, ErrCannotSubscribe.Textf("X-Brand-ID must name a brand of yours")
-	}
 	f, err := s.follow(ctx, spec, Places{})
 	if err != nil {
 		return nil, err
@@ -181,7 +179,7 @@ func (c *Connection) Read(ctx context.Context) (Batch, error) {
 		}
 		f.until, c.told = now, false
 	}
-	q, err := f.standing.standing(ctx, f.name, f.query.Brand)
+	q, err := f.standing.standing(ctx, f.query.Brand, f.name)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -201,7 +199,7 @@ func (c *Connection) Read(ctx context.Context) (Batch, error) {
 }
 
 func (s *Standing) follow(ctx context.Context, sub *Subscription, places Places) (*Follow, error) {
-	q, err := s.standing(ctx, sub.Query, sub.Brand)
+	q, err := s.standing(ctx, sub.Brand, sub.Query)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +263,7 @@ func (d *Dispatcher) Look(ctx context.Context) (more bool, _ error) {
 		clear(d.seen)
 	}
 	for after := ""; ; {
-		page, err := d.standing.store.Subscriptions(ctx, "", after, dispatchPage)
+		page, err := d.standing.store.AllSubscriptions(ctx, after, dispatchPage)
 		if err != nil {
 			return false, err
 		}

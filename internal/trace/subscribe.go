@@ -7,15 +7,14 @@ import (
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
-	"github.com/chopmark/chopmark/internal/platform/idem"
 )
 
 // Subscription has a named query's events sent to an address: as they come, or by a
 // schedule.
 type Subscription struct {
 	ID            string
+	Brand         ids.BrandID // whose it and its query are; 0 = the platform's, of all events
 	Query         string
-	Brand         ids.BrandID // 0 = all
 	Dest          string
 	Schedule      Times // zero = as they come
 	ReportIfEmpty bool
@@ -49,13 +48,15 @@ func (s *Subscription) MinRecordTime() time.Time {
 // Subscriptions keeps them.
 type Subscriptions interface {
 	// AddSubscription must answer ErrNoQuery when the query is not there,
-	// ErrManySubscriptions when the brand has SubscriptionsMax, and leave one of its id as it
-	// is: then that is given.
+	// ErrManySubscriptions when the brand has SubscriptionsMax. One of its id it must leave as
+	// it is, and give that if it came of the same Body, and refuse it otherwise.
 	AddSubscription(ctx context.Context, s *Subscription) (_ Subscription, replayed bool, _ error)
 	// Subscription must answer ErrNoSubscription for one that is not there.
 	Subscription(ctx context.Context, id string) (Subscription, error)
-	// Subscriptions lists them by id, from after on; query "" = of all queries.
-	Subscriptions(ctx context.Context, query, after string, limit int) ([]Subscription, error)
+	// Subscriptions lists a query's by id, from after on.
+	Subscriptions(ctx context.Context, brand ids.BrandID, query, after string, limit int) ([]Subscription, error)
+	// AllSubscriptions lists them all by id, from after on.
+	AllSubscriptions(ctx context.Context, after string, limit int) ([]Subscription, error)
 	// RemoveSubscription must forget it. One that is not there is no error.
 	RemoveSubscription(ctx context.Context, id string) error
 	// Places is up to where each brand's events were sent.
@@ -86,7 +87,7 @@ type Post interface {
 }
 
 const (
-	// SubscriptionsMax is how many a brand may have; those of all brands are one brand's.
+	// SubscriptionsMax is how many a brand may have; the platform counts as one.
 	SubscriptionsMax = 50
 
 	subscriptionPrefix = "sub"
@@ -129,18 +130,19 @@ func (s *Standing) Woken() <-chan struct{} {
 	return s.woken
 }
 
-// mine reports whether a caller may see what is about a brand; 0 = about all.
-func mine(ctx context.Context, brand ids.BrandID) bool {
-	scope := ids.ScopeOf(ctx)
-	return scope.All() || brand != 0 && scope.Has(brand)
+// under is the context in which a brand's standing query is asked: it sees what the brand
+// may.
+func under(ctx context.Context, brand ids.BrandID) context.Context {
+	if brand == 0 {
+		return ctx
+	}
+	return ids.WithScope(ctx, ids.OnlyBrands(brand))
 }
 
-// Subscribe makes a subscription. A request with a key has one effect.
+// Subscribe makes a subscription; its Brand is Owner's, here and below. A request with a key
+// has one effect.
 func (s *Standing) Subscribe(ctx context.Context, r ids.Request, sub *Subscription, token string) (_ Subscription, replayed bool, _ error) {
-	if !mine(ctx, sub.Brand) {
-		return Subscription{}, false, ErrCannotSubscribe.Textf("X-Brand-ID must name a brand of yours")
-	}
-	if _, err := s.standing(ctx, sub.Query, sub.Brand); err != nil {
+	if _, err := s.standing(ctx, sub.Brand, sub.Query); err != nil {
 		return Subscription{}, false, err
 	}
 	now := s.clock.Now()
@@ -164,10 +166,7 @@ func (s *Standing) Subscribe(ctx context.Context, r ids.Request, sub *Subscripti
 		return Subscription{}, false, err
 	}
 	made, replayed, err := s.store.AddSubscription(ctx, sub)
-	switch {
-	case err == nil && replayed && made.Body != r.Body:
-		return Subscription{}, false, idem.ErrMismatch
-	case err == nil:
+	if err == nil {
 		s.Wake()
 		return made, replayed, nil
 	}
@@ -178,12 +177,12 @@ func (s *Standing) Subscribe(ctx context.Context, r ids.Request, sub *Subscripti
 }
 
 // standing reads a named query as one that goes on: it has no order and no bound.
-func (s *Standing) standing(ctx context.Context, name string, brand ids.BrandID) (*Query, error) {
-	named, err := s.named.Query(ctx, name)
+func (s *Standing) standing(ctx context.Context, brand ids.BrandID, name string) (*Query, error) {
+	named, err := s.named.Query(ctx, brand, name)
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.NewQuery(brand, named.Params)
+	q, err := s.NewQuery(under(ctx, brand), brand, named.Params)
 	if err != nil {
 		return nil, err
 	}
@@ -194,45 +193,28 @@ func (s *Standing) standing(ctx context.Context, name string, brand ids.BrandID)
 }
 
 // Subscription gives one of a query's.
-func (s *Standing) Subscription(ctx context.Context, query, id string) (Subscription, error) {
+func (s *Standing) Subscription(ctx context.Context, brand ids.BrandID, query, id string) (Subscription, error) {
 	if !ids.Valid(subscriptionPrefix, id) {
 		return Subscription{}, ErrNoSubscription
 	}
 	sub, err := s.store.Subscription(ctx, id)
-	if err == nil && (sub.Query != query || !mine(ctx, sub.Brand)) {
+	if err == nil && (sub.Query != query || sub.Brand != brand) {
 		return Subscription{}, ErrNoSubscription
 	}
 	return sub, err
 }
 
-// Subscriptions lists a query's by id, from after on; brand 0 = of all that the caller may
-// see.
-func (s *Standing) Subscriptions(ctx context.Context, query string, brand ids.BrandID, after string, limit int) (all []Subscription, _ error) {
-	if _, err := s.named.Query(ctx, query); err != nil {
+// Subscriptions lists a query's by id, from after on.
+func (s *Standing) Subscriptions(ctx context.Context, brand ids.BrandID, query, after string, limit int) ([]Subscription, error) {
+	if _, err := s.named.Query(ctx, brand, query); err != nil {
 		return nil, err
 	}
-	for {
-		page, err := s.store.Subscriptions(ctx, query, after, limit)
-		if err != nil {
-			return nil, err
-		}
-		for i := range page {
-			after = page[i].ID
-			if mine(ctx, page[i].Brand) && (brand == 0 || page[i].Brand == brand) {
-				if all = append(all, page[i]); len(all) == limit {
-					return all, nil
-				}
-			}
-		}
-		if len(page) < limit {
-			return all, nil
-		}
-	}
+	return s.store.Subscriptions(ctx, brand, query, after, limit)
 }
 
 // Unsubscribe ends a subscription; nothing more is sent.
-func (s *Standing) Unsubscribe(ctx context.Context, query, id string) error {
-	if _, err := s.Subscription(ctx, query, id); err != nil {
+func (s *Standing) Unsubscribe(ctx context.Context, brand ids.BrandID, query, id string) error {
+	if _, err := s.Subscription(ctx, brand, query, id); err != nil {
 		return err
 	}
 	return s.end(ctx, id)
@@ -249,17 +231,17 @@ func (s *Standing) end(ctx context.Context, id string) error {
 const endPage = 100
 
 // RemoveQuery forgets a query and ends its subscriptions.
-func (s *Standing) RemoveQuery(ctx context.Context, name string) error {
-	if err := s.Service.RemoveQuery(ctx, name); err != nil { // first: then nobody subscribes any more
+func (s *Standing) RemoveQuery(ctx context.Context, brand ids.BrandID, name string) error {
+	if err := s.Service.RemoveQuery(ctx, brand, name); err != nil { // first: then nobody subscribes any more
 		return err
 	}
 	s.Wake()
-	return s.endAll(ctx, name)
+	return s.endAll(ctx, brand, name)
 }
 
-func (s *Standing) endAll(ctx context.Context, query string) error {
+func (s *Standing) endAll(ctx context.Context, brand ids.BrandID, query string) error {
 	for {
-		page, err := s.store.Subscriptions(ctx, query, "", endPage)
+		page, err := s.store.Subscriptions(ctx, brand, query, "", endPage)
 		if err != nil {
 			return err
 		}

@@ -1,9 +1,11 @@
 package tracehttp
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
+	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/trace"
 )
@@ -76,12 +78,37 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, params
 		return err
 	}
 	a.next(w, r, p.Next)
-	return a.write(w, p.Events, name, form)
+	return a.write(w, r, p.Events, name, form)
 }
 
-func (a *api) write(w http.ResponseWriter, events []*trace.Event, name string, form trace.Form) error {
+func (a *api) write(w http.ResponseWriter, r *http.Request, events []*trace.Event, name string, form trace.Form) error {
 	around := trace.Around{Query: name, Created: a.Clock.Now(), Form: form}
+	if formatOf(r.Header.Get("Accept")) == asXML {
+		return a.writeXML(w, r, events, around)
+	}
 	return httpx.Bytes(w, http.StatusOK, "application/json", a.Service.AppendQueryDocument(nil, events, around))
+}
+
+// writeXML answers in XML, with words of the vocabulary as GS1-CBV-XML-Format has them: they
+// are kept bare, so that Never_Translates cannot be done.
+func (a *api) writeXML(w http.ResponseWriter, r *http.Request, events []*trace.Event, around trace.Around) error {
+	form := trace.XMLForm{Form: around.Form}
+	switch f := r.Header.Get("GS1-CBV-XML-Format"); f {
+	case "", "No_Preference", "Always_URN":
+	case "Always_Web_URI":
+		form.WebURI = true
+	default:
+		return exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", "GS1-CBV-XML-Format: Always_URN or Always_Web_URI are answered")
+	}
+	raw, err := a.Service.AppendQueryXML(nil, events, around, form)
+	if errors.Is(err, trace.ErrNoXML) {
+		f, _ := fault.From(err)
+		return exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", f.Text)
+	}
+	if err != nil {
+		return err
+	}
+	return httpx.Bytes(w, http.StatusOK, asXML, raw)
 }
 
 // simpleQuery is the name of a query that has none.
@@ -107,5 +134,5 @@ func (a *api) getEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.write(w, events, simpleQuery, form)
+	return a.write(w, r, events, simpleQuery, form)
 }

@@ -291,6 +291,11 @@ func TestExamplesThroughHTTP(t *testing.T) {
 				if err != nil || len(got.Events) == 0 || len(got.Events[0].Problems) > 0 || codec.Hash(got.Events[0].Event) != h {
 					t.Errorf("%s: %s came back as\n%s (%v)", file, h, back, err)
 				}
+				inXML := w.ask("GET", "/epcis/events/"+url.PathEscape(h.String()), nil, "Accept", "text/xml, application/json;q=0.5")
+				got, err = codec.ReadXML(w.want(inXML, http.StatusOK))
+				if err != nil || len(got.Events) == 0 || len(got.Events[0].Problems) > 0 || codec.Hash(got.Events[0].Event) != h || inXML.Header().Get("Content-Type") != asXML {
+					t.Errorf("%s: %s came back in XML as\n%s (%v)", file, h, inXML.Body, err)
+				}
 			}
 		}
 	}

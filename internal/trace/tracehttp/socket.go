@@ -37,7 +37,7 @@ func (a *api) subscribeBySocket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if spec.Brand, err = brandOf(r); err != nil {
+	if spec.Brand, err = ownerOf(r); err != nil {
 		return err
 	}
 	if spec.Format, err = epcFormat(r); err != nil {

@@ -100,7 +100,7 @@ func (a *api) postSubscription(w http.ResponseWriter, r *http.Request) error {
 	if ask.InitialRecordTime != nil {
 		sub.From = *ask.InitialRecordTime
 	}
-	if sub.Brand, err = brandOf(r); err != nil {
+	if sub.Brand, err = ownerOf(r); err != nil {
 		return err
 	}
 	if sub.Format, err = epcFormat(r); err != nil {
@@ -127,11 +127,11 @@ func (a *api) getSubscriptions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	brand, err := brandOf(r)
+	brand, err := ownerOf(r)
 	if err != nil {
 		return err
 	}
-	all, err := a.Standing.Subscriptions(r.Context(), r.PathValue("queryName"), brand, r.URL.Query().Get("nextPageToken"), limit+1)
+	all, err := a.Standing.Subscriptions(r.Context(), brand, r.PathValue("queryName"), r.URL.Query().Get("nextPageToken"), limit+1)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,17 @@ func (a *api) getSubscriptions(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, out)
 }
 
+// subscriptionOf is the one that a path names.
+func (a *api) subscriptionOf(r *http.Request) (trace.Subscription, error) {
+	brand, err := ownerOf(r)
+	if err != nil {
+		return trace.Subscription{}, err
+	}
+	return a.Standing.Subscription(r.Context(), brand, r.PathValue("queryName"), r.PathValue("subscriptionID"))
+}
+
 func (a *api) getSubscription(w http.ResponseWriter, r *http.Request) error {
-	s, err := a.Standing.Subscription(r.Context(), r.PathValue("queryName"), r.PathValue("subscriptionID"))
+	s, err := a.subscriptionOf(r)
 	if err != nil {
 		return err
 	}
@@ -155,7 +164,11 @@ func (a *api) getSubscription(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) deleteSubscription(w http.ResponseWriter, r *http.Request) error {
-	if err := a.Standing.Unsubscribe(r.Context(), r.PathValue("queryName"), r.PathValue("subscriptionID")); err != nil {
+	brand, err := ownerOf(r)
+	if err != nil {
+		return err
+	}
+	if err := a.Standing.Unsubscribe(r.Context(), brand, r.PathValue("queryName"), r.PathValue("subscriptionID")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

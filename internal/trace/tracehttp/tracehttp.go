@@ -54,7 +54,10 @@ type api struct {
 func Mount(rt *httpx.Router, d Deps) {
 	a := &api{d, make(chan struct{}, socketsMax)}
 	get := func(path string, h httpx.Handler) {
-		rt.AllowAs("GET "+prefix+path, mayRead, a.acceptable(h), a.fail)
+		rt.AllowAs("GET "+prefix+path, mayRead, a.acceptable(h, false), a.fail)
+	}
+	events := func(path string, h httpx.Handler) {
+		rt.AllowAs("GET "+prefix+path, mayRead, a.acceptable(h, true), a.fail)
 	}
 	options := func(path, allow string, more ...string) {
 		rt.AllowAs("OPTIONS "+prefix+path, mayRead, a.discover(allow, more...), a.fail)
@@ -71,16 +74,16 @@ func Mount(rt *httpx.Router, d Deps) {
 	options("/capture/{captureID}", "GET, HEAD, OPTIONS")
 
 	rt.AllowAs("POST "+prefix+"/events", mayWrite, a.postEvent, a.fail)
-	get("/events", a.getEvents)
+	events("/events", a.getEvents)
 	options("/events", "GET, HEAD, POST, OPTIONS")
-	get("/events/{eventID}", a.getEvent)
+	events("/events/{eventID}", a.getEvent)
 	options("/events/{eventID}", "GET, HEAD, OPTIONS")
 
 	for _, res := range resources() {
 		path := "/" + res.name
 		get(path, a.getResources(res))
 		get(path+"/{x}", a.getResource(res))
-		get(path+"/{x}/events", a.getResourceEvents(res))
+		events(path+"/{x}/events", a.getResourceEvents(res))
 		for _, below := range []string{"", "/{x}", "/{x}/events"} {
 			options(path+below, "GET, HEAD, OPTIONS")
 		}
@@ -91,7 +94,7 @@ func Mount(rt *httpx.Router, d Deps) {
 	get("/queries/{queryName}", a.getQuery)
 	rt.AllowAs("DELETE "+prefix+"/queries/{queryName}", mayWrite, a.deleteQuery, a.fail)
 	options("/queries/{queryName}", "GET, HEAD, DELETE, OPTIONS")
-	get("/queries/{queryName}/events", a.getQueryEvents)
+	events("/queries/{queryName}/events", a.getQueryEvents)
 	options("/queries/{queryName}/events", "GET, HEAD, OPTIONS")
 	const subscriptions = "/queries/{queryName}/subscriptions"
 	rt.AllowAs("POST "+prefix+subscriptions, mayWrite, a.postSubscription, a.fail)
@@ -204,7 +207,7 @@ func (a *api) discover(allow string, more ...string) httpx.Handler {
 			h.Set("GS1-"+v+"-Max", "2.0.0")
 		}
 		h.Set("GS1-EPC-Format", "No_Preference, Always_GS1_Digital_Link, Never_Translates")
-		h.Set("GS1-CBV-XML-Format", "No_Preference")
+		h.Set("GS1-CBV-XML-Format", "No_Preference, Always_Web_URI, Always_URN")
 		h.Set("GS1-Vendor-Version", a.Version)
 		for i := 0; i < len(more); i += 2 {
 			h.Set(more[i], more[i+1])
@@ -216,7 +219,7 @@ func (a *api) discover(allow string, more ...string) httpx.Handler {
 
 // discoverSubscription answers OPTIONS of one subscription, and from when on it tells.
 func (a *api) discoverSubscription(w http.ResponseWriter, r *http.Request) error {
-	s, err := a.Standing.Subscription(r.Context(), r.PathValue("queryName"), r.PathValue("subscriptionID"))
+	s, err := a.subscriptionOf(r)
 	if err != nil {
 		return err
 	}
@@ -225,14 +228,15 @@ func (a *api) discoverSubscription(w http.ResponseWriter, r *http.Request) error
 
 const urlBytesMax = 8 << 10
 
-// acceptable refuses what asks for something that is not answered here.
-func (a *api) acceptable(h httpx.Handler) httpx.Handler {
+// acceptable refuses what asks for something that is not answered here. Events are also
+// answered in XML.
+func (a *api) acceptable(h httpx.Handler, inXML bool) httpx.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if len(r.URL.RawQuery) > urlBytesMax {
 			return exception(http.StatusRequestURITooLong, "URITooLongException", "the URL is too long", "keep a long query by POST /epcis/queries")
 		}
-		if !acceptsJSON(r.Header.Get("Accept")) {
-			return exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", "answers are application/json or application/ld+json")
+		if format := formatOf(r.Header.Get("Accept")); format == "" || format == asXML && !inXML {
+			return exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", "answers are application/json or application/ld+json, and of events application/xml or text/xml")
 		}
 		for _, v := range []string{"EPCIS", "CBV"} {
 			least, most := r.Header.Get("GS1-"+v+"-Min"), r.Header.Get("GS1-"+v+"-Max")
@@ -254,21 +258,41 @@ func majorOf(version string) int {
 	return n
 }
 
-func acceptsJSON(accept string) bool {
+const (
+	asJSON = "application/json"
+	asXML  = "application/xml"
+)
+
+// formatOf is what is answered to an Accept header: of what it likes as well, JSON; "" =
+// nothing that it names.
+func formatOf(accept string) (best string) {
 	if accept == "" {
-		return true
+		return asJSON
 	}
+	most := 0.0
 	for part := range strings.SplitSeq(accept, ",") {
 		kind, params, err := mime.ParseMediaType(part)
-		if err != nil || params["q"] == "0" {
+		if err != nil {
 			continue
 		}
+		q := 1.0
+		if text, ok := params["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		answer := ""
 		switch kind {
-		case "*/*", "application/*", "application/json", "application/ld+json":
-			return true
+		case "*/*", "application/*", asJSON, "application/ld+json":
+			answer = asJSON
+		case asXML, "text/xml":
+			answer = asXML
+		}
+		if answer != "" && (q > most || q == most && q > 0 && answer == asJSON) {
+			best, most = answer, q
 		}
 	}
-	return false
+	return best
 }
 
 // body reads a document, and tells whether it is XML.

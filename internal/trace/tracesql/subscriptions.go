@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 	"github.com/chopmark/chopmark/internal/trace"
 )
@@ -58,7 +59,7 @@ func (s *Store) AddSubscription(ctx context.Context, sub *trace.Subscription) (m
 		return made, false, fmt.Errorf("encode schedule: %w", err)
 	}
 	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE trace_queries SET created_at = created_at + 0 WHERE name = ?`, sub.Query); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE trace_named SET created_at = created_at + 0 WHERE brand_id = ? AND name = ?`, sub.Brand, sub.Query); err != nil {
 			return err
 		}
 		if made, err = findSubscription(ctx, tx, sub.ID); !errors.Is(err, trace.ErrNoSubscription) {
@@ -66,7 +67,7 @@ func (s *Store) AddSubscription(ctx context.Context, sub *trace.Subscription) (m
 			return err
 		}
 		var queries, n int
-		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM trace_queries WHERE name = ?`, sub.Query).Scan(&queries); err != nil {
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM trace_named WHERE brand_id = ? AND name = ?`, sub.Brand, sub.Query).Scan(&queries); err != nil {
 			return err
 		}
 		if queries == 0 {
@@ -86,7 +87,10 @@ func (s *Store) AddSubscription(ctx context.Context, sub *trace.Subscription) (m
 	})
 	if sqldb.IsDuplicate(err) { // the same request, at once
 		made, err = findSubscription(ctx, s.db.Reader(), sub.ID)
-		return made, true, err
+		replayed = true
+	}
+	if err == nil && replayed && made.Body != sub.Body {
+		return trace.Subscription{}, false, idem.ErrMismatch
 	}
 	return made, replayed, err
 }
@@ -108,13 +112,15 @@ func (s *Store) Subscription(ctx context.Context, id string) (trace.Subscription
 }
 
 // Subscriptions implements trace.Subscriptions.
-func (s *Store) Subscriptions(ctx context.Context, query, after string, limit int) ([]trace.Subscription, error) {
-	if query == "" {
-		return sqldb.Collect(ctx, s.db.Reader(), scanSubscription,
-			`SELECT `+subscriptionColumns+` FROM trace_subscriptions WHERE subscription_id > ? ORDER BY subscription_id LIMIT ?`, after, limit)
-	}
+func (s *Store) Subscriptions(ctx context.Context, brand ids.BrandID, query, after string, limit int) ([]trace.Subscription, error) {
+	return sqldb.Collect(ctx, s.db.Reader(), scanSubscription, `SELECT `+subscriptionColumns+` FROM trace_subscriptions
+		WHERE brand_id = ? AND query = ? AND subscription_id > ? ORDER BY subscription_id LIMIT ?`, brand, query, after, limit)
+}
+
+// AllSubscriptions implements trace.Subscriptions.
+func (s *Store) AllSubscriptions(ctx context.Context, after string, limit int) ([]trace.Subscription, error) {
 	return sqldb.Collect(ctx, s.db.Reader(), scanSubscription,
-		`SELECT `+subscriptionColumns+` FROM trace_subscriptions WHERE query = ? AND subscription_id > ? ORDER BY subscription_id LIMIT ?`, query, after, limit)
+		`SELECT `+subscriptionColumns+` FROM trace_subscriptions WHERE subscription_id > ? ORDER BY subscription_id LIMIT ?`, after, limit)
 }
 
 // RemoveSubscription implements trace.Subscriptions.

@@ -117,9 +117,9 @@ func newStanding(t *testing.T, w World, clock *Moving, mail *Mail) *standing {
 	return s
 }
 
-func (s *standing) named(name string, params trace.Parameters) {
+func (s *standing) named(brand ids.BrandID, name string, params trace.Parameters) {
 	s.Helper()
-	if _, err := s.AddQuery(s.Context(), name, params); err != nil {
+	if _, err := s.AddQuery(s.Context(), brand, name, params); err != nil {
 		s.Fatal(err)
 	}
 }
@@ -185,8 +185,10 @@ func (s *standing) send(n ...int) {
 // subscriptions holds a store of subscriptions to its contract.
 func subscriptions(t *testing.T, w World) {
 	s := newStanding(t, w, &Moving{}, NewMail())
-	s.named("q", trace.Parameters{"EQ_bizStep": {"shipping"}})
-	s.named("bounded", trace.Parameters{"maxEventCount": {"3"}})
+	for brand := range ids.BrandID(3) {
+		s.named(brand, "q", trace.Parameters{"EQ_bizStep": {"shipping"}})
+	}
+	s.named(0, "bounded", trace.Parameters{"maxEventCount": {"3"}})
 	spec := trace.Subscription{
 		Query: "q", Brand: 1, Dest: "https://erp.example/in", Schedule: trace.Times{Hour: "1", Minute: "5"}, ReportIfEmpty: true,
 		From: Start().Add(-time.Hour), Format: "Never_Translates", CreatedBy: "管理员",
@@ -222,7 +224,7 @@ func subscriptions(t *testing.T, w World) {
 	other := s.subscribe(trace.Subscription{Query: "q", Brand: 2})
 	var got []string
 	for after := ""; ; {
-		page, err := s.Subscriptions(t.Context(), "q", 1, after, 7)
+		page, err := s.Subscriptions(t.Context(), 1, "q", after, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,15 +239,11 @@ func subscriptions(t *testing.T, w World) {
 	if len(got) != trace.SubscriptionsMax || !slices.IsSorted(got) || slices.Contains(got, other.ID) {
 		t.Errorf("listed: %d", len(got))
 	}
-	scoped := ids.WithScope(t.Context(), ids.OnlyBrands(2))
-	if all, err := s.Subscriptions(scoped, "q", 0, "", 100); err != nil || len(all) != 1 {
-		t.Errorf("who has brand 2 sees %d, %v", len(all), err)
+	if _, err := s.Subscription(t.Context(), 2, "q", made.ID); !errors.Is(err, trace.ErrNoSubscription) {
+		t.Errorf("another brand's: %v", err)
 	}
-	if _, err := s.Subscription(scoped, "q", made.ID); !errors.Is(err, trace.ErrNoSubscription) {
-		t.Errorf("a foreign one: %v", err)
-	}
-	if _, _, err := s.Subscribe(scoped, ids.Request{}, &trace.Subscription{Query: "q"}, ""); err == nil {
-		t.Error("who has one brand subscribed to all")
+	if err := s.Unsubscribe(t.Context(), 0, "q", other.ID); !errors.Is(err, trace.ErrNoSubscription) {
+		t.Errorf("another brand's, to end it: %v", err)
 	}
 	ok, err := s.store.Advance(t.Context(), made.ID, made.Progress, trace.Places{1: {No: 5, Time: Start()}})
 	if stale, err2 := s.store.Advance(t.Context(), made.ID, made.Progress, trace.Places{1: {No: 1, Time: Start()}}); !ok || err != nil || stale || err2 != nil {
@@ -254,10 +252,16 @@ func subscriptions(t *testing.T, w World) {
 	if p, err := s.store.Places(t.Context(), made.ID); err != nil || p[1].No != 5 {
 		t.Errorf("places %v, %v", p, err)
 	}
-	if err := s.RemoveQuery(t.Context(), "q"); err != nil {
+	if err := s.RemoveQuery(t.Context(), 1, "q"); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := s.store.Subscriptions(t.Context(), "", "", 100); err != nil || len(all) != 0 || len(s.mail.open) != 0 {
+	if all, err := s.store.AllSubscriptions(t.Context(), "", 100); err != nil || len(all) != 1 || all[0].ID != other.ID {
+		t.Errorf("without the query of brand 1 there are %d, %v", len(all), err)
+	}
+	if err := s.RemoveQuery(t.Context(), 2, "q"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.store.AllSubscriptions(t.Context(), "", 100); err != nil || len(all) != 0 || len(s.mail.open) != 0 {
 		t.Errorf("without their query there are %d subscriptions, %v, and %d addresses", len(all), err, len(s.mail.open))
 	}
 }
@@ -267,7 +271,8 @@ func subscriptions(t *testing.T, w World) {
 func streams(t *testing.T, w World) {
 	clock, mail := &Moving{}, NewMail()
 	s := newStanding(t, w, clock, mail)
-	s.named("q", trace.Parameters{"EQ_bizStep": {"shipping"}})
+	s.named(0, "q", trace.Parameters{"EQ_bizStep": {"shipping"}})
+	s.named(1, "q", trace.Parameters{"EQ_bizStep": {"shipping"}})
 	s.send(1, 2) // before anybody asked
 	clock.Add(time.Second)
 	a, away := s.subscribe(trace.Subscription{Query: "q"}), s.subscribe(trace.Subscription{Query: "q", Brand: 1})
@@ -319,7 +324,7 @@ func streams(t *testing.T, w World) {
 		t.Errorf("from the beginning: %v", early)
 	}
 	s.look()
-	if sub, err := s.Subscription(t.Context(), "q", a.ID); err != nil || sub.NotifiedAt.IsZero() || sub.RanAt.IsZero() {
+	if sub, err := s.Subscription(t.Context(), 0, "q", a.ID); err != nil || sub.NotifiedAt.IsZero() || sub.RanAt.IsZero() {
 		t.Errorf("%+v, %v", sub, err)
 	}
 	mail.bury(away.ID)
@@ -327,7 +332,7 @@ func streams(t *testing.T, w World) {
 	if more := eventIDs(t, mail.Take(away.ID)); len(more) == 0 || more[0] == first[0] {
 		t.Errorf("after a dead letter comes %v", more)
 	}
-	if err := s.Unsubscribe(t.Context(), "q", a.ID); err != nil {
+	if err := s.Unsubscribe(t.Context(), 0, "q", a.ID); err != nil {
 		t.Fatal(err)
 	}
 	s.send(100_000 + 1)
@@ -341,7 +346,7 @@ func streams(t *testing.T, w World) {
 func scheduled(t *testing.T, w World) {
 	clock, mail := &Moving{}, NewMail()
 	s := newStanding(t, w, clock, mail)
-	s.named("q", nil)
+	s.named(0, "q", nil)
 	hourly := trace.Times{Minute: "30"}
 	quiet, loud := s.subscribe(trace.Subscription{Query: "q", Schedule: hourly}), s.subscribe(trace.Subscription{Query: "q", Schedule: hourly, ReportIfEmpty: true})
 	count := func(id string) (documents, events int) {
@@ -378,7 +383,7 @@ func scheduled(t *testing.T, w World) {
 func lost(t *testing.T, w World) {
 	clock, mail := &Moving{}, NewMail()
 	s := newStanding(t, w, clock, mail)
-	s.named("q", nil)
+	s.named(0, "q", nil)
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		sub := s.subscribe(trace.Subscription{Query: "q"})
@@ -415,7 +420,7 @@ func lost(t *testing.T, w World) {
 				rt.Fatalf("%s did not arrive", id)
 			}
 		}
-		if err := s.Unsubscribe(t.Context(), "q", sub.ID); err != nil {
+		if err := s.Unsubscribe(t.Context(), 0, "q", sub.ID); err != nil {
 			rt.Fatal(err)
 		}
 	})

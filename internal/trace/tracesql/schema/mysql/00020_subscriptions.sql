@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS trace_subscriptions (
     told            INT NOT NULL,
     sent            VARBINARY(40) NOT NULL,
     notified_at     BIGINT NOT NULL,
-    KEY trace_subscriptions_query (query, subscription_id)
+    KEY trace_subscriptions_query (brand_id, query, subscription_id)
 );
 
 -- up to where each brand's events were sent, in the order of record
