@@ -137,21 +137,26 @@ func epcisVisits() map[string]visit {
 	own, options := visit{brand: true}, visit{want: http.StatusNoContent, free: true}
 	all := map[string]visit{
 		"GET /epcis": {free: true}, "GET /epcis/{$}": {free: true, path: "/epcis/"}, "OPTIONS /epcis/{$}": {free: true, want: http.StatusNoContent, path: "/epcis/"},
-		"POST /epcis/capture":                   {body: `{"@context":["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"],"type":"EPCISDocument","schemaVersion":"2.0","creationDate":"2026-01-01T00:00:00Z","epcisBody":{"eventList":[]}}`, want: http.StatusAccepted, brand: true},
-		"GET /epcis/capture":                    own,
-		"GET /epcis/capture/{captureID}":        {},
-		"POST /epcis/events":                    {body: event("{unique}"), want: http.StatusCreated, brand: true},
-		"GET /epcis/events":                     own,
-		"GET /epcis/events/{eventID}":           {},
-		"POST /epcis/queries":                   {body: `{"name":"{unique}","query":{"EQ_bizStep":["shipping"]}}`, want: http.StatusCreated, brand: true},
-		"GET /epcis/queries":                    own,
-		"GET /epcis/queries/{queryName}":        own,
-		"GET /epcis/queries/{queryName}/events": own,
-		"DELETE /epcis/queries/{queryName}":     {path: "/epcis/queries/none", want: http.StatusNotFound, brand: true},
-		"DELETE /epcis/nextPageToken/{token}":   {path: "/epcis/nextPageToken/x", want: http.StatusNotImplemented, free: true},
-		"GET /api/v1/containers/{epc}":          {path: "/api/v1/containers/" + sscc, brand: true},
+		"POST /epcis/capture":                                               {body: `{"@context":["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"],"type":"EPCISDocument","schemaVersion":"2.0","creationDate":"2026-01-01T00:00:00Z","epcisBody":{"eventList":[]}}`, want: http.StatusAccepted, brand: true},
+		"GET /epcis/capture":                                                own,
+		"GET /epcis/capture/{captureID}":                                    {},
+		"POST /epcis/events":                                                {body: event("{unique}"), want: http.StatusCreated, brand: true},
+		"GET /epcis/events":                                                 own,
+		"GET /epcis/events/{eventID}":                                       {},
+		"POST /epcis/queries":                                               {body: `{"name":"{unique}","query":{"EQ_bizStep":["shipping"]}}`, want: http.StatusCreated, brand: true},
+		"GET /epcis/queries":                                                own,
+		"GET /epcis/queries/{queryName}":                                    own,
+		"GET /epcis/queries/{queryName}/events":                             own,
+		"GET /epcis/queries/{queryName}/subscriptions":                      own,
+		"POST /epcis/queries/{queryName}/subscriptions":                     {body: `{"dest":"https://erp.example/in","schedule":{"hour":"1"}}`, want: http.StatusCreated, brand: true},
+		"GET /epcis/queries/{queryName}/subscriptions/{subscriptionID}":     own,
+		"OPTIONS /epcis/queries/{queryName}/subscriptions/{subscriptionID}": {want: http.StatusNoContent, brand: true},
+		"DELETE /epcis/queries/{queryName}/subscriptions/{subscriptionID}":  {path: "/epcis/queries/mine/subscriptions/sub_0", want: http.StatusNotFound, brand: true},
+		"DELETE /epcis/queries/{queryName}":                                 {path: "/epcis/queries/none", want: http.StatusNotFound, brand: true},
+		"DELETE /epcis/nextPageToken/{token}":                               {path: "/epcis/nextPageToken/x", want: http.StatusNotImplemented, free: true},
+		"GET /api/v1/containers/{epc}":                                      {path: "/api/v1/containers/" + sscc, brand: true},
 	}
-	for _, path := range []string{"/capture", "/capture/{captureID}", "/events", "/events/{eventID}", "/queries", "/queries/{queryName}", "/queries/{queryName}/events"} {
+	for _, path := range []string{"/capture", "/capture/{captureID}", "/events", "/events/{eventID}", "/queries", "/queries/{queryName}", "/queries/{queryName}/events", "/queries/{queryName}/subscriptions"} {
 		all["OPTIONS /epcis"+path] = options
 	}
 	for name, one := range map[string]string{
@@ -276,7 +281,7 @@ func openMatrix(t *testing.T) *matrix {
 			"code": "000000000000000000", "task_id": "task_00000000000000000000000000", "tenant_id": "tnt_00000000000000000000000000",
 			"role_id": "role_00000000000000000000000000", "user_id": "usr_00000000000000000000000000", "key_id": "apk_00000000000000000000000000",
 			"approval_id": "apv_00000000000000000000000000", "captureID": "cap_00000000000000000000000000", "eventID": "urn:uuid:absent",
-			"queryName": "absent", "source_id": "src_00000000000000000000000000", "passkey_id": "none", "session_id": "ses_00000000000000000000000000",
+			"queryName": "absent", "subscriptionID": "sub_00000000000000000000000000", "source_id": "src_00000000000000000000000000", "passkey_id": "none", "session_id": "ses_00000000000000000000000000",
 		},
 	}
 	for _, role := range identity.BuiltIn()[1:] {
@@ -323,6 +328,14 @@ func (m *matrix) history(o map[string]string) {
 		"epcList":["https://example.com/%s","urn:epc:id:sscc:4012345.0000000111"]}]}}`, o["eventID"], o["code"])
 	m.wrote("POST", "/epcis/capture", raw, o["brand_id"])
 	m.wrote("POST", "/epcis/queries", `{"name":"mine","query":{"EQ_bizStep":["inspecting"]}}`, o["brand_id"])
+	m.wrote("POST", "/epcis/queries/mine/subscriptions", `{"dest":"https://erp.example/in","schedule":{"hour":"1"}}`, o["brand_id"])
+	var subscriptions []struct {
+		SubscriptionID string `json:"subscriptionID"`
+	}
+	if a := m.askFor(o["brand_id"], "GET", "/epcis/queries/mine/subscriptions", matrixAdminKey, ""); json.Unmarshal([]byte(a.body), &subscriptions) != nil || len(subscriptions) != 1 {
+		m.t.Fatalf("the subscription: %d %s", a.status, a.body)
+	}
+	o["subscriptionID"] = subscriptions[0].SubscriptionID
 	var jobs []struct {
 		CaptureID string `json:"captureID"`
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -14,11 +15,12 @@ type Codec struct {
 	words   *vocabularies
 	meta    *[metaFields]fieldSpec
 	reports *[reportFields]fieldSpec
+	arenas  *sync.Pool
 }
 
 // NewCodec makes a codec.
 func NewCodec(l Limits) *Codec {
-	return &Codec{l, newVocabularies(), metaSpec(), reportSpec()}
+	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}}
 }
 
 // reader judges one event, or what is around the events.

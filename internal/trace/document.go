@@ -20,7 +20,9 @@ type Read struct {
 // ReadJSON reads an EPCISDocument or an EPCISQueryDocument. What is wrong with the
 // document as a whole is the error; what is wrong with an event stands beside it.
 func (c *Codec) ReadJSON(raw []byte) (*Document, error) {
-	n, err := c.parse(raw)
+	a := c.arena()
+	defer c.giveBack(a)
+	n, err := c.parse(raw, a)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +31,9 @@ func (c *Codec) ReadJSON(raw []byte) (*Document, error) {
 
 // ReadEvent reads one event that comes alone, with its own @context.
 func (c *Codec) ReadEvent(raw []byte) (*Event, error) {
-	n, err := c.parse(raw)
+	a := c.arena()
+	defer c.giveBack(a)
+	n, err := c.parse(raw, a)
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +49,25 @@ func (c *Codec) ReadEvent(raw []byte) (*Event, error) {
 	return e, nil
 }
 
-func (c *Codec) parse(raw []byte) (*node, error) {
+// arena is a place for nodes that nobody needs when the document is read: what is kept of them
+// are texts.
+func (c *Codec) arena() *arena {
+	if a, ok := c.arenas.Get().(*arena); ok {
+		return a
+	}
+	return &arena{}
+}
+
+func (c *Codec) giveBack(a *arena) {
+	a.reset()
+	c.arenas.Put(a)
+}
+
+func (c *Codec) parse(raw []byte, a *arena) (*node, error) {
 	if int64(len(raw)) > c.limits.Bytes {
 		return nil, ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
 	}
-	return parseJSON(string(raw), c.limits)
+	return parseJSON(string(raw), c.limits, a)
 }
 
 func (c *Codec) document(n *node) (*Document, error) {

@@ -49,15 +49,83 @@ type jsonReader struct {
 	in   string
 	at   int
 	left int // values that may still come
+	*arena
 }
 
-func parseJSON(in string, l Limits) (*node, error) {
+// arena is where a document's nodes lie: an object's or a list's members are gathered on the
+// stacks, and moved to their place when it ends.
+type arena struct {
+	members []node
+	names   []string
+	nodes   slab[node]
+	keys    slab[string]
+}
+
+// slab gives pieces of large slices.
+type slab[T any] struct {
+	free []T   // of the last of all
+	all  [][]T // whole
+}
+
+const (
+	slabFirst = 128
+	slabMost  = 8192
+)
+
+// of gives a copy of a piece.
+func (s *slab[T]) of(piece []T) []T {
+	if len(piece) == 0 {
+		return nil
+	}
+	if len(piece) > len(s.free) {
+		size := slabFirst
+		if n := len(s.all); n > 0 {
+			size = min(2*len(s.all[n-1]), slabMost)
+		}
+		s.free = make([]T, max(size, len(piece)))
+		s.all = append(s.all, s.free)
+	}
+	out := s.free[:len(piece):len(piece)]
+	s.free = s.free[len(piece):]
+	copy(out, piece)
+	return out
+}
+
+// reset forgets all pieces, and keeps the largest slices of usual size.
+func (s *slab[T]) reset() {
+	for i, one := range s.all {
+		if i == len(s.all)-1 {
+			one = one[:len(one)-len(s.free)]
+		}
+		clear(one)
+	}
+	s.free = nil
+	if n := len(s.all); n > 0 && len(s.all[n-1]) <= slabMost {
+		s.free, s.all = s.all[n-1], append(s.all[:0], s.all[n-1])
+	} else {
+		s.all = nil
+	}
+}
+
+func (a *arena) reset() {
+	clear(a.members[:cap(a.members)])
+	clear(a.names[:cap(a.names)])
+	a.members, a.names = a.members[:0], a.names[:0]
+	if cap(a.members) > slabMost {
+		a.members, a.names = nil, nil
+	}
+	a.nodes.reset()
+	a.keys.reset()
+}
+
+// parseJSON reads a document. What it gives lies in the arena.
+func parseJSON(in string, l Limits, a *arena) (*node, error) {
 	if !utf8.ValidString(in) {
 		return nil, errNotJSON.Textf("the document is not valid UTF-8")
 	}
-	r := jsonReader{in: strings.TrimPrefix(in, "\ufeff"), left: l.Values}
-	var n node
-	if err := r.value(&n, l.Depth); err != nil {
+	r := jsonReader{in: strings.TrimPrefix(in, "\ufeff"), left: l.Values, arena: a}
+	n, err := r.value(l.Depth)
+	if err != nil {
 		return nil, err
 	}
 	if r.space(); r.at != len(r.in) {
@@ -81,33 +149,33 @@ func (r *jsonReader) space() {
 	}
 }
 
-// value reads any value into n.
-func (r *jsonReader) value(n *node, depth int) error {
+// value reads any value.
+func (r *jsonReader) value(depth int) (n node, err error) {
 	r.space()
 	if r.at == len(r.in) {
-		return r.bad("the document ends in the middle")
+		return n, r.bad("the document ends in the middle")
 	}
 	if r.left--; r.left < 0 {
-		return ErrTooLarge.Textf("the document holds more values than are taken at once")
+		return n, ErrTooLarge.Textf("the document holds more values than are taken at once")
 	}
 	switch c := r.in[r.at]; {
 	case c == '"':
 		n.kind = text
-		return r.text(&n.text)
+		return n, r.text(&n.text)
 	case c == '{' || c == '[':
 		if depth == 0 {
-			return ErrTooLarge.Textf("at byte %d: the document is nested too deeply", r.at)
+			return n, ErrTooLarge.Textf("at byte %d: the document is nested too deeply", r.at)
 		}
 		r.at++
 		if c == '[' {
 			n.kind = list
-			return r.list(n, depth-1)
+			return n, r.list(&n, depth-1)
 		}
 		n.kind = object
-		return r.object(n, depth-1)
+		return n, r.object(&n, depth-1)
 	case c == '-' || '0' <= c && c <= '9':
 		n.kind = number
-		return r.number(&n.text)
+		return n, r.number(&n.text)
 	}
 	for _, word := range [...]string{"true", "false", "null"} {
 		if strings.HasPrefix(r.in[r.at:], word) {
@@ -116,10 +184,10 @@ func (r *jsonReader) value(n *node, depth int) error {
 				n.kind = boolean
 			}
 			r.at += len(word)
-			return nil
+			return n, nil
 		}
 	}
-	return r.bad("no value begins like this")
+	return n, r.bad("no value begins like this")
 }
 
 // next takes the separator behind an element: a comma (true), or the end.
@@ -152,16 +220,19 @@ func (r *jsonReader) list(n *node, depth int) error {
 	if r.empty(']') {
 		return nil
 	}
+	from := len(r.members)
 	for more := true; more; {
-		n.all = append(n.all, node{})
-		err := r.value(&n.all[len(n.all)-1], depth)
+		v, err := r.value(depth)
 		if err != nil {
 			return err
 		}
+		r.members = append(r.members, v)
 		if more, err = r.next(']'); err != nil {
 			return err
 		}
 	}
+	n.all = r.nodes.of(r.members[from:])
+	r.members = r.members[:from]
 	return nil
 }
 
@@ -174,6 +245,7 @@ func (r *jsonReader) object(n *node, depth int) error {
 	if r.empty('}') {
 		return nil
 	}
+	values, names := len(r.members), len(r.names)
 	var seen map[string]int
 	for more := true; more; {
 		r.space()
@@ -189,42 +261,45 @@ func (r *jsonReader) object(n *node, depth int) error {
 			return r.bad("a colon is missing")
 		}
 		r.at++
-		at := n.place(key, &seen)
-		n.all[at] = node{}
-		if err := r.value(&n.all[at], depth); err != nil {
+		at := place(r.names[names:], key, &seen)
+		if at == len(r.names)-names {
+			r.names = append(r.names, key)
+			r.members = append(r.members, node{})
+		}
+		v, err := r.value(depth)
+		if err != nil {
 			return err
 		}
+		r.members[values+at] = v
 		if more, err = r.next('}'); err != nil {
 			return err
 		}
 	}
+	n.keys, n.all = r.keys.of(r.names[names:]), r.nodes.of(r.members[values:])
+	r.members, r.names = r.members[:values], r.names[:names]
 	return nil
 }
 
-// place is where the value of a name goes.
-func (n *node) place(key string, seen *map[string]int) int {
-	if len(n.keys) == membersSeen {
+// place is where among the names one stands, or is to stand.
+func place(names []string, key string, seen *map[string]int) int {
+	if len(names) < membersSeen {
+		if at := slices.Index(names, key); at >= 0 {
+			return at
+		}
+		return len(names)
+	}
+	if *seen == nil {
 		*seen = map[string]int{}
-		for i, k := range n.keys {
+		for i, k := range names {
 			(*seen)[k] = i
 		}
 	}
-	var at int
-	var again bool
-	if *seen != nil {
-		at, again = (*seen)[key]
-	} else {
-		at = slices.Index(n.keys, key)
-		again = at >= 0
+	at, again := (*seen)[key]
+	if !again {
+		at = len(names)
+		(*seen)[key] = at
 	}
-	if again {
-		return at
-	}
-	n.keys, n.all = append(n.keys, key), append(n.all, node{})
-	if *seen != nil {
-		(*seen)[key] = len(n.keys) - 1
-	}
-	return len(n.keys) - 1
+	return at
 }
 
 // text reads a string. Without escapes it is a piece of the document.

@@ -69,7 +69,7 @@ func (s *Service) RemoveQuery(ctx context.Context, brand ids.BrandID, name strin
 // ReadQuery reads a query in JSON, {"EQ_bizStep": ["shipping"], "GE_eventTime": …}: each
 // parameter with a text, a number, a truth value, or a list of texts.
 func (c *Codec) ReadQuery(raw []byte) (Parameters, error) {
-	n, err := parseJSON(string(raw), c.limits)
+	n, err := parseJSON(string(raw), c.limits, &arena{})
 	if err != nil {
 		return nil, err
 	}

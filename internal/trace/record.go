@@ -193,7 +193,9 @@ type Unpacked struct {
 
 // Unpack reads a stored record.
 func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
-	n, err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth})
+	a := c.arena()
+	defer c.giveBack(a)
+	n, err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth}, a)
 	if err != nil {
 		return nil, fmt.Errorf("read event %d: %w", s.No, err)
 	}
