@@ -18,9 +18,9 @@ import (
 // Sharded implements trace.Store over the databases of an installation: the events of a
 // brand are wholly in its own, with what finds them. An event's number and a serial name
 // their shard. A capture is remembered in the last database that it stores events in, named
-// queries at home.
+// queries and subscriptions at home.
 type Sharded struct {
-	trace.Queries // the home's
+	atHome // the home's
 
 	dbs  *sqldb.Shards
 	all  []*Store // as dbs.All
@@ -29,9 +29,16 @@ type Sharded struct {
 }
 
 var (
-	_ trace.Store   = (*Sharded)(nil)
-	_ trace.Queries = (*Sharded)(nil)
+	_ trace.Store         = (*Sharded)(nil)
+	_ trace.Queries       = (*Sharded)(nil)
+	_ trace.Subscriptions = (*Sharded)(nil)
 )
+
+// atHome is what is kept in the home alone.
+type atHome interface {
+	trace.Queries
+	trace.Subscriptions
+}
 
 // Over makes the store of migrated databases.
 func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
@@ -41,12 +48,28 @@ func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
 		s.all = append(s.all, s.of[db])
 	}
 	s.home = s.all[0]
-	s.Queries = s.home
+	s.atHome = s.home
 	return s
 }
 
 func (s *Sharded) shard(n ids.Shard) *Store   { return s.of[s.dbs.Of(n)] }
 func (s *Sharded) brand(b ids.BrandID) *Store { return s.shard(ids.ShardOf(b)) }
+
+// Heads implements trace.Subscriptions: of each shard what its own database says.
+func (s *Sharded) Heads(ctx context.Context) (heads trace.Heads, _ error) {
+	for _, one := range s.all {
+		has, err := one.Heads(ctx)
+		if err != nil {
+			return heads, err
+		}
+		for shard := range ids.Shard(ids.Shards) {
+			if s.shard(shard) == one {
+				heads[shard] = has[shard]
+			}
+		}
+	}
+	return heads, nil
+}
 
 // askMax is how long a capture waits for what the databases know of its request.
 const askMax = 2 * time.Second
