@@ -84,14 +84,19 @@ func (r *reader) contexts(n *node, p prefixes) prefixes {
 	if n.kind != list {
 		return r.context(n, p)
 	}
-	seen := map[string]bool{}
+	var seen map[string]bool // from the second on
 	for i := range n.all {
 		r.push("", i)
 		one := &n.all[i]
 		if one.kind == text && seen[one.text] {
 			r.failf("comes twice")
 		}
-		seen[one.text] = one.kind == text || seen[one.text]
+		if one.kind == text && i < len(n.all)-1 {
+			if seen == nil {
+				seen = map[string]bool{}
+			}
+			seen[one.text] = true
+		}
 		p = r.context(one, p)
 		r.pop()
 	}

@@ -16,11 +16,13 @@ type Codec struct {
 	meta    *[metaFields]fieldSpec
 	reports *[reportFields]fieldSpec
 	arenas  *sync.Pool
+	// standard is what every document may abbreviate; nobody changes it.
+	standard prefixes
 }
 
 // NewCodec makes a codec.
 func NewCodec(l Limits) *Codec {
-	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}}
+	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}, standardPrefixes()}
 }
 
 // reader judges one event, or what is around the events.
@@ -199,6 +201,13 @@ func (r *reader) anything(n *node) Value {
 	if len(n.all) > extensionsMax {
 		r.failOursf("holds more than %d values", extensionsMax)
 		return v
+	}
+	switch n.kind {
+	case list:
+		v.List = make([]Value, 0, len(n.all))
+	case object:
+		v.Fields = make([]Field, 0, len(n.all))
+	default:
 	}
 	for i := range n.all {
 		if n.kind == list {

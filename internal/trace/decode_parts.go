@@ -142,6 +142,7 @@ func (r *reader) sensor(n *node) (s Sensor) {
 			s.HasMeta = true
 			r.members(v, &s.MetaExtensions, func(key string, v *node) bool { return r.sensed(r.meta[:], s.Meta[:], key, v) })
 		case "sensorReport":
+			s.Reports = make([]Report, 0, len(v.all))
 			r.each(v, func(one *node) {
 				var p Report
 				r.members(one, &p.Extensions, func(key string, v *node) bool { return r.sensed(r.reports[:], p.Values[:], key, v) })

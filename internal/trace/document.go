@@ -37,7 +37,7 @@ func (c *Codec) ReadEvent(raw []byte) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{Codec: c, prefixes: standardPrefixes()}
+	r := c.reader()
 	e := r.event(n)
 	if n.kind == object {
 		r.required(n, "@context")
@@ -63,6 +63,10 @@ func (c *Codec) giveBack(a *arena) {
 	c.arenas.Put(a)
 }
 
+func (c *Codec) reader() *reader {
+	return &reader{Codec: c, prefixes: c.standard, path: make([]step, 0, c.limits.Depth)}
+}
+
 func (c *Codec) parse(raw []byte, a *arena) (*node, error) {
 	if int64(len(raw)) > c.limits.Bytes {
 		return nil, ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
@@ -71,7 +75,7 @@ func (c *Codec) parse(raw []byte, a *arena) (*node, error) {
 }
 
 func (c *Codec) document(n *node) (*Document, error) {
-	r := &reader{Codec: c, prefixes: standardPrefixes()}
+	r := c.reader()
 	events := r.envelope(n)
 	if len(r.problems) > 0 {
 		return nil, Refused(errBadDoc, r.problems)

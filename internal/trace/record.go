@@ -199,7 +199,8 @@ func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read event %d: %w", s.No, err)
 	}
-	r := &reader{Codec: c, prefixes: standardPrefixes(), stored: true}
+	r := c.reader()
+	r.stored = true
 	e := r.event(n)
 	if len(r.problems) > 0 {
 		return nil, fmt.Errorf("read event %d: %w: %v", s.No, errDamaged, r.problems)

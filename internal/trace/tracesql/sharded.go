@@ -15,15 +15,12 @@ import (
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
-// atHome are named queries. An embedded trace.Queries would hide its own method Queries.
-type atHome = trace.Queries
-
 // Sharded implements trace.Store over the databases of an installation: the events of a
 // brand are wholly in its own, with what finds them. An event's number and a serial name
-// their shard. A capture is remembered in the last database that it stores events in; named
-// queries and who subscribes to them at home.
+// their shard. A capture is remembered in the last database that it stores events in, named
+// queries and subscriptions at home.
 type Sharded struct {
-	atHome
+	atHome // the home's
 
 	dbs  *sqldb.Shards
 	all  []*Store // as dbs.All
@@ -31,16 +28,17 @@ type Sharded struct {
 	home *Store
 }
 
-// atHome is what the home database alone knows.
+var (
+	_ trace.Store         = (*Sharded)(nil)
+	_ trace.Queries       = (*Sharded)(nil)
+	_ trace.Subscriptions = (*Sharded)(nil)
+)
+
+// atHome is what is kept in the home alone.
 type atHome interface {
 	trace.Queries
 	trace.Subscriptions
 }
-
-var (
-	_ trace.Store = (*Sharded)(nil)
-	_ atHome      = (*Sharded)(nil)
-)
 
 // Over makes the store of migrated databases.
 func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
@@ -56,6 +54,22 @@ func Over(dbs *sqldb.Shards, c clock.Clock) *Sharded {
 
 func (s *Sharded) shard(n ids.Shard) *Store   { return s.of[s.dbs.Of(n)] }
 func (s *Sharded) brand(b ids.BrandID) *Store { return s.shard(ids.ShardOf(b)) }
+
+// Heads implements trace.Subscriptions: of each shard what its own database says.
+func (s *Sharded) Heads(ctx context.Context) (heads trace.Heads, _ error) {
+	for _, one := range s.all {
+		has, err := one.Heads(ctx)
+		if err != nil {
+			return heads, err
+		}
+		for shard := range ids.Shard(ids.Shards) {
+			if s.shard(shard) == one {
+				heads[shard] = has[shard]
+			}
+		}
+	}
+	return heads, nil
+}
 
 // askMax is how long a capture waits for what the databases know of its request.
 const askMax = 2 * time.Second
@@ -75,17 +89,6 @@ func ask[T any](all []*Store, fn func(*Store) (T, error)) ([]T, []error) {
 func (s *Sharded) Close() error {
 	_, errs := ask(s.all, func(one *Store) (struct{}, error) { return struct{}{}, one.Close() })
 	return errors.Join(errs...)
-}
-
-// Heads implements trace.Subscriptions: each database knows those of its own shards.
-func (s *Sharded) Heads(ctx context.Context) (heads trace.Heads, _ error) {
-	all, errs := ask(s.all, func(one *Store) (trace.Heads, error) { return one.Heads(ctx) })
-	for _, of := range all {
-		for i, no := range of {
-			heads[i] = max(heads[i], no)
-		}
-	}
-	return heads, errors.Join(errs...)
 }
 
 // part is what of a capture one database stores.

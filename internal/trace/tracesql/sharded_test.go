@@ -34,6 +34,7 @@ func shardedWorld(t *testing.T) tracetest.World {
 	dbs := halves(t)
 	return tracetest.World{
 		Open:   func() tracetest.Store { return Over(dbs, tracetest.Clock{At: tracetest.Start()}) },
+		At:     func(c *tracetest.Moving) tracetest.Store { return Over(dbs, c) },
 		Outbox: outbox.New(dbs),
 	}
 }
