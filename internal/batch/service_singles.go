@@ -102,7 +102,7 @@ func (p *Projection) singleAt(serial ids.Serial) (at time.Time, _ error) {
 		if err != nil {
 			return at, err
 		}
-		at = note.Effective
+		at = note.Committed
 	}
 	if !item.at.extra {
 		return at, nil
