@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,6 +33,9 @@ func stepStates() map[string]gs1.Disposition {
 		"destroying": gs1.Destroyed, "decommissioning": gs1.Void,
 	}
 }
+
+// Steps lists the business steps of the CBV.
+func Steps() []string { return slices.Sorted(maps.Keys(newVocabularies().step.words)) }
 
 // StateOf is the state that a business step and a disposition say, both bare words; 0 = none.
 // A disposition is the state after the event (CBV 2.0, section 7.2), so it comes first: that

@@ -155,14 +155,19 @@ func sizeOf(r batch.Run) int {
 	return size
 }
 
-// reaching is the condition that a cover v reaches into a run of a batch.
-func reaching(first ids.Serial, within batch.Run) (string, []any) {
+// The condition that a cover v reaches into a run of a batch: reach, reachSize for each
+// further size, and a bracket.
+const (
+	reach     = `v.batch_first = ? AND v.to_no >= ? AND (v.size = ? AND v.from_no BETWEEN ? AND ?`
+	reachSize = ` OR v.size = ? AND v.from_no BETWEEN ? AND ?`
+)
+
+func reachArgs(first ids.Serial, within batch.Run) []any {
 	args := []any{int64(first), within.From}
 	for size := range sizes {
 		args = append(args, size, within.From-1<<(size*sizeStep), within.To)
 	}
-	return `v.batch_first = ? AND v.to_no >= ? AND (v.size = ? AND v.from_no BETWEEN ? AND ?` +
-		strings.Repeat(` OR v.size = ? AND v.from_no BETWEEN ? AND ?`, sizes-1) + `)`, args
+	return args
 }
 
 // encodeRuns writes each run as the gap before it and its length less one.
@@ -397,14 +402,14 @@ func (s *Store) History(ctx context.Context, b ids.Serial, within batch.Run) ([]
 }
 
 func history(ctx context.Context, q sqldb.Querier, b ids.Serial, within batch.Run) ([]batch.Change, error) {
-	where, args := reaching(b, within)
+	args := reachArgs(b, within)
 	covers, err := sqldb.Collect(ctx, q, scanCover,
-		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE `+where+` ORDER BY c.seq, v.n`, args...)
+		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE `+reach+strings.Repeat(reachSize, sizes-1)+`) ORDER BY c.seq, v.n`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
 	entries, err := sqldb.Collect(ctx, q, scanEntry,
-		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (SELECT v.change_id FROM change_covers v WHERE `+where+`) ORDER BY c.seq`, args...)
+		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (SELECT v.change_id FROM change_covers v WHERE `+reach+strings.Repeat(reachSize, sizes-1)+`)) ORDER BY c.seq`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}

@@ -87,6 +87,7 @@ func TestChanges(t *testing.T, open Open) {
 		_, _, err = w.AppendChange(t.Context(), ids.Request{}, w.change(other, gs1.Active, batch.Run{From: 1, To: 1}), head, nil)
 		w.must(err)
 	})
+	t.Run("Statements", func(t *testing.T) { TestStatements(t, open) })
 	t.Run("HistoryOfABatch", func(t *testing.T) { historyOfABatch(t, open) })
 	t.Run("HistoryOfAnItem", func(t *testing.T) { historyOfAnItem(t, open) })
 }
