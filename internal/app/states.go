@@ -42,9 +42,6 @@ type stateTeller struct {
 
 // tellStates starts it.
 func (a *App) tellStates() {
-	if a.Trace == nil {
-		return
-	}
 	t := &stateTeller{
 		trace: a.Trace, batches: a.Batches, outbox: a.outbox, leases: lease.New(a.db, ids.New("proc"), a.clock), log: a.log, woken: make(chan struct{}, 1),
 		told: prometheus.NewCounterVec(prometheus.CounterOpts{
