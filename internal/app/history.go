@@ -152,6 +152,7 @@ func (a *App) consume() {
 	a.pinOpenDays(log)
 	a.relay()
 	a.sendWebhooks()
+	a.tellStates()
 	a.watchLags()
 	a.tellSynced()
 	a.carryTold()

@@ -14,7 +14,8 @@ type Change struct {
 	ID        ids.ChangeID
 	BrandID   ids.BrandID
 	Seq       int64           // place in the shard's order of commit; set by the store
-	Effective time.Time       // the commit time; set by the store
+	Effective time.Time       // when it took effect: the commit time, set by the store; of an event when it was
+	Event     string          // names the event that says so; "" = somebody's act
 	To        gs1.Disposition // 0 for an undo that gives each item its own state back
 	Reverts   ids.ChangeID
 	Reason    string
@@ -25,14 +26,17 @@ type Change struct {
 	Unchanged int64 // in that state already
 	Refused   []Refused
 	Covers    []Cover
+	Asked     []Cover // what an event says of which numbers, whatever came of it; To 0 = nothing any more
 }
 
 // Cover is what a change did to one batch: the numbers that it put into a state,
-// those that were in it already included.
+// those that were in it already included. Where a change came late, an earlier one may
+// give the state.
 type Cover struct {
 	Batch   ids.Serial // the batch's first serial
 	To      gs1.Disposition
 	Numbers Runs
+	By      int64 // the seq of the change that gave them the state; 0 = this one
 }
 
 // Refused are items that the table would not move.
@@ -75,86 +79,35 @@ func (s *states) decide(batch ids.Serial, numbers Runs, to gs1.Disposition, tabl
 	return d
 }
 
-// refold is the history of one batch without some of its changes: what each item
-// would be now, and which of the later steps would not have been possible.
-type refold struct {
-	states     *states
-	impossible Runs
-}
-
-// deadNumbers tells, for each change of the history, the numbers for which a
-// living later change undid it. extra is undone too.
-func deadNumbers(history []Change, undone ids.ChangeID, extra Runs) map[ids.ChangeID]Runs {
-	dead := map[ids.ChangeID]Runs{undone: extra}
-	for i := len(history) - 1; i >= 0; i-- {
-		c := &history[i]
-		if c.Reverts == "" {
-			continue
-		}
-		living := c.numbers().Minus(dead[c.ID])
-		dead[c.Reverts] = dead[c.Reverts].Union(living)
-	}
-	return dead
-}
-
-// numbers is everything that the change covers in the one batch of its history.
-func (c *Change) numbers() Runs {
-	var all Runs
-	for _, cover := range c.Covers {
-		all = all.Union(cover.Numbers)
-	}
-	return all
-}
-
-// foldWithout replays a batch's history (each change with its covers of this batch
-// only, in order) as if change undone had not happened to the numbers.
-func foldWithout(b *Batch, history []Change, undone ids.ChangeID, numbers Runs, table *Transitions) refold {
-	dead := deadNumbers(history, undone, numbers)
-	r := refold{states: newStates(b.Quantity)}
-	for i := range history {
-		c := &history[i]
-		if c.Reverts != "" {
-			continue // its effect is in dead
-		}
-		for _, cover := range c.Covers {
-			living := cover.Numbers.Intersect(numbers).Minus(dead[c.ID])
-			d := r.states.decide(b.First, living, cover.To, table)
-			for _, done := range d.covers {
-				r.states.set(done.Numbers, done.To, c.Seq)
-			}
-			for _, no := range d.refused {
-				r.impossible = r.impossible.Union(no.Numbers)
-			}
-		}
-	}
-	return r
-}
-
-// decideUndo works out what undoing a change does to the numbers of one batch. to
-// is 0 or the state that the caller expects the items to come back to.
-func (s *states) decideUndo(b *Batch, history []Change, undone *Change, numbers Runs, to gs1.Disposition, table *Transitions) decision {
+// decideUndo works out what undoing a change does to the numbers of one batch, by the
+// history of what was asked of them. to is 0 or the state that the caller expects the
+// items to come back to.
+func (s *states) decideUndo(b *Batch, history []Change, taken ids.ChangeID, numbers Runs, to gs1.Disposition, table *Transitions) decision {
+	f := folding{table: table, steps: stepsOf(b.First, history)}
+	f.steps = append(f.steps, step{&Change{To: to, Reverts: taken}, numbers, nameOf(history, taken)})
 	var d decision
-	covered := numbers.Intersect(undone.numbers())
-	refuse := numbers.Minus(covered)
-	covered = covered.Minus(deadNumbers(history, "", nil)[undone.ID])
-	already := numbers.Minus(refuse).Minus(covered)
-	d.unchanged += already.Count()
-
-	fold := foldWithout(b, history, undone.ID, covered, table)
-	refuse = refuse.Union(fold.impossible)
-	for i, runs := range fold.states.classify(covered.Minus(fold.impossible)) {
-		target := gs1.Disposition(i)
-		if to != 0 && target != to {
-			refuse = refuse.Union(runs)
-			continue
+	var refuse Runs
+	var back byState
+	f.each(numbers, func(r Run, active []int) {
+		f.run(active) // the undo is about all of the numbers, and comes last
+		switch f.fates[len(active)-1] {
+		case refused:
+			refuse = refuse.push(r)
+			return
+		case undone:
+			d.unchanged += r.Len()
+			return
+		case same:
+			d.unchanged += r.Len()
+		default:
+			d.items += r.Len()
 		}
-		if len(runs) == 0 {
-			continue
+		back[f.state] = back[f.state].push(r)
+	})
+	for state, runs := range back {
+		if len(runs) > 0 {
+			d.covers = append(d.covers, Cover{Batch: b.First, To: gs1.Disposition(state), Numbers: runs})
 		}
-		same := s.classify(runs)[target].Count()
-		d.unchanged += same
-		d.items += runs.Count() - same
-		d.covers = append(d.covers, Cover{b.First, target, runs})
 	}
 	for i, runs := range s.classify(refuse) {
 		if len(runs) > 0 {

@@ -179,7 +179,7 @@ func (b *blocks) undo(items []int, of int, to gs1.Disposition, table *Transition
 	if i < 0 {
 		history, i = append(history, Change{ID: changeID(of)}), len(history)
 	}
-	return b.states.decideUndo(&b.Batch, history, &history[i], b.runs(items), to, table)
+	return b.states.decideUndo(&b.Batch, history, history[i].ID, b.runs(items), to, table)
 }
 
 // TestUndoAgreesWithEachItemsLife plays changes, undos and undos of undos, of

@@ -28,7 +28,7 @@ import (
 // local store. Several offices may share a database.
 type office struct {
 	*batch.Service
-	t      *testing.T
+	t      testing.TB
 	db     *sqldb.DB
 	store  *batchsql.Store
 	local  *batchkv.Store
@@ -46,12 +46,12 @@ type setting struct {
 	config    batch.Config
 }
 
-func newSetting(t *testing.T) setting {
+func newSetting(t testing.TB) setting {
 	t.Helper()
 	return setting{db: t.TempDir(), local: t.TempDir(), config: batch.Config{PublicURL: "https://code.example"}}
 }
 
-func newOffice(t *testing.T) *office {
+func newOffice(t testing.TB) *office {
 	t.Helper()
 	o := newSetting(t).open(t)
 	t.Cleanup(o.close)
@@ -59,7 +59,7 @@ func newOffice(t *testing.T) *office {
 }
 
 // open starts an office; close ends it.
-func (s setting) open(t *testing.T) *office {
+func (s setting) open(t testing.TB) *office {
 	t.Helper()
 	o := &office{
 		t: t, tasks: &batchtest.Tasks{}, scans: &batchtest.Scans{}, items: codebook.NewItems([32]byte{7}), micros: &atomic.Int64{},

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -310,7 +311,7 @@ func (p *Projection) apply(shard ids.Shard, e *Entry) error {
 
 func (p *Projection) applyChange(shard ids.Shard, e *Entry) error {
 	c := e.Change
-	note := Note{c.ID, c.To, c.Effective, c.At, c.Place, c.Reason}
+	note := Note{c.ID, c.To, c.Effective, e.At, c.At, c.Place, c.Reason}
 	if err := p.local.PutNote(shard, e.Seq, note); err != nil {
 		return err
 	}
@@ -325,10 +326,11 @@ func (p *Projection) applyChange(shard ids.Shard, e *Entry) error {
 				singles = append(singles, r)
 			}
 		}
-		if err := p.local.PutItems(b.First, singles, e.Seq); err != nil {
+		by := cmp.Or(cover.By, e.Seq)
+		if err := p.local.PutItems(b.First, singles, by); err != nil {
 			return err
 		}
-		b.states.set(cover.Numbers, cover.To, e.Seq)
+		b.states.set(cover.Numbers, cover.To, by)
 		p.touch(shard, b, cover.Numbers)
 	}
 	return nil

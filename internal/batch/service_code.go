@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -108,6 +107,8 @@ type HistoryStep struct {
 	Actor    string
 	Reverts  ids.ChangeID
 	Version  uint16
+	Event    string // the event that says so; "" = somebody's act
+	Illegal  string // why it moved nothing; "" = it did, or the item was there already
 }
 
 // CodeHistory lists what happened to an item, oldest first.
@@ -121,12 +122,7 @@ func (s *Service) CodeHistory(ctx context.Context, code string) ([]HistoryStep, 
 		return nil, err
 	}
 	steps := make([]HistoryStep, 0, len(changes)+len(entries))
-	for _, c := range changes {
-		steps = append(steps, HistoryStep{
-			ChangeID: c.ID, Seq: c.Seq, Kind: c.To.String(), At: c.Effective, Happened: c.At, Place: c.Place,
-			Reason: c.Reason, Actor: c.Actor, Reverts: c.Reverts,
-		})
-	}
+	steps = append(steps, s.lived(&item, changes)...)
 	for _, e := range entries {
 		step := HistoryStep{ChangeID: e.Item.ID, Seq: e.Seq, At: e.At, Reason: e.Item.Reason, Actor: e.Item.Actor, Version: e.Item.Version}
 		step.Kind = "reissued"
@@ -135,8 +131,46 @@ func (s *Service) CodeHistory(ctx context.Context, code string) ([]HistoryStep, 
 		}
 		steps = append(steps, step)
 	}
-	slices.SortFunc(steps, func(a, b HistoryStep) int { return cmp.Compare(a.Seq, b.Seq) })
+	slices.SortStableFunc(steps, func(a, b HistoryStep) int { return a.At.Compare(b.At) })
 	return steps, nil
+}
+
+// lived is what was asked of an item, in the order of the fold. What somebody was refused is
+// left out: he was told, and nothing happened.
+func (s *Service) lived(item *Item, history []Change) (out []HistoryStep) {
+	f := folding{table: s.table, steps: stepsOf(item.Batch.First, history)}
+	f.each(Runs{{item.No, item.No}}, func(_ Run, active []int) {
+		f.run(active)
+		was := FirstState
+		for k, i := range active {
+			c, now := f.steps[i].Change, f.states[k]
+			step := HistoryStep{
+				ChangeID: c.ID, Seq: c.Seq, Kind: now.String(), At: c.Effective, Happened: c.At, Place: c.Place,
+				Reason: c.Reason, Actor: c.Actor, Reverts: c.Reverts, Event: c.Event,
+			}
+			if f.fates[k] == refused && c.To != 0 {
+				step.Kind, step.Illegal = c.To.String(), illegal(was, c.To)
+			}
+			was = now
+			if f.fates[k] != refused && f.fates[k] != undone || c.Event != "" || c.gave(item.Batch.First, item.No) {
+				out = append(out, step)
+			}
+		}
+	})
+	return out
+}
+
+// gave reports that a change did something to a number when it was committed.
+func (c *Change) gave(batch ids.Serial, no int64) bool {
+	return slices.ContainsFunc(c.Covers, func(v Cover) bool { return v.Batch == batch && v.Numbers.Contains(no) })
+}
+
+// illegal says why a step moved nothing.
+func illegal(was, to gs1.Disposition) string {
+	if was == to {
+		return "it was " + was.String() + " already, by another event"
+	}
+	return "what is " + was.String() + " does not become " + to.String()
 }
 
 // TryInner counts a try of an item's inner code and keeps the first right one for

@@ -102,7 +102,9 @@ func (p *Projection) singleAt(serial ids.Serial) (at time.Time, _ error) {
 		if err != nil {
 			return at, err
 		}
-		at = note.Effective
+		if at = note.Committed; at.IsZero() { // it was noted before events had a time of their own
+			at = note.Effective
+		}
 	}
 	if !item.at.extra {
 		return at, nil

@@ -149,15 +149,12 @@ func (s *Service) decideTarget(ctx context.Context, c *Change, t target) (decisi
 	if c.Reverts == "" {
 		return t.states.decide(t.First, t.numbers, c.To, s.table), nil
 	}
-	history, err := s.store.History(ctx, t.First)
+	within := Run{t.numbers[0].From, t.numbers[len(t.numbers)-1].To}
+	history, err := s.store.History(ctx, t.First, within)
 	if err != nil {
 		return decision{}, err
 	}
-	i := slices.IndexFunc(history, func(h Change) bool { return h.ID == c.Reverts })
-	if i < 0 { // the change did not touch this batch
-		history, i = append(history, Change{ID: c.Reverts}), len(history)
-	}
-	return t.states.decideUndo(&t.Batch, history, &history[i], t.numbers, c.To, s.table), nil
+	return t.states.decideUndo(&t.Batch, history, c.Reverts, t.numbers, c.To, s.table), nil
 }
 
 // targets resolves a selection to runs of batches, all of one brand.
@@ -218,7 +215,11 @@ func (s *Service) targetsOfChange(ctx context.Context, id ids.ChangeID) ([]targe
 		return nil, nil, ErrUnknownChange
 	}
 	byBatch := map[*entry]Runs{}
-	for _, cover := range c.Covers {
+	covers := c.Covers
+	if c.Event != "" {
+		covers = c.Asked
+	}
+	for _, cover := range covers {
 		if e, _, ok := s.proj.find(cover.Batch); ok {
 			byBatch[e] = byBatch[e].Union(cover.Numbers)
 		}

@@ -177,11 +177,13 @@ type Changes interface {
 	FindChange(ctx context.Context, id ids.ChangeID) (Change, error)
 	// Feed gives a shard's entries after seq in the order of commit.
 	Feed(ctx context.Context, shard ids.Shard, after int64, limit int) ([]Entry, error)
-	// History gives all state changes of a batch in order, with their covers of
-	// this batch only.
-	History(ctx context.Context, batch ids.Serial) ([]Change, error)
-	// ItemHistory gives the state changes that cover one number, each with the one
-	// state that it gave it, and the item's own entries.
+	// FindEvent gives what was said last of a brand's event, or ErrUnknownChange.
+	FindEvent(ctx context.Context, brand ids.BrandID, event string) (Change, error)
+	// History gives, in the order of commit, the state changes of a batch that ask
+	// something of a run of it, what was refused included, with at least what they did to
+	// the run and asked of it, and nothing of other batches.
+	History(ctx context.Context, batch ids.Serial, within Run) ([]Change, error)
+	// ItemHistory is History of one number, with the item's own entries.
 	ItemHistory(ctx context.Context, batch ids.Serial, no int64, serial ids.Serial) ([]Change, []Entry, error)
 	// AppendEvents tells others of a fact that lies outside the tables.
 	AppendEvents(ctx context.Context, shard ids.Shard, events []Event) error
@@ -222,6 +224,7 @@ type Note struct {
 	ChangeID  ids.ChangeID    `json:"change_id"`
 	To        gs1.Disposition `json:"to"`
 	Effective time.Time       `json:"effective"`
+	Committed time.Time       `json:"committed"`
 	At        time.Time       `json:"at"`
 	Place     string          `json:"place"`
 	Reason    string          `json:"reason"`

@@ -88,6 +88,12 @@ func NewIn(shard Shard, prefix string) string {
 	return id[:len(id)-1] + alphabet32[2*shard+1:2*shard+2]
 }
 
+// DerivedIn is NewIn of bits that are not random: the same bits give the same identifier.
+func DerivedIn(shard Shard, prefix string, bits [16]byte) string {
+	id := lower32.EncodeToString(bits[:])
+	return prefix + "_" + id[:len(id)-1] + alphabet32[2*shard+1:2*shard+2]
+}
+
 // Beside is New for what belongs to the shard that another identifier names, if it does.
 func Beside(other, prefix string) string {
 	if shard, ok := ShardIn(other); ok {

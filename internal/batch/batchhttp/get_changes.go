@@ -26,6 +26,9 @@ type changeView struct {
 	Actor            string       `json:"actor"`
 	Reverts          *string      `json:"reverts"`
 	Version          *uint16      `json:"version"` // of a reissue
+	EventID          string       `json:"event_id,omitempty"`
+	Flags            []string     `json:"flags,omitempty"`
+	FlagReason       string       `json:"flag_reason,omitempty"`
 }
 
 // getChanges answers GET /api/v1/codes/{code}/changes, the oldest first.
@@ -44,7 +47,10 @@ func (a *api) getChanges(w http.ResponseWriter, r *http.Request) error {
 		v := changeView{
 			ChangeID: s.ChangeID, Kind: s.Kind, EffectiveAt: s.At, EffectiveAtLocal: local(s.At, zone),
 			At: orNull(s.Happened), AtLocal: local(s.Happened, zone), Place: s.Place, Reason: s.Reason, Actor: s.Actor,
-			Reverts: orNullText(string(s.Reverts)),
+			Reverts: orNullText(string(s.Reverts)), EventID: s.Event,
+		}
+		if s.Illegal != "" {
+			v.Flags, v.FlagReason = []string{"illegal"}, s.Illegal
 		}
 		if s.Version > 0 {
 			v.Version = &s.Version

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
@@ -30,8 +32,8 @@ type feedRow struct {
 }
 
 func insertEntry(ctx context.Context, tx *sqldb.Tx, st outbox.Stamp, r feedRow) error {
-	const insert = `INSERT INTO changes (shard, seq, kind, change_id, batch_first, brand_id, to_state, reverts, reason, actor, effective_at, at, place, items, unchanged, refused, serial, version)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	const insert = `INSERT INTO changes (shard, seq, kind, change_id, batch_first, brand_id, to_state, reverts, reason, actor, effective_at, at, place, items, unchanged, refused, serial, version, event, event_at)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	if r.refused == nil {
 		r.refused = []byte{}
 	}
@@ -39,8 +41,12 @@ func insertEntry(ctx context.Context, tx *sqldb.Tx, st outbox.Stamp, r feedRow) 
 	if r.kind == batch.StateChanged {
 		r.reason, r.actor = c.Reason, c.Actor
 	}
+	at := int64(0) // what is told is not later than it is told: acts that follow come after it
+	if c.Event != "" {
+		at = min(sqldb.Micros(c.Effective), sqldb.Micros(st.At))
+	}
 	_, err := tx.ExecContext(ctx, insert, st.Shard, st.Seq, r.kind, r.id, int64(r.batch), r.brand, c.To, c.Reverts, r.reason, r.actor,
-		sqldb.Micros(st.At), sqldb.Micros(c.At), c.Place, c.Items, c.Unchanged, r.refused, int64(r.serial), r.version)
+		sqldb.Micros(st.At), sqldb.Micros(c.At), c.Place, c.Items, c.Unchanged, r.refused, int64(r.serial), r.version, c.Event, at)
 	if err != nil {
 		return fmt.Errorf("append to feed: %w", err)
 	}
@@ -55,10 +61,8 @@ func (s *Store) AppendChange(ctx context.Context, r ids.Request, c batch.Change,
 	}
 	shard := ids.ShardOf(c.BrandID)
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		for n, cover := range c.Covers {
-			if err := insertCover(ctx, tx, c.ID, n, cover); err != nil {
-				return "", err
-			}
+		if err := insertCovers(ctx, tx, &c); err != nil {
+			return "", err
 		}
 		stamp, err := announce(ctx, tx, shard, s.clock, events...)
 		if err != nil {
@@ -93,17 +97,77 @@ func stillDecided(ctx context.Context, tx *sqldb.Tx, shard ids.Shard, decided in
 	return nil
 }
 
-func insertCover(ctx context.Context, tx *sqldb.Tx, id ids.ChangeID, n int, c batch.Cover) error {
-	const insert = `INSERT INTO change_covers (change_id, n, batch_first, to_state, from_no, to_no, runs) VALUES (?,?,?,?,?,?,?)`
+// What a row of change_covers is to its change.
+const (
+	coverGave    = 0 // it gave its numbers the state
+	coverAsked   = 1 // an event says the state of its numbers
+	coverRefused = 2 // an act was refused for them; changes.refused has the rest
+)
+
+// insertCovers writes what a change did, and what it asked for, so that it is found by
+// either.
+func insertCovers(ctx context.Context, tx *sqldb.Tx, c *batch.Change) error {
+	n := 0
+	insert := func(part int, covers []batch.Cover) error {
+		for _, cover := range covers {
+			if err := insertCover(ctx, tx, c.ID, n, part, cover); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	}
+	var refused []batch.Cover
+	for _, r := range c.Refused {
+		if r.State.Known() && c.Event == "" { // others are codes without an item
+			refused = append(refused, batch.Cover{Batch: r.Batch, To: c.To, Numbers: r.Numbers})
+		}
+	}
+	return errors.Join(insert(coverGave, c.Covers), insert(coverAsked, c.Asked), insert(coverRefused, refused))
+}
+
+func insertCover(ctx context.Context, tx *sqldb.Tx, id ids.ChangeID, n, part int, c batch.Cover) error {
+	const insert = `INSERT INTO change_covers (change_id, n, batch_first, to_state, from_no, to_no, runs, part, by_seq, size) VALUES (?,?,?,?,?,?,?,?,?,?)`
 	var runs []byte
 	if len(c.Numbers) > 1 {
 		runs = encodeRuns(c.Numbers)
 	}
-	_, err := tx.ExecContext(ctx, insert, id, n, int64(c.Batch), c.To, c.Numbers[0].From, c.Numbers[len(c.Numbers)-1].To, runs)
+	whole := batch.Run{From: c.Numbers[0].From, To: c.Numbers[len(c.Numbers)-1].To}
+	_, err := tx.ExecContext(ctx, insert, id, n, int64(c.Batch), c.To, whole.From, whole.To, runs, part, c.By, sizeOf(whole))
 	if err != nil {
 		return fmt.Errorf("insert cover: %w", err)
 	}
 	return nil
+}
+
+// Covers come in sizes: one of size k spans at most 16^k numbers, so those that may reach
+// a run begin at most so far before it. Rows from before there were sizes have the last.
+const (
+	sizeStep = 4
+	sizes    = 60/sizeStep + 1
+)
+
+func sizeOf(r batch.Run) int {
+	size := 0
+	for r.Len() > 1<<(size*sizeStep) {
+		size++
+	}
+	return size
+}
+
+// The condition that a cover v reaches into a run of a batch: reach, reachSize for each
+// further size, and a bracket.
+const (
+	reach     = `v.batch_first = ? AND v.to_no >= ? AND (v.size = ? AND v.from_no BETWEEN ? AND ?`
+	reachSize = ` OR v.size = ? AND v.from_no BETWEEN ? AND ?`
+)
+
+func reachArgs(first ids.Serial, within batch.Run) []any {
+	args := []any{int64(first), within.From}
+	for size := range sizes {
+		args = append(args, size, within.From-1<<(size*sizeStep), within.To)
+	}
+	return args
 }
 
 // encodeRuns writes each run as the gap before it and its length less one.
@@ -139,7 +203,7 @@ func decodeRuns(raw []byte) (batch.Runs, error) {
 	return rs, nil
 }
 
-const changeColumns = `c.shard, c.seq, c.kind, c.change_id, c.batch_first, c.brand_id, c.to_state, c.reverts, c.reason, c.actor, c.effective_at, c.at, c.place, c.items, c.unchanged, c.refused, c.serial, c.version`
+const changeColumns = `c.shard, c.seq, c.kind, c.change_id, c.batch_first, c.brand_id, c.to_state, c.reverts, c.reason, c.actor, c.effective_at, c.at, c.place, c.items, c.unchanged, c.refused, c.serial, c.version, c.event, c.event_at`
 
 // scanEntry reads a row of changes; a state change comes without its covers.
 func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
@@ -147,10 +211,11 @@ func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
 		shard         ids.Shard
 		row           feedRow
 		effective, at int64
+		eventAt       int64
 	)
 	c := &row.change
 	err = r.Scan(&shard, &e.Seq, &row.kind, &row.id, &row.batch, &row.brand, &c.To, &c.Reverts, &row.reason, &row.actor,
-		&effective, &at, &c.Place, &c.Items, &c.Unchanged, &row.refused, &row.serial, &row.version)
+		&effective, &at, &c.Place, &c.Items, &c.Unchanged, &row.refused, &row.serial, &row.version, &c.Event, &eventAt)
 	if err != nil {
 		return e, err
 	}
@@ -161,6 +226,9 @@ func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
 	case batch.StateChanged:
 		c.ID, c.BrandID, c.Seq, c.Effective, c.At = ids.ChangeID(row.id), row.brand, e.Seq, e.At, sqldb.Time(at)
 		c.Reason, c.Actor = row.reason, row.actor
+		if c.Event != "" {
+			c.Effective = sqldb.Time(eventAt)
+		}
 		if err := json.Unmarshal(row.refused, &c.Refused); err != nil {
 			return e, fmt.Errorf("decode refused items of %s: %w", row.id, err)
 		}
@@ -180,15 +248,16 @@ func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
 
 // ownedCover is a cover with the change that it belongs to.
 type ownedCover struct {
-	seq int64
-	id  ids.ChangeID
+	seq  int64
+	id   ids.ChangeID
+	part int
 	batch.Cover
 }
 
 func scanCover(r *sql.Rows) (o ownedCover, err error) {
 	var whole batch.Run
 	var runs []byte
-	if err := r.Scan(&o.seq, &o.id, &o.Batch, &o.To, &whole.From, &whole.To, &runs); err != nil {
+	if err := r.Scan(&o.seq, &o.id, &o.Batch, &o.To, &whole.From, &whole.To, &runs, &o.part, &o.By); err != nil {
 		return o, err
 	}
 	o.Numbers = batch.Runs{whole}
@@ -198,20 +267,32 @@ func scanCover(r *sql.Rows) (o ownedCover, err error) {
 	return o, err
 }
 
-const coverColumns = `c.seq, c.change_id, v.batch_first, v.to_state, v.from_no, v.to_no, v.runs`
+const coverColumns = `c.seq, c.change_id, v.batch_first, v.to_state, v.from_no, v.to_no, v.runs, v.part, v.by_seq`
 
 // FindChange implements batch.Changes.
 func (s *Store) FindChange(ctx context.Context, id ids.ChangeID) (batch.Change, error) {
 	all, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
 		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ? AND c.kind = ?`, id, batch.StateChanged)
+	return s.whole(ctx, all, err)
+}
+
+// FindEvent implements batch.Changes.
+func (s *Store) FindEvent(ctx context.Context, brand ids.BrandID, event string) (batch.Change, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
+		`SELECT `+changeColumns+` FROM changes c WHERE c.brand_id = ? AND c.event = ? ORDER BY c.seq DESC LIMIT 1`, brand, event)
+	return s.whole(ctx, all, err)
+}
+
+// whole adds to a change what it did and asked for.
+func (s *Store) whole(ctx context.Context, all []batch.Entry, err error) (batch.Change, error) {
 	e, err := first(all, err, batch.ErrUnknownChange)
 	if err != nil {
 		return batch.Change{}, err
 	}
 	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
-		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE v.change_id = ? ORDER BY v.n`, id)
+		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE v.change_id = ? ORDER BY v.n`, e.Change.ID)
 	for _, o := range covers {
-		e.Change.Covers = append(e.Change.Covers, o.Cover)
+		o.addTo(e.Change)
 	}
 	return *e.Change, err
 }
@@ -226,7 +307,7 @@ func (s *Store) Feed(ctx context.Context, shard ids.Shard, after int64, limit in
 	last := entries[len(entries)-1].Seq
 	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
 		`SELECT `+coverColumns+` FROM changes c JOIN change_covers v ON v.change_id = c.change_id
-		WHERE c.shard = ? AND c.seq > ? AND c.seq <= ? ORDER BY c.seq, v.n`, shard, after, last)
+		WHERE c.shard = ? AND c.seq > ? AND c.seq <= ? AND v.part = 0 ORDER BY c.seq, v.n`, shard, after, last)
 	if err != nil {
 		return nil, fmt.Errorf("read covers: %w", err)
 	}
@@ -255,10 +336,19 @@ func (s *Store) Feed(ctx context.Context, shard ids.Shard, after int64, limit in
 // returns the others.
 func takeCovers(e *batch.Entry, covers []ownedCover) []ownedCover {
 	for e.Kind == batch.StateChanged && len(covers) > 0 && covers[0].seq == e.Seq {
-		e.Change.Covers = append(e.Change.Covers, covers[0].Cover)
+		covers[0].addTo(e.Change)
 		covers = covers[1:]
 	}
 	return covers
+}
+
+func (o *ownedCover) addTo(c *batch.Change) {
+	switch o.part {
+	case coverGave:
+		c.Covers = append(c.Covers, o.Cover)
+	case coverAsked:
+		c.Asked = append(c.Asked, o.Cover)
+	}
 }
 
 // Recent implements batch.Changes.
@@ -280,7 +370,7 @@ func recent(ctx context.Context, q sqldb.Querier, brand ids.BrandID, before time
 	}
 	covers, err := sqldb.Collect(ctx, q, scanCover,
 		`SELECT `+coverColumns+` FROM changes c JOIN change_covers v ON v.change_id = c.change_id
-		WHERE c.brand_id = ? AND c.effective_at >= ? AND c.effective_at <= ? ORDER BY c.effective_at DESC, c.seq DESC, v.n`,
+		WHERE c.brand_id = ? AND c.effective_at >= ? AND c.effective_at <= ? AND v.part = 0 ORDER BY c.effective_at DESC, c.seq DESC, v.n`,
 		brand, sqldb.Micros(entries[len(entries)-1].At), us)
 	if err != nil {
 		return nil, fmt.Errorf("read covers: %w", err)
@@ -307,23 +397,31 @@ func (s *Store) FeedHeads(ctx context.Context) ([ids.Shards]int64, error) {
 }
 
 // History implements batch.Changes.
-func (s *Store) History(ctx context.Context, b ids.Serial) ([]batch.Change, error) {
-	entries, err := sqldb.Collect(ctx, s.db.Reader(), scanEntry,
-		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (SELECT v.change_id FROM change_covers v WHERE v.batch_first = ?) ORDER BY c.seq`, int64(b))
+func (s *Store) History(ctx context.Context, b ids.Serial, within batch.Run) ([]batch.Change, error) {
+	return history(ctx, s.db.Reader(), b, within)
+}
+
+func history(ctx context.Context, q sqldb.Querier, b ids.Serial, within batch.Run) ([]batch.Change, error) {
+	args := reachArgs(b, within)
+	covers, err := sqldb.Collect(ctx, q, scanCover,
+		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE `+reach+strings.Repeat(reachSize, sizes-1)+`) ORDER BY c.seq, v.n`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
-	covers, err := sqldb.Collect(ctx, s.db.Reader(), scanCover,
-		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE v.batch_first = ? ORDER BY c.seq, v.n`, int64(b))
+	entries, err := sqldb.Collect(ctx, q, scanEntry,
+		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (SELECT v.change_id FROM change_covers v WHERE `+reach+strings.Repeat(reachSize, sizes-1)+`)) ORDER BY c.seq`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
-	out := make([]batch.Change, len(entries))
-	for i, e := range entries {
-		out[i] = *e.Change
-		for len(covers) > 0 && covers[0].seq == e.Seq {
-			out[i].Covers = append(out[i].Covers, covers[0].Cover)
-			covers = covers[1:]
+	reached := batch.Runs{within}
+	covers = slices.DeleteFunc(covers, func(o ownedCover) bool { return len(o.Numbers.Intersect(reached)) == 0 })
+	out := make([]batch.Change, 0, len(entries))
+	for i := range entries {
+		covers = takeCovers(&entries[i], covers)
+		c := entries[i].Change
+		c.Refused = slices.DeleteFunc(c.Refused, func(r batch.Refused) bool { return r.Batch != b || len(r.Numbers.Intersect(reached)) == 0 })
+		if len(c.Covers)+len(c.Asked)+len(c.Refused) > 0 {
+			out = append(out, *c)
 		}
 	}
 	return out, nil
@@ -332,34 +430,12 @@ func (s *Store) History(ctx context.Context, b ids.Serial) ([]batch.Change, erro
 // ItemHistory implements batch.Changes.
 func (s *Store) ItemHistory(ctx context.Context, b ids.Serial, no int64, serial ids.Serial) (changes []batch.Change, _ []batch.Entry, _ error) {
 	entries, err := sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) (entries []batch.Entry, err error) {
-		changes, entries, err = itemHistory(ctx, q, b, no, serial)
-		return entries, err
+		if changes, err = history(ctx, q, b, batch.Run{From: no, To: no}); err != nil {
+			return nil, err
+		}
+		return sqldb.Collect(ctx, q, scanEntry,
+			`SELECT `+changeColumns+` FROM changes c WHERE c.serial = ? AND c.kind IN (?, ?) ORDER BY c.seq`, int64(serial), batch.Reissued, batch.InnerChecked)
 	})
-	return changes, entries, err
-}
-
-func itemHistory(ctx context.Context, q sqldb.Querier, b ids.Serial, no int64, serial ids.Serial) ([]batch.Change, []batch.Entry, error) {
-	covers, err := sqldb.Collect(ctx, q, scanCover,
-		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id
-		WHERE v.batch_first = ? AND v.from_no <= ? AND v.to_no >= ? ORDER BY c.seq`, int64(b), no, no)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read changes of an item: %w", err)
-	}
-	var changes []batch.Change
-	for _, o := range covers {
-		if !o.Numbers.Contains(no) {
-			continue
-		}
-		all, err := sqldb.Collect(ctx, q, scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id = ?`, o.id)
-		e, err := first(all, err, batch.ErrUnknownChange)
-		if err != nil {
-			return nil, nil, err
-		}
-		e.Change.To = o.To
-		changes = append(changes, *e.Change)
-	}
-	entries, err := sqldb.Collect(ctx, q, scanEntry,
-		`SELECT `+changeColumns+` FROM changes c WHERE c.serial = ? AND c.kind IN (?, ?) ORDER BY c.seq`, int64(serial), batch.Reissued, batch.InnerChecked)
 	return changes, entries, err
 }
 

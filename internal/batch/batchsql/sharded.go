@@ -346,9 +346,14 @@ func (s *Sharded) FeedHeads(ctx context.Context) (heads [ids.Shards]int64, _ err
 	return heads, err
 }
 
+// FindEvent implements batch.Changes.
+func (s *Sharded) FindEvent(ctx context.Context, brand ids.BrandID, event string) (batch.Change, error) {
+	return s.brand(brand).FindEvent(ctx, brand, event)
+}
+
 // History implements batch.Changes.
-func (s *Sharded) History(ctx context.Context, first ids.Serial) ([]batch.Change, error) {
-	return s.serial(first).History(ctx, first)
+func (s *Sharded) History(ctx context.Context, first ids.Serial, within batch.Run) ([]batch.Change, error) {
+	return s.serial(first).History(ctx, first, within)
 }
 
 // ItemHistory implements batch.Changes.

@@ -87,6 +87,7 @@ func TestChanges(t *testing.T, open Open) {
 		_, _, err = w.AppendChange(t.Context(), ids.Request{}, w.change(other, gs1.Active, batch.Run{From: 1, To: 1}), head, nil)
 		w.must(err)
 	})
+	t.Run("Statements", func(t *testing.T) { TestStatements(t, open) })
 	t.Run("HistoryOfABatch", func(t *testing.T) { historyOfABatch(t, open) })
 	t.Run("HistoryOfAnItem", func(t *testing.T) { historyOfAnItem(t, open) })
 }
@@ -127,7 +128,7 @@ func racedCommitsNothing(t *testing.T, open Open) {
 	}
 	_, err = w.FindChange(t.Context(), late.ID)
 	wantFault(t, err, batch.ErrUnknownChange)
-	all, err := w.History(t.Context(), b.First)
+	all, err := w.History(t.Context(), b.First, batch.Run{From: 1, To: b.Quantity})
 	w.must(err)
 	if len(all) != 1 {
 		t.Errorf("%d changes in the history, want 1", len(all))
@@ -176,7 +177,7 @@ func historyOfABatch(t *testing.T, open Open) {
 		of   batch.Batch
 		want []batch.Change
 	}{{a, []batch.Change{both, onlyA}}, {b, []batch.Change{both, onlyB}}} {
-		got, err := w.History(t.Context(), c.of.First)
+		got, err := w.History(t.Context(), c.of.First, batch.Run{From: 1, To: c.of.Quantity})
 		w.must(err)
 		for i := range c.want {
 			var covers []batch.Cover
@@ -186,8 +187,9 @@ func historyOfABatch(t *testing.T, open Open) {
 				}
 			}
 			c.want[i].Covers = covers
+			c.want[i].Refused = slices.DeleteFunc(slices.Clone(c.want[i].Refused), func(r batch.Refused) bool { return r.Batch != c.of.First })
 		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("history of %s (-want +got):\n%s", c.of.No, diff)
 		}
 	}
@@ -222,7 +224,9 @@ func historyOfAnItem(t *testing.T, open Open) {
 	}
 	var got []step
 	for _, c := range changes {
-		got = append(got, step{c.ID, c.To})
+		for _, v := range c.Covers {
+			got = append(got, step{c.ID, v.To})
+		}
 	}
 	if diff := cmp.Diff([]step{{first.ID, gs1.Active}, {undo.ID, gs1.Encoded}}, got); diff != "" {
 		t.Errorf("state changes (-want +got):\n%s", diff)

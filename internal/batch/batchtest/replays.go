@@ -132,7 +132,7 @@ func appendChange(w *world) (doer, func() int) {
 			c, replayed, err := w.AppendChange(ctx, r, w.change(b, gs1.Active, batch.Run{From: 1, To: 100}), head, []batch.Event{event("x", b.BrandID)})
 			return string(c.ID), replayed, err
 		}, func() int {
-			all, err := w.History(w.t.Context(), b.First)
+			all, err := w.History(w.t.Context(), b.First, batch.Run{From: 1, To: 100})
 			w.must(err)
 			return len(all)
 		}

@@ -2890,8 +2890,17 @@ export interface components {
         ItemChange: {
             change_id: components["schemas"]["ChangeID"];
             kind: components["schemas"]["State"] | ("reissued" | "inner_code_checked");
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When it took effect; of an EPCIS event, when it was.
+             */
             effective_at: string;
+            /** @description Of what an EPCIS event says, its hash. */
+            event_id?: string;
+            /** @description illegal: the table forbids the step, and it moved nothing. */
+            flags?: "illegal"[];
+            /** @description Why it is flagged. */
+            flag_reason?: string;
             /** Format: date-time */
             at: string | null;
             place: string;

@@ -44,7 +44,7 @@ func toEntry(e *batch.Entry, labels []*batch.Label) *feedpb.Entry {
 			Id: string(c.ID), To: uint32(c.To), EffectiveMicros: micros(c.Effective), AtMicros: micros(c.At), Place: c.Place, Reason: c.Reason,
 		}
 		for _, cover := range c.Covers {
-			out.Change.Covers = append(out.Change.Covers, &feedpb.Cover{Batch: uint64(cover.Batch), To: uint32(cover.To), Runs: toRuns(cover.Numbers)})
+			out.Change.Covers = append(out.Change.Covers, &feedpb.Cover{Batch: uint64(cover.Batch), To: uint32(cover.To), Runs: toRuns(cover.Numbers), By: cover.By})
 		}
 	case batch.TextsChanged:
 		out.Texts = &feedpb.Texts{BrandId: int32(e.Texts.BrandID), ProductId: int32(e.Texts.ProductID)}
@@ -90,7 +90,7 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, labels []batch.Label, _ error) {
 			if err != nil {
 				return e, nil, err
 			}
-			e.Change.Covers = append(e.Change.Covers, batch.Cover{Batch: ids.Serial(cover.GetBatch()), To: gs1.Disposition(cover.GetTo()), Numbers: numbers})
+			e.Change.Covers = append(e.Change.Covers, batch.Cover{Batch: ids.Serial(cover.GetBatch()), To: gs1.Disposition(cover.GetTo()), Numbers: numbers, By: cover.GetBy()})
 		}
 		return e, labels, nil
 	case e.Kind == batch.TextsChanged && p.GetTexts() != nil:

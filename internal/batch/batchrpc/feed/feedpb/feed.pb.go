@@ -560,7 +560,9 @@ type Cover struct {
 	Batch uint64                 `protobuf:"varint,1,opt,name=batch,proto3" json:"batch,omitempty"`
 	To    uint32                 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	// For each run the gap before it and its length less one.
-	Runs          []uint64 `protobuf:"varint,3,rep,packed,name=runs,proto3" json:"runs,omitempty"`
+	Runs []uint64 `protobuf:"varint,3,rep,packed,name=runs,proto3" json:"runs,omitempty"`
+	// The seq of the change that gave the state; 0 = this one.
+	By            int64 `protobuf:"varint,4,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -614,6 +616,13 @@ func (x *Cover) GetRuns() []uint64 {
 		return x.Runs
 	}
 	return nil
+}
+
+func (x *Cover) GetBy() int64 {
+	if x != nil {
+		return x.By
+	}
+	return 0
 }
 
 // Texts names whose texts are others now; product 0 = all of the brand's.
@@ -1371,11 +1380,12 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\tat_micros\x18\x04 \x01(\x03R\batMicros\x12\x14\n" +
 	"\x05place\x18\x05 \x01(\tR\x05place\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12#\n" +
-	"\x06covers\x18\a \x03(\v2\v.feed.CoverR\x06covers\"A\n" +
+	"\x06covers\x18\a \x03(\v2\v.feed.CoverR\x06covers\"Q\n" +
 	"\x05Cover\x12\x14\n" +
 	"\x05batch\x18\x01 \x01(\x04R\x05batch\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\rR\x02to\x12\x12\n" +
-	"\x04runs\x18\x03 \x03(\x04R\x04runs\"A\n" +
+	"\x04runs\x18\x03 \x03(\x04R\x04runs\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\x03R\x02by\"A\n" +
 	"\x05Texts\x12\x19\n" +
 	"\bbrand_id\x18\x01 \x01(\x05R\abrandId\x12\x1d\n" +
 	"\n" +

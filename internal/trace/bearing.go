@@ -1,0 +1,221 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
+)
+
+// Bearing is what an event says of the state of items of ours.
+type Bearing struct {
+	Event Hash
+	Brand ids.BrandID
+	At    time.Time       // eventTime, and when it was captured at the latest
+	To    gs1.Disposition // 0 = nothing, or nothing any more: it was declared an error
+	Items []Run           // those that it names, and those in what it names
+	Step  string
+	Place string
+	// Partial says that what it names holds more than could be looked through.
+	Partial bool
+}
+
+// stepStates are the business steps that say a state by themselves; docs/states.md has why.
+func stepStates() map[string]gs1.Disposition {
+	return map[string]gs1.Disposition{
+		"commissioning": gs1.Active, "shipping": gs1.InTransit, "departing": gs1.InTransit, "transporting": gs1.InTransit,
+		"receiving": gs1.InProgress, "accepting": gs1.InProgress, "arriving": gs1.InProgress, "void_shipping": gs1.InProgress,
+		"stocking": gs1.SellableAccessible, "retail_selling": gs1.RetailSold, "dispensing": gs1.Dispensed,
+		"destroying": gs1.Destroyed, "decommissioning": gs1.Void,
+	}
+}
+
+// Steps lists the business steps of the CBV.
+func Steps() []string { return slices.Sorted(maps.Keys(newVocabularies().step.words)) }
+
+// StateOf is the state that a business step and a disposition say, both bare words; 0 = none.
+// A disposition is the state after the event (CBV 2.0, section 7.2), so it comes first: that
+// of another kind says nothing, whatever the step.
+func StateOf(step, disposition string) gs1.Disposition {
+	if disposition == "" {
+		return stepStates()[step]
+	}
+	if to, ok := gs1.ParseDisposition(disposition); ok && to != gs1.Void { // ours: no word of the CBV
+		return to
+	}
+	return 0
+}
+
+// Bearings gives what a captured event says now of the state of items, and, when it packs or
+// unpacks, what later events of the containers concerned say now.
+func (s *Service) Bearings(ctx context.Context, brand ids.BrandID, h Hash) ([]Bearing, error) {
+	stored, err := s.store.OfHash(ctx, brand, h)
+	if err != nil {
+		return nil, err
+	}
+	var out []Bearing
+	seen := map[Hash]bool{}
+	add := func(p *Unpacked) error {
+		if p.Declared != nil || seen[p.Stored.Hash] {
+			return nil
+		}
+		seen[p.Stored.Hash] = true
+		b, err := s.bearing(ctx, p)
+		out = append(out, b)
+		return err
+	}
+	for i := range stored {
+		p, err := s.Unpack(&stored[i])
+		if err == nil {
+			err = add(p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if maskOf(p.Type)&packings == 0 || p.Action == Observe || p.Parent == "" {
+			continue
+		}
+		later, err := s.laterAbove(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		for j := range later {
+			p, err := s.Unpack(&later[j])
+			if err == nil {
+				err = add(p)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// bearing reads what an event says.
+func (s *Service) bearing(ctx context.Context, p *Unpacked) (b Bearing, err error) {
+	b = Bearing{Event: p.Stored.Hash, Brand: p.Stored.Brand, At: p.Stored.Time, Step: p.Step, Place: p.Location.ID}
+	if b.At.After(p.Stored.RecordTime) {
+		b.At = p.Stored.RecordTime
+	}
+	if b.Place == "" {
+		b.Place = p.ReadPoint.ID
+	}
+	if b.To = StateOf(p.Step, p.Disposition); b.To == 0 || p.Stored.Withdrawn {
+		b.To = 0
+		return b, nil
+	}
+	groups, others := p.Groups[0], p.EPCs
+	if p.Type == TransformationEvent { // its disposition is that of what came out
+		groups, others = p.Groups[1], p.Outputs
+	}
+	b.Items = runsIn(groups)
+	containers := slices.Clone(others)
+	if p.Parent != "" {
+		c, err := s.Child(ctx, p.Parent)
+		if err != nil {
+			return b, err
+		}
+		if c.EPC == "" {
+			b.Items = append(b.Items, Run{c.Serial, c.Serial})
+		}
+		containers = append(containers, p.Parent)
+	}
+	r, err := s.reading(ctx, b.Brand, p.Stored.Time)
+	if err != nil {
+		return b, err
+	}
+	items, err := r.parentsAmong(ctx, b.Items)
+	if err != nil {
+		return b, err
+	}
+	for _, epc := range append(containers, items...) {
+		in, err := s.Contents(ctx, b.Brand, epc, p.Stored.Time, true)
+		if errors.Is(err, ErrQueryLarge) {
+			b.Partial, err = true, nil
+		}
+		if err != nil {
+			return b, err
+		}
+		b.Items = append(b.Items, in.Runs...)
+	}
+	b.Items = merged(b.Items)
+	return b, nil
+}
+
+// laterAbove are the events of a packing's parent, and of what that was ever packed in, that
+// are not before the packing: they are about what it put in or took out.
+func (s *Service) laterAbove(ctx context.Context, p *Unpacked) (out []Stored, _ error) {
+	brand := p.Stored.Brand
+	r, err := s.reading(ctx, brand, time.UnixMilli(1<<52))
+	if err != nil {
+		return nil, err
+	}
+	level := []string{Canonical(p.Parent)}
+	seen := map[string]bool{level[0]: true}
+	for depth := 0; len(level) > 0 && depth < containDepthMax; depth++ {
+		var next []string
+		for _, epc := range level {
+			c, err := s.Child(ctx, epc)
+			if err != nil {
+				return nil, err
+			}
+			named, err := s.naming(ctx, brand, epc, c, p.Stored.Time)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, named...)
+			in, err := r.ofChild(ctx, c)
+			if err != nil {
+				return nil, err
+			}
+			for _, k := range in {
+				if k.add && c.in(k) && !seen[k.parent] {
+					next, seen[k.parent] = append(next, k.parent), true
+				}
+			}
+		}
+		level = next
+	}
+	return out, nil
+}
+
+// naming are the events from a time on that name a thing.
+func (s *Service) naming(ctx context.Context, brand ids.BrandID, epc string, c Child, from time.Time) (out []Stored, _ error) {
+	for _, kind := range []TermKind{EPCTerm, ChildTerm, ParentTerm} {
+		st := Stretch{Brand: brand, Order: ByTerm, Term: Term{kind, epc}.Key(brand), From: from}
+		for {
+			found, err := s.store.Scan(ctx, st, stretchRows)
+			if err != nil {
+				return nil, err
+			}
+			if out = append(out, found...); len(out) > gatheredMax {
+				return nil, ErrQueryLarge.Textf("more than %d events are of one container", gatheredMax)
+			}
+			if len(found) < stretchRows {
+				break
+			}
+			last := found[len(found)-1]
+			st.After = Ref{last.No, last.Time}
+		}
+	}
+	if c.EPC != "" {
+		return out, nil
+	}
+	refs, err := s.store.OfItem(ctx, c.Serial)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []int64
+	for _, ref := range refs {
+		if !ref.Time.Before(from) {
+			numbers = append(numbers, ref.No)
+		}
+	}
+	found, err := s.store.Events(ctx, numbers)
+	return append(out, found...), err
+}
