@@ -101,6 +101,7 @@ type scratch struct {
 	out    []byte
 	page   bytes.Buffer
 	zone   *time.Location // asked for; nil = none
+	proven httpx.Proven   // of a scan in early data; nil = it is none
 }
 
 // New makes the handler.
@@ -218,7 +219,7 @@ func (h *Handler) read(s *scratch, r *http.Request, from verify.Source, text, to
 
 func (h *Handler) take() *scratch {
 	s := h.pool.Get().(*scratch)
-	s.query, s.out, s.zone = verify.Query{}, s.out[:0], nil
+	s.query, s.out, s.zone, s.proven = verify.Query{}, s.out[:0], nil, nil
 	s.page.Reset()
 	return s
 }
@@ -227,7 +228,7 @@ var errBadVersion = fault.Field("verify.bad_version", "version", "must be a whol
 
 // readQuery takes the optional parameters. Most scans have none.
 func (s *scratch) readQuery(r *http.Request) error {
-	s.query.Count = counts(r)
+	s.count(r)
 	if r.URL.RawQuery == "" && r.Header["Time-Zone"] == nil {
 		return nil
 	}
@@ -248,14 +249,6 @@ func (s *scratch) readQuery(r *http.Request) error {
 		s.query.Version = uint16(v)
 	}
 	return nil
-}
-
-// counts reports whether a request is a scan: a look ahead by a browser is not.
-func counts(r *http.Request) bool {
-	if r.Method != http.MethodGet {
-		return false
-	}
-	return r.Header["Sec-Purpose"] == nil && r.Header["Purpose"] == nil && r.Header["X-Moz"] == nil
 }
 
 // root dispatches by shape what no fixed prefix took. Segments are cut before they
@@ -362,6 +355,9 @@ func (h *Handler) verify(r *http.Request, s *scratch) error {
 	switch {
 	case err == nil:
 		h.Observer.Verified(s.answer.Item.BrandID, s.answer.Verdict)
+		if s.query.Early {
+			h.countOnceProven(r, s)
+		}
 	case errors.Is(err, verify.ErrRefused):
 		h.Observer.Verified(0, verify.Unknown)
 		h.Limits.Miss(r, s.query.Client.IP, int32(s.answer.Item.BrandID))
