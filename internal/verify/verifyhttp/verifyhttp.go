@@ -67,6 +67,7 @@ type Handler struct {
 
 	pool      sync.Pool // *scratch
 	fragments fragments
+	packer    httpx.Packer
 }
 
 // Deps are what the handler works with.
@@ -100,6 +101,7 @@ type scratch struct {
 	answer verify.Answer
 	out    []byte
 	page   bytes.Buffer
+	packed bytes.Buffer
 	zone   *time.Location // asked for; nil = none
 	proven httpx.Proven   // of a scan in early data; nil = it is none
 }
@@ -439,7 +441,7 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 	if err != nil {
 		return h.fail(w, r, err)
 	}
-	return h.writePage(w, s, status)
+	return h.writePage(w, r, s, status)
 }
 
 // limitedPage asks to come back, or to solve a challenge.
@@ -471,9 +473,9 @@ func (h *Handler) renderVerdict(w http.ResponseWriter, s *scratch, lang string) 
 	})
 }
 
-func (h *Handler) writePage(w http.ResponseWriter, s *scratch, status int) int {
+func (h *Handler) writePage(w http.ResponseWriter, r *http.Request, s *scratch, status int) int {
 	noStore(w)
-	_ = httpx.HTML(w, status, h.Pages.ContentSecurityPolicy(), s.page.Bytes()) // the client may be gone
+	_ = httpx.HTML(w, status, h.Pages.ContentSecurityPolicy(), h.packer.Pack(w, r, s.page.Bytes(), &s.packed)) // the client may be gone
 	return status
 }
 
@@ -503,7 +505,7 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 	if err := h.Pages.Front(&s.page, httpx.Language(r)); err != nil {
 		return h.fail(w, r, err)
 	}
-	return h.writePage(w, s, http.StatusOK)
+	return h.writePage(w, r, s, http.StatusOK)
 }
 
 // Item answers the Digital Link of an item with a code: a 307 to the item's page with
