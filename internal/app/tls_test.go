@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,12 +12,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
+	"github.com/chopmark/chopmark/internal/platform/obs"
 )
 
 // tlsWorld is the TLS of a process with a keyset, at a time that the test sets.
@@ -167,5 +174,97 @@ func TestEarlyTakes(t *testing.T) {
 		if got := early(rt, httptest.NewRequest(c.method, c.target, http.NoBody)); got != c.want {
 			t.Errorf("%s %s: %v", c.method, c.target, got)
 		}
+	}
+}
+
+// listenTLS serves a handler as the program does, with TLS.
+func listenTLS(t *testing.T, h http.Handler) string {
+	t.Helper()
+	w := newTLSWorld(t, t.TempDir(), keyset.New(clock.System{}), false)
+	a := &App{metrics: obs.NewMetrics(), log: slog.New(slog.DiscardHandler)}
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := a.httpServer(h)
+	go func() { _ = s.Serve(tls.NewListener(ln, w.present())) }() // ends with Close
+	t.Cleanup(func() { _ = s.Close() })
+	return ln.Addr().String()
+}
+
+// TestRapidReset holds that a client which opens requests and resets them at once runs no
+// more of them side by side than one that is honest, and is sent away.
+func TestRapidReset(t *testing.T) {
+	t.Parallel()
+	var running, most atomic.Int64
+	hold := make(chan struct{})
+	addr := listenTLS(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		n := running.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		<-hold
+		running.Add(-1)
+	}))
+	t.Cleanup(func() { close(hold) })                                                                                                           // before the server is closed
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}).DialContext(t.Context(), "tcp", addr) //nolint:gosec // the test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(conn, conn)
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/"}} {
+		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	block := bytes.Clone(head.Bytes()) // a literal that is indexed again and again is sound
+	go func() {                        // ends when the server closes the connection
+		_ = framer.WriteSettings()
+		for id := uint32(1); id < 20_000; id += 2 {
+			if framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndStream: true, EndHeaders: true}) != nil ||
+				framer.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+				return
+			}
+		}
+	}()
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("no GOAWAY: %v", err)
+		}
+		if away, ok := frame.(*http2.GoAwayFrame); ok {
+			if away.ErrCode != http2.ErrCodeEnhanceYourCalm {
+				t.Errorf("sent away with %v", away.ErrCode)
+			}
+			break
+		}
+	}
+	if n := most.Load(); n == 0 || n > streamsMax {
+		t.Errorf("%d requests ran side by side", n)
+	}
+}
+
+// TestSlowHead holds that a connection on which a head never ends is closed.
+func TestSlowHead(t *testing.T) {
+	t.Parallel()
+	addr := listenTLS(t, http.NotFoundHandler())
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", addr) //nolint:gosec // the test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * headerTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("still open")
 	}
 }

@@ -33,6 +33,7 @@ type told struct {
 	Took  time.Duration
 	Early bool // it went in early data
 	Body  string
+	Size  int // of Body
 	Probe *probed
 	Error string
 }
@@ -120,7 +121,7 @@ func (c *client) overTCP(ctx context.Context, a ask) (told, func(), error) {
 	}
 	begun := time.Now()
 	body, proto, err := c.get(ctx, tr, http.MethodGet, a)
-	t := told{Took: time.Since(begun), Body: body}
+	t := told{Took: time.Since(begun), Body: body, Size: len(body)}
 	if want := map[bool]int{true: 2, false: 1}[a.Do == http2]; err == nil && proto != want {
 		err = fmt.Errorf("spoke HTTP/%d", proto)
 	}
@@ -222,7 +223,7 @@ func (c *client) overQUIC(ctx context.Context, a ask) (told, func(), error) {
 		}
 	}
 	body, _, err := c.get(ctx, v.http, method, a)
-	t := told{Took: time.Since(begun), Body: body, Early: v.quic.ConnectionState().Used0RTT}
+	t := told{Took: time.Since(begun), Body: body, Size: len(body), Early: v.quic.ConnectionState().Used0RTT}
 	if a.Do == http3Open && v == c.open {
 		return t, func() {}, err
 	}

@@ -79,7 +79,7 @@ func Listen(socket net.PacketConn, o Options) (*Server, error) {
 		ConnContext:         s.admit,
 	}
 	var err error
-	s.listener, err = s.transport.ListenEarly(http3.ConfigureTLSConfig(o.TLS), &quic.Config{
+	s.listener, err = s.transport.ListenEarly(http3.ConfigureTLSConfig(small(o.TLS)), &quic.Config{
 		Allow0RTT: true, HandshakeIdleTimeout: o.HandshakeTimeout, MaxIdleTimeout: o.IdleTimeout,
 		MaxIncomingStreams: streamsMax, MaxIncomingUniStreams: uniStreamsMax,
 		InitialStreamReceiveWindow: streamWindow, MaxStreamReceiveWindow: streamWindow,
@@ -96,6 +96,24 @@ func Listen(socket net.PacketConn, o Options) (*Server, error) {
 		},
 	}
 	return s, nil
+}
+
+// small is a configuration whose first answer is one packet. The key of X25519MLKEM768 takes
+// a second one: on a 2G link that is a fifth of a second, and as much again whenever a side
+// takes the wait for a loss. docs/adr/0014-weak-links.md says what is given up.
+func small(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256}
+	if of := config.GetConfigForClient; of != nil {
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			present, err := of(hello)
+			if present == nil || err != nil {
+				return present, err
+			}
+			return small(present), nil
+		}
+	}
+	return config
 }
 
 // Serve answers until Shutdown.
