@@ -16,7 +16,7 @@ BENCH  ?=
 PKGS   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint bench bench-cluster crash faults soak build generate clean
+.PHONY: help run cluster test lint bench bench-cluster bench-weak crash faults soak build generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: ## measure; each line has the goal and the number measured here
 
 bench-cluster: ## measure what runs past one machine: Redis, claims, edges, records (BENCH=-claims=100000)
 	go run ./test/bench -only redis,claims,visible,records-mysql $(BENCH)
+
+bench-weak: ## measure verdicts over emulated 2G and 3G, by protocol; needs root and ip (BENCH=-runs=3)
+	go run ./test/weak $(BENCH)
 
 crash: ROUNDS ?= 500
 crash: ## kill -9 under load, reopen, compare (ROUNDS=500)

@@ -76,7 +76,7 @@ type serveCmd struct {
 	roleFlags
 	peopleFlags
 	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
-	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS; off by default."`
+	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS and HTTP/3 (UDP, the same port); off by default."`
 	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
 	TLSKey        string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 	TLSSelfSigned bool   `name:"tls-self-signed" help:"Make a certificate for this machine."`

@@ -161,6 +161,20 @@ func (k *keyring) peopleKeys() identity.Secrets {
 	}
 }
 
+// visitKeys are what TLS sessions and proofs of addresses are derived from, newest first:
+// those of sessions, as an edge has them. So all processes have the same, and an edge cannot
+// make sessions of the console.
+func (k *keyring) visitKeys(onEdge bool) []keyset.Key {
+	set := k.present()
+	if !onEdge {
+		set = edgeShare(set)
+	}
+	return set.Verifying(keyset.Session, k.clock.Now())
+}
+
+// edgeShare is what an edge is given of the keys.
+func edgeShare(set *keyset.Set) *keyset.Set { return set.Shared(keyset.Link, keyset.Inner) }
+
 // downloadKey signs download links.
 func (k *keyring) downloadKey() [32]byte { return keyset.Subkey(k.present().Current(keyset.Session)) }
 

@@ -184,7 +184,7 @@ func (a *App) listenRoles() (server, string, error) {
 	service, err := feed.New(feed.Deps{
 		Tally:  a.tally(),
 		Source: a.store, Catalog: a.store, Proj: a.proj, Snapshot: a.local.Snapshot, Dir: filepath.Join(a.Data, dirSnapshots),
-		Keys: func() ([]byte, error) { return keyset.Encode(a.keys.present().Shared(keyset.Link, keyset.Inner)) },
+		Keys: func() ([]byte, error) { return keyset.Encode(edgeShare(a.keys.present())) },
 		TryInner: func(ctx context.Context, r ids.Request, s ids.Serial, right bool) (batch.InnerRecord, error) {
 			return a.Batches.TryInner(ctx, r, s, right, verify.InnerTriesMax)
 		},

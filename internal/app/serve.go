@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/h3"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/lane"
 )
@@ -24,6 +25,7 @@ const (
 	readTimeout    = 60 * time.Second
 	idleTimeout    = 120 * time.Second
 	headerBytesMax = 16 << 10
+	streamsMax     = 100 // requests of an HTTP/2 connection at once
 	drainTimeout   = 25 * time.Second
 )
 
@@ -126,6 +128,13 @@ func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, 
 		stop := s.Shutdown
 		switch {
 		case config != nil:
+			s.Handler = h3.Advertise(h)
+			var three server
+			if three, err = a.listenH3(ln.Addr(), config, handler); err != nil {
+				err = errors.Join(fmt.Errorf("--%s: %w", flag, err), ln.Close())
+				return ""
+			}
+			servers = append(servers, three)
 			ln = tls.NewListener(ln, config)
 		case h == http.Handler(handler):
 			fast := a.lane(ln, handler)
@@ -141,7 +150,7 @@ func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, 
 	addrs.HTTP = open("listen", a.Listen, nil, handler)
 	if a.TLSListen != "" && err == nil {
 		var config *tls.Config
-		if config, err = a.tlsConfig(); err == nil {
+		if config, err = a.openTLS(); err == nil {
 			addrs.TLS = open("tls-listen", a.TLSListen, config, handler)
 		}
 	}
@@ -177,6 +186,7 @@ func (a *App) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: headerBytesMax, ConnState: a.metrics.ConnState, Protocols: &protocols,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 }

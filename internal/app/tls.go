@@ -22,24 +22,20 @@ const (
 	selfSignedRenew = 30 * 24 * time.Hour
 )
 
-// tlsConfig loads the given certificate, or the self-signed one of the data
-// directory, which is made when it is missing, old or for other addresses.
-func (a *App) tlsConfig() (*tls.Config, error) {
-	certFile, keyFile := a.TLSCert, a.TLSKey
-	if a.TLSSelfSigned {
-		certFile = filepath.Join(a.Data, dirTLS, "cert.pem")
-		keyFile = filepath.Join(a.Data, dirTLS, "key.pem")
-		if !a.stillGood(certFile, keyFile) {
-			if err := a.makeCertificate(certFile, keyFile); err != nil {
-				return nil, fmt.Errorf("make self-signed certificate: %w", err)
-			}
+// tlsFiles are the given certificate and key, or the self-signed ones of the data
+// directory, which are made when they are missing, old or for other addresses.
+func (a *App) tlsFiles() (certFile, keyFile string, _ error) {
+	if !a.TLSSelfSigned {
+		return a.TLSCert, a.TLSKey, nil
+	}
+	certFile = filepath.Join(a.Data, dirTLS, "cert.pem")
+	keyFile = filepath.Join(a.Data, dirTLS, "key.pem")
+	if !a.stillGood(certFile, keyFile) {
+		if err := a.makeCertificate(certFile, keyFile); err != nil {
+			return "", "", fmt.Errorf("make self-signed certificate: %w", err)
 		}
 	}
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load TLS certificate: %w", err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+	return certFile, keyFile, nil
 }
 
 func (a *App) stillGood(certFile, keyFile string) bool {

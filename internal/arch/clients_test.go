@@ -40,7 +40,7 @@ var clients = []client{
 	},
 	{
 		imports: []string{"github.com/quic-go/quic-go"},
-		homes:   []string{"internal/platform/edge", "cmd/hammer"},
+		homes:   []string{"internal/platform/h3"},
 	},
 	{
 		imports: []string{"go.opentelemetry.io"},

@@ -34,6 +34,7 @@ var exceptions = []exception{
 	{"wall-clock", "internal/platform/httpx/router.go", "time.Now", "how long an answer took is measured, not decided upon"},
 	{"wall-clock", "internal/platform/httpx/router.go", "time.Since", "how long an answer took is measured, not decided upon"},
 	{"wall-clock", "internal/platform/lane/conn.go", "time.Now", "deadlines of a connection, and the Date header"},
+	{"wall-clock", "internal/platform/h3/h3.go", "time.Now", "the deadline of a request"},
 	{"wall-clock", "internal/platform/obs/obs.go", "time.Now", "the window of a metric"},
 }
 

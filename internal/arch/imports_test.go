@@ -104,7 +104,7 @@ func refusePlatform(from place, target string) string {
 			return "an edge reaches no store: ask the core for a use case"
 		}
 	case engine, outlet:
-		if name == "httpx" || name == "grpcx" || name == "edge" {
+		if name == "httpx" || name == "grpcx" || name == "h3" {
 			return "it does not know how it is served"
 		}
 	default: // suites, the platform and unknown packages may use all of the platform

@@ -239,8 +239,8 @@ func (s *Set) check() error {
 }
 
 // Shared is the set for a process that needs only these purposes: the keys of others
-// are there under their names, with secrets that nothing was made with. The codebook
-// cannot be left out, since the set names its installation by it.
+// are there under their names, with secrets that are derived from theirs and tell nothing
+// of them. The codebook cannot be left out, since the set names its installation by it.
 func (s *Set) Shared(purposes ...Purpose) *Set {
 	shared := &Set{slices.Clone(s.keys)}
 	for i := range shared.keys {

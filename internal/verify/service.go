@@ -158,8 +158,12 @@ func (s *Service) note(a *Answer) error {
 func (s *Service) count(q *Query, a *Answer, now time.Time) (err error) {
 	if !q.Count {
 		a.Seen, err = s.log.Seen(a.Item.Serial)
-		if err == nil && a.Verdict == Authentic && a.Seen.Count > 0 {
+		switch {
+		case err != nil || a.Verdict != Authentic:
+		case a.Seen.Count > 0:
 			a.Verdict, a.Reasons = AuthenticAgain, reasonsAgain[:]
+		case q.Early:
+			a.Reasons = reasonsEarly[:]
 		}
 		return err
 	}
@@ -309,6 +313,7 @@ var (
 	reasonsAgain   = [1]string{"scanned.before"}
 	reasonsSession = [2]string{"scanned.before", "scanned.same_session"}
 	reasonsFirst   = [1]string{"scanned.first"}
+	reasonsEarly   = [1]string{"scanned.unproven"}
 )
 
 // judgeState follows the precedence of the design: recalled, void, expired,

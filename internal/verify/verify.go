@@ -227,7 +227,8 @@ type Query struct {
 	Version uint16 // 0 = not said
 	Inner   string // "" = not said
 	Source  Source
-	Count   bool // false: look only (HEAD, prefetch)
+	Count   bool // false: look only (HEAD, prefetch, early data)
+	Early   bool // may be a repetition: it is answered without Count, and never that it is the first
 	Client  Client
 }
 

@@ -61,6 +61,7 @@ func Locate(ctx context.Context, dir string) (string, error) {
 // Server is a running chopmark.
 type Server struct {
 	URL     string
+	TLS     string // host:port of HTTPS and HTTP/3; "" = none
 	GRPC    string
 	Roles   string // for processes of other roles; "" = none
 	cmd     *exec.Cmd
@@ -110,6 +111,8 @@ func (s *Server) read(out io.Reader) {
 		switch name, value, _ := strings.Cut(strings.TrimSpace(lines.Text()), " "); name {
 		case "HTTP":
 			s.URL = strings.TrimSpace(value)
+		case "HTTPS":
+			s.TLS = strings.TrimPrefix(strings.TrimSpace(value), "https://")
 		case "gRPC":
 			s.GRPC = strings.TrimSpace(value)
 		case "roles":

@@ -11,6 +11,7 @@ needs=(
   python3:"command -v python3"
   shellcheck:"command -v shellcheck"
   kcat:"command -v kcat"
+  ngtcp2-client:"command -v gtlsclient"
   prometheus:"command -v promtool"
   chromium:"command -v chromium"
   nginx-light:"ls /usr/sbin/nginx"

@@ -67,6 +67,7 @@ type Handler struct {
 
 	pool      sync.Pool // *scratch
 	fragments fragments
+	packer    httpx.Packer
 }
 
 // Deps are what the handler works with.
@@ -100,7 +101,9 @@ type scratch struct {
 	answer verify.Answer
 	out    []byte
 	page   bytes.Buffer
+	packed bytes.Buffer
 	zone   *time.Location // asked for; nil = none
+	proven httpx.Proven   // of a scan in early data; nil = it is none
 }
 
 // New makes the handler.
@@ -218,7 +221,7 @@ func (h *Handler) read(s *scratch, r *http.Request, from verify.Source, text, to
 
 func (h *Handler) take() *scratch {
 	s := h.pool.Get().(*scratch)
-	s.query, s.out, s.zone = verify.Query{}, s.out[:0], nil
+	s.query, s.out, s.zone, s.proven = verify.Query{}, s.out[:0], nil, nil
 	s.page.Reset()
 	return s
 }
@@ -227,7 +230,7 @@ var errBadVersion = fault.Field("verify.bad_version", "version", "must be a whol
 
 // readQuery takes the optional parameters. Most scans have none.
 func (s *scratch) readQuery(r *http.Request) error {
-	s.query.Count = counts(r)
+	s.count(r)
 	if r.URL.RawQuery == "" && r.Header["Time-Zone"] == nil {
 		return nil
 	}
@@ -248,14 +251,6 @@ func (s *scratch) readQuery(r *http.Request) error {
 		s.query.Version = uint16(v)
 	}
 	return nil
-}
-
-// counts reports whether a request is a scan: a look ahead by a browser is not.
-func counts(r *http.Request) bool {
-	if r.Method != http.MethodGet {
-		return false
-	}
-	return r.Header["Sec-Purpose"] == nil && r.Header["Purpose"] == nil && r.Header["X-Moz"] == nil
 }
 
 // root dispatches by shape what no fixed prefix took. Segments are cut before they
@@ -362,6 +357,9 @@ func (h *Handler) verify(r *http.Request, s *scratch) error {
 	switch {
 	case err == nil:
 		h.Observer.Verified(s.answer.Item.BrandID, s.answer.Verdict)
+		if s.query.Early {
+			h.countOnceProven(r, s)
+		}
 	case errors.Is(err, verify.ErrRefused):
 		h.Observer.Verified(0, verify.Unknown)
 		h.Limits.Miss(r, s.query.Client.IP, int32(s.answer.Item.BrandID))
@@ -443,7 +441,7 @@ func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch,
 	if err != nil {
 		return h.fail(w, r, err)
 	}
-	return h.writePage(w, s, status)
+	return h.writePage(w, r, s, status)
 }
 
 // limitedPage asks to come back, or to solve a challenge.
@@ -475,9 +473,9 @@ func (h *Handler) renderVerdict(w http.ResponseWriter, s *scratch, lang string) 
 	})
 }
 
-func (h *Handler) writePage(w http.ResponseWriter, s *scratch, status int) int {
+func (h *Handler) writePage(w http.ResponseWriter, r *http.Request, s *scratch, status int) int {
 	noStore(w)
-	_ = httpx.HTML(w, status, h.Pages.ContentSecurityPolicy(), s.page.Bytes()) // the client may be gone
+	_ = httpx.HTML(w, status, h.Pages.ContentSecurityPolicy(), h.packer.Pack(w, r, s.page.Bytes(), &s.packed)) // the client may be gone
 	return status
 }
 
@@ -507,7 +505,7 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) int {
 	if err := h.Pages.Front(&s.page, httpx.Language(r)); err != nil {
 		return h.fail(w, r, err)
 	}
-	return h.writePage(w, s, http.StatusOK)
+	return h.writePage(w, r, s, http.StatusOK)
 }
 
 // Item answers the Digital Link of an item with a code: a 307 to the item's page with

@@ -3161,7 +3161,7 @@ export interface components {
              * @enum {string}
              */
             verdict: "inactive" | "authentic" | "authentic_again" | "sold" | "suspicious" | "consumed" | "recalled" | "void" | "expired" | "superseded" | "unconfirmed";
-            /** @description Stable words behind the verdict: scanned.first; scanned.before, with scanned.same_session beside it when this device scanned the item within the last 24 hours; token.superseded, version.superseded, expiry.passed; feed.stale, inner.unchecked; or state. and the state. */
+            /** @description Stable words behind the verdict: scanned.first; scanned.before, with scanned.same_session beside it when this device scanned the item within the last 24 hours; scanned.unproven for a scan in early data (0-RTT) of an item that no scan is known of; token.superseded, version.superseded, expiry.passed; feed.stale, inner.unchecked; or state. and the state. */
             reasons: string[];
             code: components["schemas"]["Code"];
             version: number;
