@@ -239,7 +239,7 @@ func (s *scratch) readQuery(r *http.Request) error {
 		s.query.Client.Zone = s.zone.String()
 	}
 	q := r.URL.Query()
-	s.query.Token, s.query.Inner = q.Get("token"), q.Get("inner")
+	s.query.Token, s.query.Inner, s.query.Label = q.Get("token"), q.Get("inner"), q.Get(codebook.LabelParam)
 	if text := q.Get("version"); text != "" {
 		v, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || v == 0 {
