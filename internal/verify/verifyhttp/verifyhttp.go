@@ -315,7 +315,7 @@ func unescaped(segment string) string {
 // and mistyped routes get a plain 404.
 func reserved(first string) bool {
 	switch first {
-	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "scan", "signin":
+	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "scan", "signin", "complaint":
 		return true
 	}
 	return strings.HasPrefix(first, "apple-touch-icon")
