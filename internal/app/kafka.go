@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
+	"github.com/chopmark/chopmark/internal/complaint/complaintevent"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/kafka"
 	"github.com/chopmark/chopmark/internal/platform/lease"
@@ -24,7 +25,7 @@ func (a *App) openKafka(ctx context.Context) error {
 		return usage("kafka", "%v", err)
 	}
 	a.kafka, err = kafka.Open(ctx, kafka.Config{
-		Address: address, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified, traceevent.TraceCaptured},
+		Address: address, Topics: []string{batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified, traceevent.TraceCaptured, complaintevent.Filed},
 		Tracer: a.tracer, Clock: a.clock, Log: a.log,
 	})
 	if err != nil {

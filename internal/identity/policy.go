@@ -50,6 +50,7 @@ func policy() []rule {
 		{"batch:read", all}, {"batch:issue", makers},
 		{"code:read", all}, {"code:change", makers}, {"code:reissue", goods},
 		{"scan:read", all}, {"task:read", readers}, {"event:read", readers},
+		{"complaint:read", []Role{Admin, Operator, Auditor}}, {"complaint:close", goods},
 		{"tenant:read", checkers}, {ManageTenants, people},
 		{"user:read", checkers}, {ManageUsers, people},
 		{"role:read", []Role{Admin, Operator, Auditor}}, {ManageRoles, people},

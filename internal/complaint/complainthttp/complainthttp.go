@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"net/netip"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/complaint"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
@@ -46,7 +46,7 @@ type Deps struct {
 	Service *complaint.Service
 	Pages   Pages
 	Client  func(*http.Request) netip.Addr // whose limit a request is held to
-	Log     *slog.Logger
+	Clock   clock.Clock
 }
 
 type api struct{ Deps }
@@ -133,7 +133,7 @@ func (a *api) take(w http.ResponseWriter, r *http.Request, f *Form) error {
 	defer done()
 	// a photo on a weak link takes longer than any other request; where no deadline can be
 	// set, the usual one holds
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadFor)) //nolint:forbidigo // a deadline of the kernel's clock
+	_ = http.NewResponseController(w).SetReadDeadline(a.Clock.Now().Add(uploadFor))
 	r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
 	ask, err := readForm(r, f)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

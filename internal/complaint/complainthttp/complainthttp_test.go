@@ -109,7 +109,7 @@ func newWorld(t *testing.T) *world {
 	service := complaint.NewService(complaintsql.New(sqldb.One(db), now), w, w, func(netip.Addr) error { return w.denied }, now)
 	log := slog.New(slog.DiscardHandler)
 	rt := httpx.NewRouter(w, obs.NewMetrics(), log)
-	Mount(rt, Deps{Service: service, Pages: w, Client: func(*http.Request) netip.Addr { return netip.IPv4Unspecified() }, Log: log})
+	Mount(rt, Deps{Service: service, Pages: w, Client: func(*http.Request) netip.Addr { return netip.IPv4Unspecified() }, Clock: clock.System{}})
 	s := httptest.NewServer(rt)
 	t.Cleanup(s.Close)
 	w.url = s.URL
