@@ -18,18 +18,24 @@ import (
 	"github.com/chopmark/chopmark/internal/app"
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/keyset"
+	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
 // verifyCmd looks at a code without counting a scan.
 type verifyCmd struct {
 	placeFlags
-	Code  string `arg:"" help:"18 digits, or a link that carries them."`
-	Token string `placeholder:"TOKEN" help:"The link token."`
+	Code    string `arg:"" help:"18 digits, or a link that carries them."`
+	Token   string `placeholder:"TOKEN" help:"The link token."`
+	Offline bool   `help:"Check the signature in the link of a signed label, without any server. Needs --keys."`
+	Keys    string `type:"existingfile" placeholder:"FILE" help:"With --offline: the server's /.well-known/chopmark-keys.json, kept before."`
 }
 
 // Run prints the verdict as JSON. It fails for a code that is not valid.
 func (v *verifyCmd) Run(ctx context.Context) error {
+	if v.Offline {
+		return verifyOffline(os.Stdout, v.Code, v.Keys, clock.System{})
+	}
 	return v.with(ctx, func(c *client) error {
 		code, token := splitLink(v.Code)
 		if v.Token != "" {
@@ -159,6 +165,9 @@ type keysCmd struct {
 	Rotate keysRotateCmd `cmd:"" help:"Make a new key of a purpose; the old one goes on verifying for its time."`
 	Export keysExportCmd `cmd:"" help:"Write all keys to a file, under a passphrase."`
 	Import keysImportCmd `cmd:"" help:"Bring the keys of an export into a data directory."`
+
+	Revoke keysRevokeCmd `cmd:"" help:"End a signature key: labels that it signed no longer verify offline."`
+	Public keysPublicCmd `cmd:"" help:"Print the public keys of label signatures, as /.well-known/chopmark-keys.json has them."`
 
 	CA       keysCACmd       `cmd:"" name:"ca" help:"Make the authority that certificates between roles come from."`
 	RoleCert keysRoleCertCmd `cmd:"" help:"Make a process's certificate between roles."`

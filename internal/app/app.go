@@ -17,6 +17,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch/batchfile"
 	"github.com/chopmark/chopmark/internal/batch/batchkv"
 	"github.com/chopmark/chopmark/internal/batch/batchsql"
+	"github.com/chopmark/chopmark/internal/complaint/complaintsql"
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identitysql"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -251,6 +252,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "notify", notifysql.Schema()),
 			db.Migrate(ctx, "source", sourcesql.Schema()),
 			db.Migrate(ctx, "resolve", resolvesql.Schema()),
+			db.Migrate(ctx, "complaint", complaintsql.Schema()),
 		)
 	}
 	return errors.Join(errs...)

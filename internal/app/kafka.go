@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/chopmark/chopmark/internal/batch/batchevent"
+	"github.com/chopmark/chopmark/internal/complaint/complaintevent"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/kafka"
 	"github.com/chopmark/chopmark/internal/platform/lease"
@@ -28,7 +29,7 @@ func (a *App) openKafka(ctx context.Context) error {
 	a.kafka, err = kafka.Open(ctx, kafka.Config{
 		Address: address, Topics: []string{
 			batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified, traceevent.TraceCaptured, timelineevent.TraceQueried,
-			scanevent.DataSynced,
+			scanevent.DataSynced, complaintevent.Filed,
 		},
 		Tracer: a.tracer, Clock: a.clock, Log: a.log,
 	})

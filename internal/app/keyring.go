@@ -33,6 +33,15 @@ type liveKeys struct {
 	link    *codebook.Links   // what new links are made with
 	innerID string            // what new batches are made with
 	inner   map[string]*codebook.Inner
+	labelID codebook.LabelKeyID // what new batches' labels are signed with
+	labels  map[codebook.LabelKeyID]labelKey
+}
+
+// labelKey is a signature key, revoked ones too.
+type labelKey struct {
+	codebook.PublishedKey
+
+	signer *codebook.LabelSigner // nil = the key is withheld
 }
 
 var (
@@ -81,7 +90,7 @@ func (k *keyring) refresh() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now, set := k.clock.Now(), k.present()
-	live := &liveKeys{inner: map[string]*codebook.Inner{}}
+	live := &liveKeys{inner: map[string]*codebook.Inner{}, labels: map[codebook.LabelKeyID]labelKey{}}
 	links, inner := set.Verifying(keyset.Link, now), set.Verifying(keyset.Inner, now)
 	for _, key := range links {
 		live.links = append(live.links, codebook.NewLinks(keyset.Subkey(key)))
@@ -90,7 +99,21 @@ func (k *keyring) refresh() {
 		live.inner[key.ID] = codebook.NewInner(keyset.Subkey(key))
 	}
 	live.link, live.innerID = live.links[k.settled(links, now)], inner[k.settled(inner, now)].ID
+	for _, key := range set.Of(keyset.Signature) {
+		l := labelKey{PublishedKey: published(key)}
+		if seed, ok := keyset.LabelSeed(key); ok {
+			l.signer = codebook.NewLabelSigner(seed)
+		}
+		live.labels[l.ID()] = l
+	}
+	signing := set.Verifying(keyset.Signature, now)
+	current := published(signing[k.settled(signing, now)])
+	live.labelID = current.ID()
 	k.live.Store(live)
+}
+
+func published(k keyset.Key) codebook.PublishedKey {
+	return codebook.PublishedKey{LabelKey: codebook.NewLabelKey(keyset.LabelPublic(k)), Name: k.ID, Since: k.CreatedAt, Until: k.VerifyUntil}
 }
 
 // run refreshes until the context ends.
@@ -134,6 +157,49 @@ func (k *keyring) Inner(keyID string) (*codebook.Inner, error) {
 		return nil, fault.New(fault.Unavailable, "keyset.no_inner_key", "the key of this batch's inner codes is not in the keyset")
 	}
 	return key, nil
+}
+
+// Label implements verify.Keys.
+func (k *keyring) Label(id codebook.LabelKeyID) *codebook.LabelKey {
+	return k.live.Load().labels[id].LabelKey
+}
+
+// SignatureKeyID implements batch.Keys.
+func (k *keyring) SignatureKeyID() string { return k.live.Load().labelID.String() }
+
+// What may stand in the way of signing a label.
+var (
+	errNoLabelKey = fault.New(fault.Unavailable, "keyset.no_signature_key",
+		"the key of this batch's labels is not here; ask a process that issues")
+	errLabelRevoked = fault.New(fault.Conflict, "keyset.signature_revoked",
+		"the key that signs this batch's labels is revoked: their codes are good, but new labels need a new batch")
+)
+
+// LabelSigner implements batch.Keys.
+func (k *keyring) LabelSigner(keyID string) (*codebook.LabelSigner, error) {
+	id, _ := codebook.ParseLabelKeyID(keyID)
+	switch key, ok := k.live.Load().labels[id]; {
+	case !ok || key.signer == nil:
+		return nil, errNoLabelKey
+	case key.Revoked(k.clock.Now()):
+		return nil, errLabelRevoked
+	default:
+		return key.signer, nil
+	}
+}
+
+// publishedOf are all signature keys as everybody may know them, the oldest first.
+func publishedOf(set *keyset.Set) []codebook.PublishedKey {
+	var keys []codebook.PublishedKey
+	for _, key := range set.Of(keyset.Signature) {
+		keys = append(keys, published(key))
+	}
+	return keys
+}
+
+// labelKeys is the document of label keys.
+func (k *keyring) labelKeys() ([]byte, error) {
+	return codebook.EncodeKeys(publishedOf(k.present()), k.clock.Now())
 }
 
 // deviceSalt and sightingsKey live as long as the codes: what they salt and seal is

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/obs"
@@ -62,6 +63,26 @@ func (k *Keys) Rotate(ctx context.Context, p keyset.Purpose, keep time.Duration)
 		return "", err
 	}
 	return set.Current(p).ID, nil
+}
+
+// Revoke ends a signature key, by its id or by the name that labels carry, and tells which
+// key signs from now on.
+func (k *Keys) Revoke(ctx context.Context, id string) (current string, _ error) {
+	for _, key := range k.set.Of(keyset.Signature) {
+		if public := published(key); public.ID().String() == id {
+			id = key.ID
+		}
+	}
+	set, err := keyset.Revoke(ctx, k.options, id)
+	if err != nil {
+		return "", err
+	}
+	return set.Current(keyset.Signature).ID, nil
+}
+
+// Public is the document of label keys.
+func (k *Keys) Public() ([]byte, error) {
+	return codebook.EncodeKeys(publishedOf(k.set), k.options.Clock.Now())
 }
 
 // Export writes all keys under a passphrase.

@@ -103,6 +103,10 @@ func visits() map[string]visit {
 		"GET /api/v1/approvals/{approval_id}":                       {},
 		"POST /api/v1/approvals/{approval_id}/approve":              {body: `{}`, want: 403}, // a key is no second person
 		"POST /api/v1/approvals/{approval_id}/reject":               {body: `{}`},
+		"GET /api/v1/complaints":                                    {query: "?brand_id={brand_id}"},
+		"GET /api/v1/complaints/{complaint_id}":                     {},
+		"GET /api/v1/complaints/{complaint_id}/photo":               {want: 404}, // it has none
+		"POST /api/v1/complaints/{complaint_id}/close":              {body: `{"outcome":"a misprint"}`},
 		"GET /api/v1/log/proof":                                     {query: "?kind=none&subject=none", want: 404, free: true},
 		"POST /api/v1/signout":                                      {want: 403, free: true}, // keys have no session
 		"GET /api/v1/me":                                            free,
@@ -286,7 +290,7 @@ func openMatrix(t *testing.T) *matrix {
 			"role_id": "role_00000000000000000000000000", "user_id": "usr_00000000000000000000000000", "key_id": "apk_00000000000000000000000000",
 			"approval_id": "apv_00000000000000000000000000", "captureID": "cap_00000000000000000000000000", "eventID": "urn:uuid:absent",
 			"queryName": "absent", "source_id": "src_00000000000000000000000000", "subscriptionID": "sub_00000000000000000000000000",
-			"passkey_id": "none", "session_id": "ses_00000000000000000000000000",
+			"complaint_id": "cpl_00000000000000000000000000", "passkey_id": "none", "session_id": "ses_00000000000000000000000000",
 		},
 	}
 	for _, role := range identity.BuiltIn()[1:] {
@@ -308,6 +312,7 @@ func (m *matrix) tenant(name string) map[string]string {
 	claim := "/api/v1/batches/" + o["batch_id"] + "/claims"
 	o["claim_id"] = m.made("POST", claim, key, `{"quantity":10,"claimant":"line"}`, "claim_id")
 	o["code"] = m.made("POST", claim, key, `{"quantity":1,"claimant":"line"}`, "codes")
+	o["complaint_id"] = m.complaint(o["code"], o["brand_id"])
 	o["task_id"] = m.made("POST", "/api/v1/batches/"+o["batch_id"]+"/export", key, `{"unclaimed":false}`, "task_id")
 	o["user_id"] = m.made("POST", "/api/v1/users", key, `{"login":"user `+name+`","name":"n","role":"auditor","tenant_id":"`+o["tenant_id"]+`"}`, "user_id")
 	o["key_id"] = m.made("POST", "/api/v1/keys", key, `{"name":"spare","role":"auditor","tenant_id":"`+o["tenant_id"]+`"}`, "key_id")
@@ -357,6 +362,20 @@ func (m *matrix) wrote(method, path, body, brand string) {
 	}
 }
 
+// complaint files one about a code.
+func (m *matrix) complaint(code, brand string) string {
+	m.t.Helper()
+	body := "--b\r\nContent-Disposition: form-data; name=\"code\"\r\n\r\n" + code + "\r\n--b\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nwrong\r\n--b--\r\n"
+	r := httptest.NewRequestWithContext(m.t.Context(), http.MethodPost, "http://matrix.example/api/v1/complaints", strings.NewReader(body))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	w := httptest.NewRecorder()
+	if m.rt.ServeHTTP(w, r); w.Code != http.StatusOK {
+		m.t.Fatalf("complaint: %d %s", w.Code, w.Body)
+	}
+	a := m.ask("GET", "/api/v1/complaints?brand_id="+brand, matrixAdminKey, "")
+	return regexp.MustCompile(`cpl_[0-9a-z]{26}`).FindString(a.body)
+}
+
 // documented holds an answer to docs/openapi.yaml.
 func (m *matrix) documented(method, path string, a said) {
 	m.t.Helper()
@@ -386,9 +405,10 @@ func policyOf(role identity.Role) map[identity.Permission]bool {
 	more := map[identity.Role][]identity.Permission{
 		identity.Admin: identity.Permissions(),
 		identity.Operator: {"brand:create", "brand:change", "source:read", "source:change", "source:push", "product:create", "product:change", "batch:issue",
-			"code:change", "code:reissue", "trace:write", "task:read", "event:read", "role:read", "approval:read", "approval:decide"},
+			"code:change", "code:reissue", "trace:write", "task:read", "event:read", "role:read", "approval:read", "approval:decide",
+			"complaint:read", "complaint:close"},
 		identity.Dealer:  {},
-		identity.Auditor: {"source:read", "task:read", "event:read", "tenant:read", "user:read", "role:read", "key:read", "audit:read", "approval:read"},
+		identity.Auditor: {"source:read", "task:read", "event:read", "tenant:read", "user:read", "role:read", "key:read", "audit:read", "approval:read", "complaint:read"},
 		identity.Machine: {"source:read", "source:push", "batch:issue", "code:change", "trace:write", "task:read", "event:read"},
 	}
 	may := map[identity.Permission]bool{}
@@ -518,7 +538,7 @@ func TestEveryRouteHasAPolicy(t *testing.T) {
 	public := []string{
 		"GET /api/v1/files/{name}", "GET /api/v1/trace/{code}", "GET /api/v1/codes/{code}/qr.svg", "GET /api/v1/codes/{code}/qr.png",
 		"POST /api/v1/signin", "POST /api/v1/signin/first", "POST /api/v1/signin/accept", "POST /api/v1/signin/passkey",
-		"POST /api/v1/signin/passkey/finish", "POST /api/v1/oauth/token", "POST /api/v1/trace-sources/{source_id}/push", "GET /api/v1/openapi.json",
+		"POST /api/v1/signin/passkey/finish", "POST /api/v1/oauth/token", "POST /api/v1/trace-sources/{source_id}/push", "POST /api/v1/complaints", "GET /api/v1/openapi.json",
 	}
 	needs := m.rt.Needs()
 	for _, route := range m.rt.Routes() {

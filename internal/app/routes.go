@@ -20,6 +20,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/translog/transloghttp"
 	"github.com/chopmark/chopmark/internal/resolve/resolvehttp"
 	"github.com/chopmark/chopmark/internal/scan/scanhttp"
+	"github.com/chopmark/chopmark/internal/scanner"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify/verifyhttp"
 )
@@ -39,6 +40,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 	case a.Runs(RoleEdge):
 		batchhttp.MountMarks(rt, a.codes, auth)
 	}
+	scanner.Mount(rt, a.keys.labelKeys)
 	if a.Runs(RoleEdge) {
 		a.scanRoutes(rt)
 	}
@@ -59,6 +61,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())
 	notifyhttp.Mount(rt, a.notify)
+	a.complaintRoutes(rt)
 	transloghttp.Mount(rt, a.translog, logPublic)
 	rt.Admin("POST /api/v1/backup", a.postBackup(stopping))
 	a.people(stopping, rt)

@@ -29,7 +29,7 @@ func (v itemView) Lookup(s ids.Serial) (verify.Item, bool) {
 	b := it.Batch
 	return verify.Item{
 		Serial: s, BatchID: b.ID, BatchNo: b.No, ProductID: b.ProductID, BrandID: b.BrandID, No: it.No,
-		State: it.State, Display: b.Mark == batch.Display, RotateEvery: b.RotateEvery, InnerKeyID: b.InnerKeyID,
+		State: it.State, Display: b.Mark == batch.Display, RotateEvery: b.RotateEvery, InnerKeyID: b.InnerKeyID, SignatureKeyID: b.SignatureKeyID,
 		ExpiresAt: b.ExpiresAt, ProductionDate: b.ProductionDate, CreatedAt: b.CreatedAt, HasExtra: it.HasExtra(),
 	}, true
 }

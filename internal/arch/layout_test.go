@@ -24,7 +24,7 @@ const (
 // domains are the product's parts, as `ls internal/` shows them.
 var domains = []string{
 	"batch", "verify", "scan", "trace", "source", "timeline", "risk", "redeem", "catalog", "stock", "sale", "order",
-	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console",
+	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console", "complaint", "scanner",
 }
 
 // edgesByNature are domains that are nothing but an edge: pages and the console
@@ -32,6 +32,7 @@ var domains = []string{
 var edgesByNature = map[string][]string{
 	"site":    {"verify", "trace"}, // the consumer page shows a verdict and a timeline
 	"console": {},                  // an embedded build that talks to the public API
+	"scanner": {},                  // an embedded build, and the keys that it verifies with
 }
 
 // leaves are imported by everybody. They may import each other and leafPlatform.

@@ -52,6 +52,7 @@ type Pool struct {
 	RotateEvery   time.Duration
 	Mark          Mark
 	InnerCode     bool
+	Signed        bool // its labels
 }
 
 // Mark says how a batch's codes reach the world.
@@ -73,10 +74,12 @@ type Batch struct {
 	First          ids.Serial    `json:"first"`
 	Quantity       int64         `json:"quantity"`
 	Mark           Mark          `json:"mark"`
-	RotateEvery    time.Duration `json:"rotate_every"`    // 0 = off
-	InnerKeyID     string        `json:"inner_key_id"`    // "" = no inner codes
-	ExpiresAt      time.Time     `json:"expires_at"`      // zero = never
-	ProductionDate string        `json:"production_date"` // 2006-01-02, or ""
+	RotateEvery    time.Duration `json:"rotate_every"`     // 0 = off
+	InnerKeyID     string        `json:"inner_key_id"`     // "" = no inner codes
+	ExpiresAt      time.Time     `json:"expires_at"`       // zero = never
+	SignatureKeyID string        `json:"signature_key_id"` // of its labels; "" = they are not signed
+	SignatureGTIN  gs1.GTIN      `json:"signature_gtin"`   // what signed labels say, as it was when the batch was made
+	ProductionDate string        `json:"production_date"`  // 2006-01-02, or ""
 	Description    string        `json:"description"`
 	CreatedAt      time.Time     `json:"created_at"` // epochs of the link token are counted from here
 }

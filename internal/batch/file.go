@@ -133,8 +133,10 @@ type Linker struct {
 	svc    *Service
 	batch  *Batch
 	coder  *codebook.Coder
-	prefix string // before the code
-	upper  bool   // display marks: token links in upper case
+	prefix string                // before the code
+	token  bool                  // display marks: the link's token behind the code
+	signer *codebook.BatchSigner // nil = labels are not signed
+	err    error                 // why they cannot be
 	at     time.Time
 	epoch  uint64
 }
@@ -146,11 +148,15 @@ func (s *Service) Linker(b *Batch, gtin gs1.GTIN) *Linker { return s.LinkerAt(b,
 // begun then goes on with the same token links.
 func (s *Service) LinkerAt(b *Batch, gtin gs1.GTIN, at time.Time) *Linker {
 	l := &Linker{svc: s, batch: b, coder: s.items.Coder(), prefix: s.PublicURL + "/", at: at}
+	if b.SignatureKeyID != "" {
+		l.prefix = upperOrigin(s.PublicURL) + "/"
+		l.signer, l.err = b.signer(s.keys)
+	}
 	if gtin != "" {
 		l.prefix += "01/" + string(gtin) + "/21/"
 	}
 	if b.Mark == Display {
-		l.prefix, l.upper = upperOrigin(s.PublicURL)+"/", true
+		l.prefix, l.token = upperOrigin(s.PublicURL)+"/", true
 		l.epoch = codebook.Epoch(at, b.CreatedAt, b.RotateEvery)
 	}
 	return l
@@ -178,7 +184,12 @@ func (l *Linker) AppendCode(dst []byte, no int64) []byte {
 // it is the token link of the Linker's moment, for a version-1 item.
 func (l *Linker) AppendURL(dst []byte, no int64, code []byte) ([]byte, error) {
 	dst = append(append(dst, l.prefix...), code...)
-	if !l.upper {
+	switch {
+	case l.err != nil:
+		return dst, l.err
+	case l.signer != nil:
+		return appendSignature(dst, l.signer, codebook.Code(code)), nil
+	case !l.token:
 		return dst, nil
 	}
 	token, err := l.svc.keys.Token(l.batch.Serial(no), 1, periodSeconds(l.batch.RotateEvery), l.epoch)
@@ -186,6 +197,20 @@ func (l *Linker) AppendURL(dst []byte, no int64, code []byte) ([]byte, error) {
 		return dst, err
 	}
 	return append(append(dst, '/'), token[:]...), nil
+}
+
+// signer signs the labels of a batch that has signed ones.
+func (b *Batch) signer(keys Keys) (*codebook.BatchSigner, error) {
+	signer, err := keys.LabelSigner(b.SignatureKeyID)
+	if err != nil {
+		return nil, err
+	}
+	return signer.Batch(codebook.LabelClaims{IssuedAt: b.CreatedAt, GTIN: string(b.SignatureGTIN), Lot: b.No, Expires: b.ExpiresAt}), nil
+}
+
+// appendSignature completes the link of a signed label.
+func appendSignature(link []byte, s *codebook.BatchSigner, code codebook.Code) []byte {
+	return s.AppendSignature(append(link, "?"+codebook.LabelParam+"="...), code)
 }
 
 // InnerCode is the inner code of a number; "" when the batch has none.

@@ -24,6 +24,11 @@ type Keys interface {
 	InnerKeyID() string
 	// InnerCode is an item's inner code under the named key.
 	InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, error)
+	// SignatureKeyID names the present key of label signatures.
+	SignatureKeyID() string
+	// LabelSigner signs labels under the named key; it is refused for one that was revoked,
+	// and where that key is withheld.
+	LabelSigner(keyID string) (*codebook.LabelSigner, error)
 }
 
 // Tasks is what the service wants of the task runner.
@@ -140,7 +145,7 @@ func (p *Pool) check() error {
 	if p.BatchQuantity < 1 || p.BatchQuantity > BatchMax {
 		return fault.Field("pool.bad_quantity", "pool.batch_quantity", "must be between 1 and %d", int64(BatchMax))
 	}
-	spec := BatchSpec{Quantity: p.BatchQuantity, RotateEvery: p.RotateEvery, Mark: p.Mark, ExpireHours: p.ExpireHours}
+	spec := BatchSpec{Quantity: p.BatchQuantity, RotateEvery: p.RotateEvery, Mark: p.Mark, Signed: p.Signed, ExpireHours: p.ExpireHours}
 	if err := spec.checkSettings(); err != nil {
 		return err
 	}

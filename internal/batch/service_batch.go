@@ -19,6 +19,7 @@ type BatchSpec struct {
 	RotateEvery    time.Duration
 	Mark           Mark
 	InnerCode      bool
+	Signed         bool // its labels carry a signature that verifies offline
 	ExpiresAt      time.Time
 	ExpireHours    int32 // from now; 0 = not said
 	ProductionDate string
@@ -51,6 +52,10 @@ func (spec *BatchSpec) checkSettings() error {
 	case Print, Display:
 	default:
 		return fault.Field("batch.bad_mark", "mark", `must be "print" or "display"`)
+	}
+	if spec.Signed && spec.Mark == Display {
+		return fault.Field("batch.signed_display", "label_signature",
+			"is for printed marks: what a display shows would verify offline for ever, also from a photograph")
 	}
 	if spec.ExpireHours < 0 || spec.ExpireHours > expireHoursMax {
 		return fault.Field("batch.bad_expiry", "expire_hours", "must be between 1 and %d, or absent for never", expireHoursMax)
@@ -155,6 +160,9 @@ func (s *Service) newBatch(ctx context.Context, spec BatchSpec) (NewBatch, error
 	if spec.InnerCode {
 		b.InnerKeyID = s.keys.InnerKeyID()
 	}
+	if spec.Signed {
+		b.SignatureKeyID, b.SignatureGTIN = s.keys.SignatureKeyID(), p.GTIN
+	}
 	return NewBatch{Batch: b, Shard: ids.ShardOf(p.BrandID), Region: s.Region, Limit: ShardLimit(s.Region)}, nil
 }
 
@@ -198,7 +206,7 @@ func (s *Service) fillPool(ctx context.Context, p *Product, quantity int64) erro
 		_, _, err = s.CreateBatch(ctx, Command{Actor: "pool"}, BatchSpec{
 			ProductID: p.ID, No: fmt.Sprintf("%s%s-%03d", poolPrefix, now.Format("20060102"), n),
 			Quantity: p.Pool.BatchQuantity, RotateEvery: p.Pool.RotateEvery,
-			Mark: p.Pool.Mark, InnerCode: p.Pool.InnerCode, ExpireHours: p.Pool.ExpireHours,
+			Mark: p.Pool.Mark, InnerCode: p.Pool.InnerCode, Signed: p.Pool.Signed, ExpireHours: p.Pool.ExpireHours,
 		})
 		if f, ok := fault.From(err); ok && f.Is(ErrBatchExists) {
 			continue

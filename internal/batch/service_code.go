@@ -75,14 +75,20 @@ func (r *Reader) LinkOf(serial ids.Serial, item Item) (Link, error) {
 	return l, nil
 }
 
-// MarkText is what an item's QR code says: the permanent link of a print batch,
-// the present token link of a display batch, whose code is not known to who may not
-// see the brand.
+// MarkText is what an item's QR code says: the permanent link of a print batch, signed
+// where the labels are and the caller may see the brand; the present token link of a display
+// batch, whose code is not known to who may not see the brand.
 func (r *Reader) MarkText(may ids.Scope, code string) (string, error) {
 	serial, item, err := r.Resolve(code)
 	switch {
 	case err != nil:
 		return "", err
+	case item.Batch.SignatureKeyID != "" && may.Has(item.Batch.BrandID):
+		signer, err := item.Batch.signer(r.keys)
+		if err != nil {
+			return "", err
+		}
+		return string(appendSignature([]byte(upperOrigin(r.url)+"/"+code), signer, r.items.Code(serial))), nil
 	case item.Batch.Mark != Display:
 		return r.url + "/" + code, nil
 	case !may.Has(item.Batch.BrandID):

@@ -8,12 +8,9 @@ package console
 
 import (
 	"embed"
-	"errors"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -58,36 +55,8 @@ func (p pages) get(w http.ResponseWriter, r *http.Request) error {
 	name := path.Clean("/" + r.PathValue("path"))[1:]
 	if strings.HasPrefix(name, "assets/") {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		return p.send(w, r, name, fault.New(fault.NotFound, "console.no_file", "the console has no such file; reload the page"))
+		return httpx.File(w, r, p.files, name, fault.New(fault.NotFound, "console.no_file", "the console has no such file; reload the page"))
 	}
 	h.Set("Cache-Control", "no-cache")
-	return p.send(w, r, "index.html", ErrNotBuilt) // the page knows its own paths
-}
-
-// send answers with a file, compressed where the client takes that.
-func (p pages) send(w http.ResponseWriter, r *http.Request, name string, absent error) error {
-	h := w.Header()
-	h.Set("Vary", "Accept-Encoding")
-	accepts := r.Header.Get("Accept-Encoding")
-	for _, c := range [...]struct{ ending, encoding string }{{".br", "br"}, {".gz", "gzip"}, {"", ""}} {
-		if c.encoding != "" && !strings.Contains(accepts, c.encoding) {
-			continue
-		}
-		raw, err := fs.ReadFile(p.files, name+c.ending)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if c.encoding != "" {
-			h.Set("Content-Encoding", c.encoding)
-		}
-		h.Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
-		h.Set("Content-Length", strconv.Itoa(len(raw)))
-		_, err = w.Write(raw) //nolint:gosec // a file that the program was built with
-		return err
-	}
-	h.Set("Cache-Control", "no-store")
-	return absent
+	return httpx.File(w, r, p.files, "index.html", ErrNotBuilt) // the page knows its own paths
 }

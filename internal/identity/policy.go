@@ -51,6 +51,7 @@ func policy() []rule {
 		{"code:read", all}, {"code:change", makers}, {"code:reissue", goods},
 		{"scan:read", all}, {"trace:read", all}, {"trace:write", makers}, {"task:read", readers}, {"event:read", readers},
 		{"source:read", readers}, {"source:change", goods}, {"source:push", makers},
+		{"complaint:read", []Role{Admin, Operator, Auditor}}, {"complaint:close", goods},
 		{"tenant:read", checkers}, {ManageTenants, people},
 		{"user:read", checkers}, {ManageUsers, people},
 		{"role:read", []Role{Admin, Operator, Auditor}}, {ManageRoles, people},

@@ -2,6 +2,7 @@ package keyset
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,6 +29,7 @@ type encodedKey struct {
 	Secret      string    `json:"secret"` // hex
 	CreatedAt   time.Time `json:"created_at"`
 	VerifyUntil time.Time `json:"verify_until,omitzero"`
+	Public      string    `json:"public,omitempty"` // hex
 }
 
 // Encode writes the set with its secrets in the clear, for a vault that keeps
@@ -35,7 +37,7 @@ type encodedKey struct {
 func Encode(s *Set) ([]byte, error) {
 	e := encoded{Format: encodedFormat}
 	for _, k := range s.keys {
-		e.Keys = append(e.Keys, encodedKey{k.ID, k.Purpose, hex.EncodeToString(k.Secret.reveal()), k.CreatedAt, k.VerifyUntil})
+		e.Keys = append(e.Keys, encodedKey{k.ID, k.Purpose, hex.EncodeToString(k.Secret.reveal()), k.CreatedAt, k.VerifyUntil, hex.EncodeToString(k.Public)})
 	}
 	var err error
 	if e.Checksum, err = e.sum(); err != nil {
@@ -72,7 +74,14 @@ func Decode(data []byte) (*Set, error) {
 		if err != nil || len(secret) != 32 {
 			return nil, ErrDamaged.Textf("the keyset is damaged: a secret is not 64 hex digits")
 		}
-		s.keys = append(s.keys, Key{k.ID, k.Purpose, secretOf([32]byte(secret)), k.CreatedAt.UTC(), k.VerifyUntil.UTC()})
+		public, err := hex.DecodeString(k.Public)
+		if err != nil || k.Public != "" && (len(public) != ed25519.PublicKeySize || k.Purpose != Signature) {
+			return nil, ErrDamaged.Textf("the keyset is damaged: a public key is not 64 hex digits of a signature key")
+		}
+		if k.Public == "" {
+			public = nil
+		}
+		s.keys = append(s.keys, Key{k.ID, k.Purpose, secretOf([32]byte(secret)), k.CreatedAt.UTC(), k.VerifyUntil.UTC(), public})
 	}
 	if err := s.check(); err != nil {
 		return nil, ErrDamaged.Textf("the keyset is damaged: %v", err)

@@ -12,6 +12,7 @@
 package keyset
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -64,6 +65,7 @@ type Key struct {
 	Secret      Secret
 	CreatedAt   time.Time
 	VerifyUntil time.Time // zero = no end
+	Public      []byte    // of a signature key whose secret is withheld; see LabelPublic
 }
 
 // verifies reports whether what the key made is still accepted.
@@ -196,7 +198,7 @@ func (s *Set) Rotate(p Purpose, now time.Time, keep time.Duration) (*Set, error)
 func (s *Set) Equal(o *Set) bool {
 	return slices.EqualFunc(s.keys, o.keys, func(a, b Key) bool {
 		return a.ID == b.ID && a.Purpose == b.Purpose && a.Secret.Equal(b.Secret) &&
-			a.CreatedAt.Equal(b.CreatedAt) && a.VerifyUntil.Equal(b.VerifyUntil)
+			a.CreatedAt.Equal(b.CreatedAt) && a.VerifyUntil.Equal(b.VerifyUntil) && bytes.Equal(a.Public, b.Public)
 	})
 }
 
@@ -240,11 +242,16 @@ func (s *Set) check() error {
 
 // Shared is the set for a process that needs only these purposes: the keys of others
 // are there under their names, with secrets that are derived from theirs and tell nothing
-// of them. The codebook cannot be left out, since the set names its installation by it.
+// of them; of signature keys the public half stays true. The codebook cannot be left out,
+// since the set names its installation by it.
 func (s *Set) Shared(purposes ...Purpose) *Set {
 	shared := &Set{slices.Clone(s.keys)}
 	for i := range shared.keys {
 		if k := &shared.keys[i]; k.Purpose != Codebook && !slices.Contains(purposes, k.Purpose) {
+			if k.Purpose == Signature {
+				public := LabelPublic(*k)
+				k.Public = public[:]
+			}
 			k.Secret = secretOf(Derive(*k, "withheld/1"))
 		}
 	}

@@ -22,7 +22,7 @@ const (
 	nameMax   = 80
 	textMax   = 40
 	stageMax  = 16
-	reasonMax = 140
+	reasonMax = 120
 	linkMax   = 160 // bytes: a link is never cut, a longer one is shown as text
 )
 

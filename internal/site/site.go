@@ -32,6 +32,7 @@ type Site struct {
 	csp       string
 	proofCSP  string
 	deskCSP   string
+	formCSP   string
 	buffers   sync.Pool // of *bytes.Buffer
 }
 
@@ -45,17 +46,18 @@ type language struct {
 	story    *template.Template
 	signIn   *template.Template
 	front    *template.Template
+	complain *template.Template
 }
 
 // assets are the constant texts within the pages. Their hashes are what the content
 // security policy allows, so they hold no data.
-type assets struct{ Head, Tail, Script, Proof, Desk, Copying string }
+type assets struct{ Head, Tail, Form, Script, Proof, Desk, Copying string }
 
 // New parses the pages. An error means that the program was built wrong.
 func New() (*Site, error) {
 	var a assets
 	for name, text := range map[string]*string{
-		"head.css": &a.Head, "tail.css": &a.Tail, "page.js": &a.Script, "proof.js": &a.Proof, "desk.css": &a.Desk, "copy.js": &a.Copying,
+		"head.css": &a.Head, "tail.css": &a.Tail, "form.css": &a.Form, "page.js": &a.Script, "proof.js": &a.Proof, "desk.css": &a.Desk, "copy.js": &a.Copying,
 	} {
 		b, err := files.ReadFile("html/" + name)
 		if err != nil {
@@ -67,6 +69,7 @@ func New() (*Site, error) {
 		languages: make(map[string]*language),
 		csp:       policy([]string{a.Head, a.Tail}, a.Script),
 		proofCSP:  policy([]string{a.Head, a.Tail}, a.Proof),
+		formCSP:   policy([]string{a.Head, a.Tail, a.Form}, ""),
 		deskCSP:   policy([]string{a.Desk}, a.Copying),
 		buffers:   sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
@@ -111,6 +114,7 @@ func newLanguage(w words, a assets) (*language, error) {
 	l.demo = parse("demo.html", fixed{})
 	l.story = parse("story.html", fixed{})
 	l.signIn = parse("signin.html", fixed{})
+	l.complain = parse("complaint.html", fixed{Icon: svg(question, "wait")})
 	l.front = parse("front.html", fixed{Icon: svg(question, "wait")})
 	if err != nil {
 		return nil, err
@@ -145,6 +149,9 @@ func (s *Site) CSP() string { return s.csp }
 // ProofCSP is that of a notice with a challenge.
 func (s *Site) ProofCSP() string { return s.proofCSP }
 
+// ComplaintCSP is that of RenderComplaint.
+func (s *Site) ComplaintCSP() string { return s.formCSP }
+
 // DeskCSP is the Content-Security-Policy of RenderDemo and RenderSignIn.
 func (s *Site) DeskCSP() string { return s.deskCSP }
 
@@ -155,7 +162,9 @@ func policy(styles []string, script string) string {
 	for _, text := range styles {
 		b.WriteString(" " + hash(text))
 	}
-	b.WriteString("; script-src " + hash(script))
+	if script != "" {
+		b.WriteString("; script-src " + hash(script))
+	}
 	b.WriteString("; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	return b.String()
 }

@@ -85,6 +85,10 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 	serial := s.book.Serial(q.Code)
 	var known bool
 	*a = Answer{Version: 1}
+	signedBy, err := s.judgeLabel(q)
+	if err != nil {
+		return err
+	}
 	now := s.clock.Now()
 	if s.cfg.Feed != nil { // before the look-up: what is found is not older
 		s.judgeFeed(a, now)
@@ -93,9 +97,11 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 		return s.unknown(a, serial)
 	}
 	item := &a.Item
+	if signedBy != "" && signedBy != item.SignatureKeyID {
+		return ErrRefused
+	}
 	var extra Extra
 	if item.HasExtra {
-		var err error
 		if extra, err = s.items.Extra(serial); err != nil {
 			return fmt.Errorf("read record of an item: %w", err)
 		}
@@ -131,6 +137,25 @@ func (s *Service) Verify(ctx context.Context, q *Query, a *Answer) error {
 		return err
 	}
 	return s.count(q, a, now)
+}
+
+// judgeLabel checks the signature that a link carries, before anything is looked up: what
+// was altered is refused in the same way and time whether or not there is such a code. It
+// gives the key's name. A revoked key does here: that the code is ours is known without it,
+// and honest labels carry it still.
+func (s *Service) judgeLabel(q *Query) (signedBy string, _ error) {
+	if q.Label == "" {
+		return "", nil
+	}
+	label, err := codebook.ParseLabel(q.Code, q.Label)
+	if err != nil {
+		return "", ErrRefused
+	}
+	key := s.keys.Label(label.KeyID)
+	if key == nil || !key.Check(label) {
+		return "", ErrRefused
+	}
+	return key.ID().String(), nil
 }
 
 // note adds when and where an item was sold, and since when it is recalled.

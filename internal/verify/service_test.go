@@ -28,6 +28,7 @@ var (
 	alienKey = codebook.NewLinks([32]byte{3})
 	innerKey = codebook.NewInner([32]byte{4})
 	book     = codebook.NewItems([32]byte{5})
+	labelKey = codebook.NewLabelSigner([32]byte{6})
 	linkKeys = []*codebook.Links{newKey, oldKey}
 )
 
@@ -64,9 +65,15 @@ func newShelf() *shelf {
 	}
 }
 
-func (s *shelf) Lookup(serial ids.Serial) (Item, bool)     { return s.item, serial == testSerial }
-func (s *shelf) Extra(ids.Serial) (Extra, error)           { return s.extra, nil }
-func (s *shelf) Links() []*codebook.Links                  { return linkKeys }
+func (s *shelf) Lookup(serial ids.Serial) (Item, bool) { return s.item, serial == testSerial }
+func (s *shelf) Extra(ids.Serial) (Extra, error)       { return s.extra, nil }
+func (s *shelf) Links() []*codebook.Links              { return linkKeys }
+func (s *shelf) Label(id codebook.LabelKeyID) *codebook.LabelKey {
+	if k := labelKey.Key(); k.ID() == id {
+		return k
+	}
+	return nil
+}
 func (s *shelf) Text(context.Context, *Item) (Text, error) { return s.text, s.failText }
 func (s *shelf) Seen(ids.Serial) (Seen, error)             { s.looks++; return s.seen, nil }
 func (s *shelf) Inner(id string) (*codebook.Inner, error) {

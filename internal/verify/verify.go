@@ -105,6 +105,7 @@ type Item struct {
 	Display        bool
 	RotateEvery    time.Duration
 	InnerKeyID     string
+	SignatureKeyID string // of its label; "" = it is not signed
 	ExpiresAt      time.Time
 	ProductionDate string
 	CreatedAt      time.Time
@@ -147,6 +148,8 @@ type Keys interface {
 	Links() []*codebook.Links
 	// Inner is the inner-code key of the given name.
 	Inner(keyID string) (*codebook.Inner, error)
+	// Label is the key that verifies labels under a name, revoked or not; nil = none does.
+	Label(id codebook.LabelKeyID) *codebook.LabelKey
 }
 
 // InnerTries counts tries of inner codes, durably. Its error is ErrUnreachable when
@@ -226,6 +229,7 @@ type Query struct {
 	Token   string // "" = none
 	Version uint16 // 0 = not said
 	Inner   string // "" = not said
+	Label   string // the signature of the label, as the link has it; "" = none
 	Source  Source
 	Count   bool // false: look only (HEAD, prefetch, early data)
 	Early   bool // may be a repetition: it is answered without Count, and never that it is the first

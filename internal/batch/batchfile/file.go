@@ -20,6 +20,16 @@ import (
 // codes/generate is one chunk.
 const chunkRows = 1 << 20
 
+// signedChunkRows is chunkRows where each row takes an Ed25519 signature.
+const signedChunkRows = 1 << 15
+
+func (h *Handler) chunkOf(b *batch.Batch) int64 {
+	if b.SignatureKeyID != "" {
+		return min(h.chunk, signedChunkRows)
+	}
+	return h.chunk
+}
+
 // checkpoint is what a file task remembers.
 type checkpoint struct {
 	position
@@ -62,7 +72,7 @@ func (h *Handler) writeRows(ctx context.Context, p *task.Progress, job batch.Fil
 	}
 	// Always: it says that the work has begun, and of which moment the links are.
 	if err = p.Save(ctx, batch.StepGenerate, cp, cp.Rows); err == nil {
-		err = s.fill(ctx, up, p, cp, h.chunk)
+		err = s.fill(ctx, up, p, cp, h.chunkOf(b))
 	}
 	return end(ctx, up, err)
 }

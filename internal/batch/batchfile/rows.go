@@ -24,7 +24,7 @@ type rows struct {
 // newRows makes the text of a batch's CSV or, with asJSON, NDJSON.
 func newRows(linker *batch.Linker, asJSON bool) (*rows, error) {
 	r := &rows{linker: linker, json: asJSON, inner: linker.HasInner()}
-	url, err := linker.AppendURL(nil, 1, nil)
+	url, err := linker.AppendURL(nil, 1, linker.AppendCode(nil, 1))
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func TestProducts(t *testing.T) {
 	}).ok().number("product_id")
 	w.get("/api/v1/products/32025").ok().has(
 		`"gtin":"06901234567892"`, `"description":"green\nloose"`,
-		`"pool":{"target":100,"batch_quantity":100,"expire_hours":48,"rotate_every":"1h30m","mark":"display","inner_code":true}`)
+		`"pool":{"target":100,"batch_quantity":100,"expire_hours":48,"rotate_every":"1h30m","mark":"display","inner_code":true,"label_signature":false}`)
 	w.post("/api/v1/products", object{"brand_id": other, "name": "Plain"}).ok()
 	w.get("/api/v1/products/32042").ok().has(`"gtin":null`, `"pool":null`)
 	if id != 32025 {

@@ -135,6 +135,8 @@ var mountedElsewhere = []string{
 	"GET /api/v1/links", "PUT /api/v1/links", "DELETE /api/v1/links",
 	"GET /api/v1/brands/{brand_id}/link-policy", "PUT /api/v1/brands/{brand_id}/link-policy",
 	"GET /api/v1/openapi.json", "GET /api/v1/log/proof", "GET /api/v1/containers/{epc}",
+	"POST /api/v1/complaints", "GET /api/v1/complaints", "GET /api/v1/complaints/{complaint_id}",
+	"GET /api/v1/complaints/{complaint_id}/photo", "POST /api/v1/complaints/{complaint_id}/close",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {
@@ -161,7 +163,7 @@ func TestDocumentHasTheRoutes(t *testing.T) {
 	for _, path := range []string{
 		"/livez", "/readyz", "/health", "/ready", "/metrics", "/{code}", "/{code}/{token}", "/01/{gtin}/21/{serial}",
 		"/01/{gtin}/10/{lot}/21/{serial}", "/demo", "/signin/{token}",
-		"/.well-known/gs1resolver", "/01/{gtin}", "/gs1/verify/01/{gtin}/21/{serial}",
+		"/.well-known/gs1resolver", "/.well-known/chopmark-keys.json", "/01/{gtin}", "/gs1/verify/01/{gtin}/21/{serial}",
 	} {
 		if w.doc.Paths.Value(path) == nil || w.doc.Paths.Value(path).Get == nil {
 			t.Errorf("GET %s is not in the document", path)

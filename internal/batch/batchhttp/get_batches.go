@@ -24,6 +24,7 @@ type batchView struct {
 	RotateEvery    string           `json:"rotate_every"`
 	Mark           batch.Mark       `json:"mark"`
 	InnerCode      bool             `json:"inner_code"`
+	Signed         bool             `json:"label_signature"`
 	ExpiresAt      *time.Time       `json:"expires_at"`
 	ExpiresAtLocal string           `json:"expires_at_local,omitempty"`
 	ProductionDate *string          `json:"production_date"`
@@ -42,7 +43,7 @@ func viewBatch(v *batch.BatchView, zone *time.Location) batchView {
 	return batchView{
 		BatchID: v.ID, BrandID: v.BrandID, ProductID: v.ProductID, BatchNo: v.No, FirstNo: 1, Quantity: v.Quantity,
 		State: v.State().String(), Counts: counts, Claimed: v.Quantity - v.Unclaimed, Unclaimed: v.Unclaimed,
-		RotateEvery: batch.FormatRotation(v.RotateEvery), Mark: v.Mark, InnerCode: v.InnerKeyID != "",
+		RotateEvery: batch.FormatRotation(v.RotateEvery), Mark: v.Mark, InnerCode: v.InnerKeyID != "", Signed: v.SignatureKeyID != "",
 		ExpiresAt: orNull(v.ExpiresAt), ExpiresAtLocal: local(v.ExpiresAt, zone),
 		ProductionDate: orNullText(v.ProductionDate), Description: v.Description,
 		CreatedAt: v.CreatedAt, CreatedAtLocal: local(v.CreatedAt, zone),

@@ -25,6 +25,7 @@ type codeView struct {
 	Mark              batch.Mark    `json:"mark"`
 	RotateEvery       string        `json:"rotate_every"`
 	InnerCode         bool          `json:"inner_code"`
+	Signed            bool          `json:"label_signature"`
 	InnerFirstAt      *time.Time    `json:"inner_first_at"`
 	InnerFirstAtLocal string        `json:"inner_first_at_local,omitempty"`
 	ProductionDate    *string       `json:"production_date"`
@@ -58,7 +59,7 @@ func (a *api) getCode(w http.ResponseWriter, r *http.Request) error {
 		Code: v.Code, BrandID: b.BrandID, ProductID: b.ProductID, BatchID: b.ID, BatchNo: b.No, No: v.No,
 		State: v.State.String(), Expired: v.Expired, ExpiresAt: orNull(b.ExpiresAt), ExpiresAtLocal: local(b.ExpiresAt, zone),
 		Version: v.Extra.Version, Mark: b.Mark, RotateEvery: batch.FormatRotation(b.RotateEvery),
-		InnerCode: b.InnerKeyID != "", InnerFirstAt: orNull(v.Extra.InnerAt), InnerFirstAtLocal: local(v.Extra.InnerAt, zone),
+		InnerCode: b.InnerKeyID != "", Signed: b.SignatureKeyID != "", InnerFirstAt: orNull(v.Extra.InnerAt), InnerFirstAtLocal: local(v.Extra.InnerAt, zone),
 		ProductionDate: orNullText(b.ProductionDate), CreatedAt: b.CreatedAt, CreatedAtLocal: local(b.CreatedAt, zone),
 	}
 	if n.ChangeID != "" {

@@ -29,6 +29,7 @@ type poolView struct {
 	RotateEvery   string     `json:"rotate_every"`
 	Mark          batch.Mark `json:"mark"`
 	InnerCode     bool       `json:"inner_code"`
+	Signed        bool       `json:"label_signature"`
 }
 
 func viewProduct(p batch.Product, zone *time.Location) productView {
@@ -39,7 +40,7 @@ func viewProduct(p batch.Product, zone *time.Location) productView {
 	if pool := p.Pool; pool.Target > 0 {
 		v.Pool = &poolView{
 			Target: pool.Target, BatchQuantity: pool.BatchQuantity, RotateEvery: batch.FormatRotation(pool.RotateEvery),
-			Mark: pool.Mark, InnerCode: pool.InnerCode,
+			Mark: pool.Mark, InnerCode: pool.InnerCode, Signed: pool.Signed,
 		}
 		if pool.ExpireHours > 0 {
 			v.Pool.ExpireHours = &pool.ExpireHours

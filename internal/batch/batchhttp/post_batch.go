@@ -15,6 +15,7 @@ type batchAsk struct {
 	RotateEvery    string         `json:"rotate_every"`
 	Mark           batch.Mark     `json:"mark"`
 	InnerCode      bool           `json:"inner_code"`
+	Signed         bool           `json:"label_signature"`
 	ExpiresAt      string         `json:"expires_at"`
 	ProductionDate string         `json:"production_date"`
 	Description    string         `json:"description"`
@@ -57,6 +58,6 @@ func (ask *batchAsk) spec() (batch.BatchSpec, error) {
 	expires, err := parseTime("expires_at", ask.ExpiresAt)
 	return batch.BatchSpec{
 		ProductID: *ask.ProductID, No: ask.BatchNo, Quantity: ask.Quantity, RotateEvery: rotate, Mark: ask.Mark,
-		InnerCode: ask.InnerCode, ExpiresAt: expires, ProductionDate: ask.ProductionDate, Description: ask.Description,
+		InnerCode: ask.InnerCode, Signed: ask.Signed, ExpiresAt: expires, ProductionDate: ask.ProductionDate, Description: ask.Description,
 	}, err
 }

@@ -25,6 +25,7 @@ type poolAsk struct {
 	RotateEvery   string     `json:"rotate_every"`
 	Mark          batch.Mark `json:"mark"`
 	InnerCode     bool       `json:"inner_code"`
+	Signed        bool       `json:"label_signature"`
 }
 
 type productMade struct {
@@ -64,7 +65,7 @@ func (ask *poolAsk) pool() (batch.Pool, error) {
 	hours, err := expireHours("pool.expire_hours", ask.ExpireHours)
 	return batch.Pool{
 		Target: ask.Target, BatchQuantity: ask.BatchQuantity, ExpireHours: hours, RotateEvery: rotate, Mark: ask.Mark,
-		InnerCode: ask.InnerCode,
+		InnerCode: ask.InnerCode, Signed: ask.Signed,
 	}, err
 }
 

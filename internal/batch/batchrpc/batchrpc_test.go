@@ -65,7 +65,9 @@ type noKeys struct{}
 func (noKeys) Token(ids.Serial, uint16, uint32, uint64) (codebook.Token, error) {
 	return codebook.Token{}, errors.New("no link keys here")
 }
-func (noKeys) InnerKeyID() string { return "key_inner" }
+func (noKeys) SignatureKeyID() string                            { return "" }
+func (noKeys) LabelSigner(string) (*codebook.LabelSigner, error) { return nil, nil }
+func (noKeys) InnerKeyID() string                                { return "key_inner" }
 func (noKeys) InnerCode(string, ids.Serial) (codebook.InnerCode, error) {
 	return codebook.InnerCode{}, errors.New("no inner keys here")
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/task"
 )
 
-const batchColumns = `batch_id, product_id, brand_id, batch_no, first_serial, quantity, mark, rotate_seconds, inner_key_id, expires_at, production_date, description, created_at`
+const batchColumns = `batch_id, product_id, brand_id, batch_no, first_serial, quantity, mark, rotate_seconds, inner_key_id, expires_at, production_date, description, created_at, signature_key_id, signature_gtin`
 
 func scanBatch(r *sql.Rows) (b batch.Batch, err error) {
 	var rotate, expires, created int64
 	err = r.Scan(&b.ID, &b.ProductID, &b.BrandID, &b.No, &b.First, &b.Quantity, &b.Mark, &rotate, &b.InnerKeyID,
-		&expires, &b.ProductionDate, &b.Description, &created)
+		&expires, &b.ProductionDate, &b.Description, &created, &b.SignatureKeyID, &b.SignatureGTIN)
 	b.RotateEvery, b.ExpiresAt, b.CreatedAt = duration(rotate), sqldb.Time(expires), sqldb.Time(created)
 	return b, err
 }
@@ -30,9 +30,9 @@ func (s *Store) CreateBatch(ctx context.Context, r ids.Request, n batch.NewBatch
 		if err := allocate(ctx, tx, n, &b); err != nil {
 			return "", err
 		}
-		const insert = `INSERT INTO batches (` + batchColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`
+		const insert = `INSERT INTO batches (` + batchColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 		_, err := tx.ExecContext(ctx, insert, b.ID, b.ProductID, b.BrandID, b.No, int64(b.First), b.Quantity, b.Mark,
-			seconds(b.RotateEvery), b.InnerKeyID, sqldb.Micros(b.ExpiresAt), b.ProductionDate, b.Description, sqldb.Micros(b.CreatedAt))
+			seconds(b.RotateEvery), b.InnerKeyID, sqldb.Micros(b.ExpiresAt), b.ProductionDate, b.Description, sqldb.Micros(b.CreatedAt), b.SignatureKeyID, b.SignatureGTIN)
 		if sqldb.IsDuplicate(err) {
 			return "", batch.ErrBatchExists
 		}

@@ -138,12 +138,12 @@ func (s *Store) Brands(ctx context.Context, after ids.BrandID, limit int) ([]bat
 	})
 }
 
-const productColumns = `product_id, brand_id, name, gtin, description, help, pool_target, pool_batch_quantity, pool_expire_hours, pool_rotate_seconds, pool_mark, pool_inner_code, created_at`
+const productColumns = `product_id, brand_id, name, gtin, description, help, pool_target, pool_batch_quantity, pool_expire_hours, pool_rotate_seconds, pool_mark, pool_inner_code, created_at, pool_signed`
 
 // CreateProduct implements batch.Catalog. The product's number names its shard, as its
 // brand's does, so that every database can count for itself.
 func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Product) (batch.Product, bool, error) {
-	const insert = `INSERT INTO products (` + productColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	const insert = `INSERT INTO products (` + productColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
 		n, err := nextID(ctx, tx, "product")
 		if err != nil {
@@ -152,7 +152,7 @@ func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Produc
 		id := n*ids.Shards + int32(ids.ShardOf(p.BrandID))
 		_, err = tx.ExecContext(ctx, insert, id, p.BrandID, p.Name, string(p.GTIN), p.Description, p.Help,
 			p.Pool.Target, p.Pool.BatchQuantity, p.Pool.ExpireHours, seconds(p.Pool.RotateEvery), p.Pool.Mark, p.Pool.InnerCode,
-			sqldb.Micros(p.CreatedAt))
+			sqldb.Micros(p.CreatedAt), p.Pool.Signed)
 		return strconv.Itoa(int(id)), err
 	})
 	if err != nil {
@@ -166,7 +166,7 @@ func scanProduct(r *sql.Rows) (p batch.Product, err error) {
 	var created, rotate int64
 	var gtin string
 	err = r.Scan(&p.ID, &p.BrandID, &p.Name, &gtin, &p.Description, &p.Help, &p.Pool.Target, &p.Pool.BatchQuantity,
-		&p.Pool.ExpireHours, &rotate, &p.Pool.Mark, &p.Pool.InnerCode, &created)
+		&p.Pool.ExpireHours, &rotate, &p.Pool.Mark, &p.Pool.InnerCode, &created, &p.Pool.Signed)
 	p.GTIN, p.CreatedAt, p.Pool.RotateEvery = gs1.GTIN(gtin), sqldb.Time(created), duration(rotate)
 	return p, err
 }

@@ -141,6 +141,7 @@ func TestBatches(t *testing.T, open Open) {
 		w := newWorld(t, open)
 		n := w.ask("批 №1", 7)
 		n.Batch.Mark, n.Batch.RotateEvery, n.Batch.InnerKeyID = batch.Display, 90*time.Second, "key_1"
+		n.Batch.SignatureKeyID, n.Batch.SignatureGTIN = "3f2a9c01", "09506000134352"
 		n.Batch.ExpiresAt, n.Batch.ProductionDate, n.Batch.Description = Start().Add(time.Hour), "2026-02-28", "two\nlines"
 		got, want := w.makeAs(n), n.Batch
 		want.First = got.First

@@ -19,7 +19,7 @@ func TestCatalog(t *testing.T, open Open) {
 			BrandID: w.brand.ID, Name: "龙井 Dragon well", GTIN: "09506000134352", Description: "first\nflush", Help: "tel 110",
 			Pool: batch.Pool{
 				Target: 1 << 40, BatchQuantity: 5000, ExpireHours: 48, RotateEvery: 90 * time.Minute,
-				Mark: batch.Display, InnerCode: true,
+				Mark: batch.Display, InnerCode: true, Signed: true,
 			},
 			CreatedAt: Start(),
 		}

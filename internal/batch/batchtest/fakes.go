@@ -14,6 +14,7 @@ import (
 type Keys struct {
 	links *codebook.Links
 	inner *codebook.Inner
+	label *codebook.LabelSigner
 }
 
 var _ batch.Keys = (*Keys)(nil)
@@ -23,7 +24,7 @@ const InnerKey = "key_inner"
 
 // NewKeys makes the fake.
 func NewKeys() *Keys {
-	return &Keys{codebook.NewLinks([32]byte{1}), codebook.NewInner([32]byte{2})}
+	return &Keys{codebook.NewLinks([32]byte{1}), codebook.NewInner([32]byte{2}), codebook.NewLabelSigner([32]byte{3})}
 }
 
 // Token implements batch.Keys.
@@ -38,6 +39,12 @@ func (k *Keys) InnerKeyID() string { return InnerKey }
 func (k *Keys) InnerCode(_ string, s ids.Serial) (codebook.InnerCode, error) {
 	return k.inner.Code(s), nil
 }
+
+// SignatureKeyID implements batch.Keys.
+func (k *Keys) SignatureKeyID() string { return k.label.Key().ID().String() }
+
+// LabelSigner implements batch.Keys.
+func (k *Keys) LabelSigner(string) (*codebook.LabelSigner, error) { return k.label, nil }
 
 // Tasks is a batch.Tasks that only notes whom it woke.
 type Tasks struct {

@@ -95,7 +95,7 @@ func standing(at int64) batch.Standing { return batch.Standing{Positions: [ids.S
 func localBatches(t *testing.T, l batch.Local) {
 	whole := batch.Batch{
 		ID: "bat_1", ProductID: 2001, BrandID: 1001, No: "批 1", First: 5*ids.ShardCapacity + 9, Quantity: 1 << 40, Mark: batch.Display,
-		RotateEvery: time.Hour, InnerKeyID: "key_1", ExpiresAt: Start().Add(time.Microsecond), ProductionDate: "2026-02-28",
+		RotateEvery: time.Hour, InnerKeyID: "key_1", SignatureKeyID: "3f2a9c01", SignatureGTIN: "09506000134352", ExpiresAt: Start().Add(time.Microsecond), ProductionDate: "2026-02-28",
 		Description: "two\nlines", CreatedAt: Start(),
 	}
 	early, late := batch.Batch{ID: "bat_2", First: 3, Quantity: 5, Mark: batch.Print}, batch.Batch{ID: "bat_3", First: 6 * ids.ShardCapacity, Quantity: 1}

@@ -242,7 +242,7 @@ func (s *scratch) readQuery(r *http.Request) error {
 		s.query.Client.Zone = s.zone.String()
 	}
 	q := r.URL.Query()
-	s.query.Token, s.query.Inner = q.Get("token"), q.Get("inner")
+	s.query.Token, s.query.Inner, s.query.Label = q.Get("token"), q.Get("inner"), q.Get(codebook.LabelParam)
 	if text := q.Get("version"); text != "" {
 		v, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || v == 0 {
@@ -310,7 +310,7 @@ func unescaped(segment string) string {
 // and mistyped routes get a plain 404.
 func reserved(first string) bool {
 	switch first {
-	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "scan", "signin":
+	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "scan", "signin", "complaint":
 		return true
 	}
 	return strings.HasPrefix(first, "apple-touch-icon")

@@ -132,10 +132,11 @@ func (w *world) logged() string {
 	return w.log.String()
 }
 
-func (w *world) Lookup(s ids.Serial) (verify.Item, bool) { i, ok := w.items[s]; return i, ok }
-func (w *world) Extra(ids.Serial) (verify.Extra, error)  { return verify.Extra{Version: 1}, nil }
-func (w *world) Links() []*codebook.Links                { return []*codebook.Links{links} }
-func (w *world) Inner(string) (*codebook.Inner, error)   { return inner, nil }
+func (w *world) Lookup(s ids.Serial) (verify.Item, bool)      { i, ok := w.items[s]; return i, ok }
+func (w *world) Extra(ids.Serial) (verify.Extra, error)       { return verify.Extra{Version: 1}, nil }
+func (w *world) Links() []*codebook.Links                     { return []*codebook.Links{links} }
+func (w *world) Label(codebook.LabelKeyID) *codebook.LabelKey { return nil }
+func (w *world) Inner(string) (*codebook.Inner, error)        { return inner, nil }
 func (w *world) Note(ids.Serial) (verify.Note, bool, error) {
 	return verify.Note{At: soldAt, Place: `Shop "5"`}, true, nil
 }

@@ -729,6 +729,81 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/complaints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What people say of a brand's items
+         * @description The newest first. Without a brand: about codes that are nobody's, for who sees all brands.
+         */
+        get: operations["listComplaints"];
+        put?: never;
+        /**
+         * Say that an item looks wrong
+         * @description For everybody, 10 in an hour from one address. The answer is the same for every code, ours or not. A browser that asks for HTML is led to a page. A photo keeps nothing of place, device and owner. At least a text or a photo is needed.
+         */
+        post: operations["complain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/complaints/{complaint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One complaint */
+        get: operations["getComplaint"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/complaints/{complaint_id}/photo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The photo of a complaint */
+        get: operations["getComplaintPhoto"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/complaints/{complaint_id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Say what came of a complaint */
+        post: operations["closeComplaint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/trace-sources": {
         parameters: {
             query?: never;
@@ -1768,6 +1843,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/.well-known/chopmark-keys.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Public keys of label signatures
+         * @description A JWK set of Ed25519 keys; the revoked ones are listed as such. docs/label-signature.md says how labels are verified with it.
+         */
+        get: operations["labelKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/.well-known/gs1resolver": {
         parameters: {
             query?: never;
@@ -2542,6 +2637,36 @@ export interface components {
             rotate_every?: components["schemas"]["Rotation"];
             mark?: components["schemas"]["Mark"];
             inner_code?: boolean;
+            label_signature?: boolean;
+        };
+        ComplaintID: string;
+        Complaint: {
+            complaint_id: components["schemas"]["ComplaintID"];
+            /**
+             * Format: int32
+             * @description null = the code is nobody's.
+             */
+            brand_id: number | null;
+            batch_id: string | null;
+            code: string;
+            token: string;
+            text: string;
+            /** @description In the words of who complains. */
+            place: string;
+            /** @description Where it is. */
+            photo: string | null;
+            /** @enum {string} */
+            state: "open" | "closed";
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            closed_at: string | null;
+            closed_by: string;
+            outcome: string;
+        };
+        ComplaintList: {
+            complaints: components["schemas"]["Complaint"][];
+            cursor: string | null;
         };
         Pool: {
             target: components["schemas"]["Quantity"];
@@ -2551,6 +2676,7 @@ export interface components {
             rotate_every: components["schemas"]["Rotation"];
             mark: components["schemas"]["Mark"];
             inner_code: boolean;
+            label_signature: boolean;
         };
         ProductAsk: {
             brand_id: components["schemas"]["BrandID"];
@@ -2639,6 +2765,8 @@ export interface components {
             mark?: components["schemas"]["Mark"];
             /** @description A second code under a scratch layer or a cap. */
             inner_code?: boolean;
+            /** @description Labels carry an Ed25519 signature that verifies offline. For printed marks only. */
+            label_signature?: boolean;
             /** Format: date-time */
             expires_at?: string;
             /** Format: date */
@@ -2674,6 +2802,7 @@ export interface components {
             rotate_every: components["schemas"]["Rotation"];
             mark: components["schemas"]["Mark"];
             inner_code: boolean;
+            label_signature: boolean;
             /**
              * Format: date-time
              * @description null = never.
@@ -2862,6 +2991,7 @@ export interface components {
             mark: components["schemas"]["Mark"];
             rotate_every: components["schemas"]["Rotation"];
             inner_code: boolean;
+            label_signature: boolean;
             /**
              * Format: date-time
              * @description When the inner code was first given right.
@@ -3013,7 +3143,7 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced";
+            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed";
             subject: string;
             /** Format: date-time */
             time: string;
@@ -3049,7 +3179,19 @@ export interface components {
             /** @constant */
             type?: "data.synced";
             data?: components["schemas"]["DataSynced"];
+        } | {
+            /** @constant */
+            type?: "complaint.filed";
+            data?: components["schemas"]["ComplaintFiled"];
         });
+        ComplaintFiled: {
+            complaint_id: components["schemas"]["ComplaintID"];
+            brand_id: components["schemas"]["BrandID"];
+            batch_id: components["schemas"]["BatchID"];
+            code: components["schemas"]["Code"];
+            /** @description There is one. */
+            photo: boolean;
+        };
         /** @description double_parent: it was packed while it was in another. loop: something is within itself. */
         ContainmentFlags: ("double_parent" | "loop")[];
         Container: {
@@ -3079,19 +3221,23 @@ export interface components {
             /** @description All of them, by their hashes. A capture of more is told in several events. */
             event_ids: string[];
         };
+        /** @description Of scans with through, of rows of other systems with the rest. */
         DataSynced: {
             /** @enum {unknown} */
-            what: "scan_records" | "scan_stats";
+            what: "scan_records" | "scan_stats" | "trace_data";
             /**
              * Format: date-time
              * @description Every scan that was acknowledged by then is there.
              */
-            through: string;
+            through?: string;
             /**
              * Format: int32
              * @description Absent = all brands.
              */
             brand_id?: number;
+            rows?: number;
+            sources?: ("MES" | "WMS" | "ERP")[];
+            created_by?: string;
         };
         TraceQueried: {
             /** Format: date-time */
@@ -3951,6 +4097,26 @@ export interface components {
                 };
             };
         };
+        /** @description The body is no multipart/form-data, or the photo is not JPEG, PNG or WebP. */
+        NotAForm: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "code": 415,
+                 *       "message": "the photo must be JPEG, PNG or WebP",
+                 *       "error": "complaint.photo_kind",
+                 *       "data": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["Failure"] & {
+                    /** @constant */
+                    code?: 415;
+                };
+            };
+        };
         /** @description This Idempotency-Key was used with another body. */
         Mismatch: {
             headers: {
@@ -4160,6 +4326,8 @@ export interface components {
         version: number;
         /** @description The inner code, from under the scratch layer. 5 tries. */
         inner: string;
+        /** @description The signature of a signed label, as its link has it (docs/label-signature.md). One that does not fit is refused like an unknown code. */
+        s: string;
     };
     requestBodies: never;
     headers: {
@@ -4710,7 +4878,8 @@ export interface operations {
                      *               "expire_hours": null,
                      *               "rotate_every": "1h",
                      *               "mark": "print",
-                     *               "inner_code": false
+                     *               "inner_code": false,
+                     *               "label_signature": false
                      *             },
                      *             "created_at": "2026-03-01T08:30:15.123456Z"
                      *           }
@@ -4845,7 +5014,8 @@ export interface operations {
                      *           "expire_hours": null,
                      *           "rotate_every": "1h",
                      *           "mark": "print",
-                     *           "inner_code": false
+                     *           "inner_code": false,
+                     *           "label_signature": false
                      *         },
                      *         "created_at": "2026-03-01T08:30:15.123456Z"
                      *       }
@@ -5230,6 +5400,7 @@ export interface operations {
                      *             "rotate_every": "1h",
                      *             "mark": "print",
                      *             "inner_code": false,
+                     *             "label_signature": false,
                      *             "expires_at": null,
                      *             "production_date": "2026-02-27",
                      *             "description": "",
@@ -5371,6 +5542,7 @@ export interface operations {
                      *         "rotate_every": "1h",
                      *         "mark": "print",
                      *         "inner_code": false,
+                     *         "label_signature": false,
                      *         "expires_at": null,
                      *         "production_date": "2026-02-27",
                      *         "description": "",
@@ -5867,6 +6039,7 @@ export interface operations {
                      *         "mark": "print",
                      *         "rotate_every": "1h",
                      *         "inner_code": false,
+                     *         "label_signature": false,
                      *         "inner_first_at": null,
                      *         "production_date": "2026-02-27",
                      *         "created_at": "2026-03-01T08:30:15.123456Z"
@@ -6282,6 +6455,8 @@ export interface operations {
                 version?: components["parameters"]["version"];
                 /** @description The inner code, from under the scratch layer. 5 tries. */
                 inner?: components["parameters"]["inner"];
+                /** @description The signature of a signed label, as its link has it (docs/label-signature.md). One that does not fit is refused like an unknown code. */
+                s?: components["parameters"]["s"];
                 /**
                  * @description Adds a copy of each time in this zone.
                  * @example Asia/Shanghai
@@ -7327,6 +7502,314 @@ export interface operations {
             };
             401: components["responses"]["NoKey"];
             404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listComplaints: {
+        parameters: {
+            query?: {
+                /** @description Of this brand. */
+                brand_id?: components["schemas"]["BrandID"];
+                /** @description Only these. */
+                state?: "open" | "closed";
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "complaints": [
+                     *           {
+                     *             "complaint_id": "cpl_3ex55c3rnyythcj6g22jwwv1h0",
+                     *             "brand_id": 1001,
+                     *             "batch_id": "bat_01j9zq3v5w7x8y2k4m6n0p1r3t",
+                     *             "code": "123456789012345678",
+                     *             "token": "",
+                     *             "text": "The seal is broken.",
+                     *             "place": "义乌",
+                     *             "photo": "/api/v1/complaints/cpl_3ex55c3rnyythcj6g22jwwv1h0/photo",
+                     *             "state": "open",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "closed_at": null,
+                     *             "closed_by": "",
+                     *             "outcome": ""
+                     *           }
+                     *         ],
+                     *         "cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ComplaintList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    complain: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "123456789012345678",
+                 *       "text": "The seal is broken.",
+                 *       "place": "义乌"
+                 *     }
+                 */
+                "multipart/form-data": {
+                    /** @description 18 digits; spaces and hyphens are passed over. "" = none can be read. */
+                    code?: string;
+                    token?: string;
+                    text?: string;
+                    place?: string;
+                    /**
+                     * Format: binary
+                     * @description JPEG, PNG or WebP of at most 2 MB.
+                     */
+                    photo?: string;
+                    /** @description The Idempotency-Key, for a form. */
+                    request?: string;
+                    /** @enum {string} */
+                    lang?: "zh" | "en";
+                };
+            };
+        };
+        responses: {
+            /** @description It was taken. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "received": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: {
+                            /** @constant */
+                            received: true;
+                        };
+                    };
+                };
+            };
+            /** @description It was taken, for a browser: the page says thank you. */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Invalid"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotAForm"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["Limited"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getComplaint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The complaint. */
+                complaint_id: components["schemas"]["ComplaintID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The complaint. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "complaint_id": "cpl_3ex55c3rnyythcj6g22jwwv1h0",
+                     *         "brand_id": 1001,
+                     *         "batch_id": "bat_01j9zq3v5w7x8y2k4m6n0p1r3t",
+                     *         "code": "123456789012345678",
+                     *         "token": "",
+                     *         "text": "The seal is broken.",
+                     *         "place": "义乌",
+                     *         "photo": "/api/v1/complaints/cpl_3ex55c3rnyythcj6g22jwwv1h0/photo",
+                     *         "state": "open",
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "closed_at": null,
+                     *         "closed_by": "",
+                     *         "outcome": ""
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Complaint"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getComplaintPhoto: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The complaint. */
+                complaint_id: components["schemas"]["ComplaintID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The photo, without what it told of place, device and owner. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    closeComplaint: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The complaint. */
+                complaint_id: components["schemas"]["ComplaintID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "outcome": "A misprint."
+                 *     }
+                 */
+                "application/json": {
+                    outcome?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It is closed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "complaint_id": "cpl_3ex55c3rnyythcj6g22jwwv1h0",
+                     *         "brand_id": 1001,
+                     *         "batch_id": "bat_01j9zq3v5w7x8y2k4m6n0p1r3t",
+                     *         "code": "123456789012345678",
+                     *         "token": "",
+                     *         "text": "The seal is broken.",
+                     *         "place": "义乌",
+                     *         "photo": "/api/v1/complaints/cpl_3ex55c3rnyythcj6g22jwwv1h0/photo",
+                     *         "state": "closed",
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "closed_at": "2026-03-02T08:30:15.123456Z",
+                     *         "closed_by": "alice",
+                     *         "outcome": "A misprint."
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Complaint"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
             500: components["responses"]["Internal"];
         };
     };
@@ -11112,6 +11595,8 @@ export interface operations {
                 version?: components["parameters"]["version"];
                 /** @description The inner code, from under the scratch layer. 5 tries. */
                 inner?: components["parameters"]["inner"];
+                /** @description The signature of a signed label, as its link has it (docs/label-signature.md). One that does not fit is refused like an unknown code. */
+                s?: components["parameters"]["s"];
                 /** @description Goes before Accept-Language. */
                 lang?: components["parameters"]["lang"];
                 /**
@@ -11294,6 +11779,8 @@ export interface operations {
             query?: {
                 /** @description The inner code, from under the scratch layer. 5 tries. */
                 inner?: components["parameters"]["inner"];
+                /** @description The signature of a signed label, as its link has it (docs/label-signature.md). One that does not fit is refused like an unknown code. */
+                s?: components["parameters"]["s"];
                 /** @description Goes before Accept-Language. */
                 lang?: components["parameters"]["lang"];
                 /**
@@ -11474,6 +11961,41 @@ export interface operations {
                     "text/html": string;
                 };
             };
+        };
+    };
+    labelKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "keys": [
+                     *         {
+                     *           "kty": "OKP",
+                     *           "crv": "Ed25519",
+                     *           "alg": "EdDSA",
+                     *           "use": "sig",
+                     *           "kid": "56475aa7",
+                     *           "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            500: components["responses"]["Internal"];
         };
     };
     resolverDescription: {

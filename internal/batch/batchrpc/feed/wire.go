@@ -37,6 +37,7 @@ func toEntry(e *batch.Entry, labels []*batch.Label) *feedpb.Entry {
 			Id: string(b.ID), ProductId: int32(b.ProductID), BrandId: int32(b.BrandID), No: b.No, First: uint64(b.First), Quantity: b.Quantity,
 			Mark: string(b.Mark), RotateSeconds: int64(b.RotateEvery / time.Second), InnerKeyId: b.InnerKeyID, ExpiresMicros: micros(b.ExpiresAt),
 			ProductionDate: b.ProductionDate, Description: b.Description, CreatedMicros: micros(b.CreatedAt),
+			SignatureKeyId: b.SignatureKeyID, SignatureGtin: string(b.SignatureGTIN),
 		}
 	case batch.StateChanged:
 		c := e.Change
@@ -77,6 +78,7 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, labels []batch.Label, _ error) {
 			First: ids.Serial(b.GetFirst()), Quantity: b.GetQuantity(), Mark: batch.Mark(b.GetMark()),
 			RotateEvery: time.Duration(b.GetRotateSeconds()) * time.Second, InnerKeyID: b.GetInnerKeyId(), ExpiresAt: moment(b.GetExpiresMicros()),
 			ProductionDate: b.GetProductionDate(), Description: b.GetDescription(), CreatedAt: moment(b.GetCreatedMicros()),
+			SignatureKeyID: b.GetSignatureKeyId(), SignatureGTIN: gs1.GTIN(b.GetSignatureGtin()),
 		}
 		return e, labels, nil
 	case e.Kind == batch.StateChanged && p.GetChange() != nil:

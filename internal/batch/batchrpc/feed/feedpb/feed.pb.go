@@ -262,6 +262,8 @@ type Batch struct {
 	ProductionDate string                 `protobuf:"bytes,11,opt,name=production_date,json=productionDate,proto3" json:"production_date,omitempty"`
 	Description    string                 `protobuf:"bytes,12,opt,name=description,proto3" json:"description,omitempty"`
 	CreatedMicros  int64                  `protobuf:"varint,13,opt,name=created_micros,json=createdMicros,proto3" json:"created_micros,omitempty"`
+	SignatureKeyId string                 `protobuf:"bytes,14,opt,name=signature_key_id,json=signatureKeyId,proto3" json:"signature_key_id,omitempty"`
+	SignatureGtin  string                 `protobuf:"bytes,15,opt,name=signature_gtin,json=signatureGtin,proto3" json:"signature_gtin,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -385,6 +387,20 @@ func (x *Batch) GetCreatedMicros() int64 {
 		return x.CreatedMicros
 	}
 	return 0
+}
+
+func (x *Batch) GetSignatureKeyId() string {
+	if x != nil {
+		return x.SignatureKeyId
+	}
+	return ""
+}
+
+func (x *Batch) GetSignatureGtin() string {
+	if x != nil {
+		return x.SignatureGtin
+	}
+	return ""
 }
 
 type Label struct {
@@ -1348,7 +1364,7 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x04item\x18\a \x01(\v2\n" +
 	".feed.ItemR\x04item\x12!\n" +
 	"\x05texts\x18\b \x01(\v2\v.feed.TextsR\x05texts\x12*\n" +
-	"\bsettings\x18\t \x01(\v2\x0e.feed.SettingsR\bsettings\"\x89\x03\n" +
+	"\bsettings\x18\t \x01(\v2\x0e.feed.SettingsR\bsettings\"\xda\x03\n" +
 	"\x05Batch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1365,7 +1381,9 @@ const file_feed_feed_proto_rawDesc = "" +
 	" \x01(\x03R\rexpiresMicros\x12'\n" +
 	"\x0fproduction_date\x18\v \x01(\tR\x0eproductionDate\x12 \n" +
 	"\vdescription\x18\f \x01(\tR\vdescription\x12%\n" +
-	"\x0ecreated_micros\x18\r \x01(\x03R\rcreatedMicros\"x\n" +
+	"\x0ecreated_micros\x18\r \x01(\x03R\rcreatedMicros\x12(\n" +
+	"\x10signature_key_id\x18\x0e \x01(\tR\x0esignatureKeyId\x12%\n" +
+	"\x0esignature_gtin\x18\x0f \x01(\tR\rsignatureGtin\"x\n" +
 	"\x05Label\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\x05R\tproductId\x12\x12\n" +

@@ -1,0 +1,143 @@
+package complaint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/fault"
+)
+
+// Limit bounds what one address may file: nil, or ErrLimited with when to come back.
+type Limit func(from netip.Addr) error
+
+// Service is the use cases. It is safe for concurrent use.
+type Service struct {
+	store  Store
+	items  Items
+	photos Photos
+	limit  Limit
+	clock  clock.Clock
+	room   chan struct{} // a place for each photo that is looked at
+}
+
+// photosAtOnce bounds the memory for photos.
+const photosAtOnce = 8
+
+// NewService wires the use cases.
+func NewService(store Store, items Items, photos Photos, limit Limit, c clock.Clock) *Service {
+	return &Service{store, items, photos, limit, c, make(chan struct{}, photosAtOnce)}
+}
+
+// Admit lets an address begin to file, before its body is read. done must be called.
+func (s *Service) Admit(from netip.Addr) (done func(), _ error) {
+	if err := s.limit(from); err != nil {
+		return nil, err
+	}
+	select {
+	case s.room <- struct{}{}:
+		return func() { <-s.room }, nil
+	default:
+		return nil, ErrBusy
+	}
+}
+
+// File keeps what somebody says of an item, whatever the code is worth: what is nobody's is
+// kept for the platform. It tells nothing.
+func (s *Service) File(ctx context.Context, r ids.Request, ask Ask) error {
+	code, err := ask.check()
+	if err != nil {
+		return err
+	}
+	c := Complaint{Code: ask.Code, Token: ask.Token, Text: ask.Text, Place: ask.Place, CreatedAt: s.clock.Now()}
+	if code != nil {
+		c.Brand, c.Batch, _ = s.items.Find(code.String())
+	}
+	c.ID = ID(ids.NewIn(ids.ShardOf(c.Brand), IDPrefix))
+	if len(ask.Photo) > 0 {
+		clean, kind, err := CleanPhoto(ask.Photo)
+		if err != nil {
+			return err
+		}
+		c.Photo = kind
+		if err := s.photos.Put(ctx, c.PhotoFile(), clean); err != nil {
+			return fmt.Errorf("keep photo: %w", err)
+		}
+	}
+	_, replayed, err := s.store.File(ctx, r, c)
+	if c.Photo != NoPhoto && (replayed || err != nil && !outcomeUnknown(err)) {
+		err = errors.Join(err, s.photos.Remove(context.WithoutCancel(ctx), c.PhotoFile()))
+	}
+	return err
+}
+
+// outcomeUnknown: it may have been kept, and then it needs its photo.
+func outcomeUnknown(err error) bool { return fault.KindOf(err) == fault.Unavailable }
+
+// find answers ErrUnknown for what is not the caller's.
+func (s *Service) find(ctx context.Context, id ID) (Complaint, error) {
+	if !ids.Valid(IDPrefix, string(id)) {
+		return Complaint{}, ErrUnknown
+	}
+	c, err := s.store.Complaint(ctx, id)
+	if err == nil && !ids.ScopeOf(ctx).Has(c.Brand) {
+		return Complaint{}, ErrUnknown
+	}
+	return c, err
+}
+
+// Complaint is one complaint.
+func (s *Service) Complaint(ctx context.Context, id ID) (Complaint, error) { return s.find(ctx, id) }
+
+// ErrNoBrand answers a list of what is nobody's to who does not see all brands.
+var ErrNoBrand = fault.New(fault.NotFound, "brand.unknown", "no such brand")
+
+// List gives complaints of a brand, the newest first, behind after ("" = from the first);
+// brand 0 = about codes that are nobody's, for who sees all brands.
+func (s *Service) List(ctx context.Context, brand ids.BrandID, filter Filter, after ID, limit int) ([]Complaint, error) {
+	if !ids.ScopeOf(ctx).Has(brand) {
+		return nil, ErrNoBrand
+	}
+	switch filter {
+	case "", OnlyOpen, OnlyClosed:
+	default:
+		return nil, fault.Field("complaint.bad_state", "state", "must be open or closed")
+	}
+	var before *Complaint
+	if after != "" {
+		c, err := s.find(ctx, after)
+		if err != nil || c.Brand != brand {
+			return nil, fault.Field("input.bad_cursor", "cursor", "was not given out by this list")
+		}
+		before = &c
+	}
+	return s.store.List(ctx, brand, filter, before, limit)
+}
+
+// Photo reads a complaint's photo.
+func (s *Service) Photo(ctx context.Context, id ID) (io.ReadCloser, PhotoKind, error) {
+	c, err := s.find(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	if c.Photo == NoPhoto {
+		return nil, "", ErrUnknown
+	}
+	f, err := s.photos.Get(ctx, c.PhotoFile())
+	return f, c.Photo, err
+}
+
+// Close says what came of a complaint.
+func (s *Service) Close(ctx context.Context, r ids.Request, id ID, by, outcome string) (Complaint, bool, error) {
+	if err := checkText("outcome", outcome, OutcomeMax, true); err != nil {
+		return Complaint{}, false, err
+	}
+	if _, err := s.find(ctx, id); err != nil {
+		return Complaint{}, false, err
+	}
+	return s.store.Close(ctx, r, id, by, outcome)
+}
