@@ -235,18 +235,34 @@ func (w *world) checkScans(ctx context.Context) error {
 	w.ledger.settle(records)
 	for _, edge := range w.edges {
 		for code := range w.ledger.items {
-			answer, err := edge.now().Call(ctx, client, http.MethodGet, verifyPath(code), "", nil)
+			v, err := wholly(ctx, edge, client, code)
 			if err != nil {
 				return err
-			}
-			var v verification
-			if err := json.Unmarshal(answer.Data, &v); err != nil {
-				return fmt.Errorf("%s says of %s: %d %s: %w", edge.name, code, answer.Status, answer.Error, err)
 			}
 			w.ledger.checkCount(edge.name, code, v.Count)
 		}
 	}
 	return nil
+}
+
+// wholly asks an edge about a code until its answer is not partial: one that is tells what
+// the edge knows by itself.
+func wholly(ctx context.Context, edge *process, client *http.Client, code string) (v verification, _ error) {
+	err := within(ctx, edge.name+" does not know the counts of "+code, drainTime, func() error {
+		answer, err := edge.now().Call(ctx, client, http.MethodGet, verifyPath(code), "", nil)
+		if err != nil {
+			return err
+		}
+		v = verification{}
+		if err := json.Unmarshal(answer.Data, &v); err != nil {
+			return fmt.Errorf("%s says of %s: %d %s: %w", edge.name, code, answer.Status, answer.Error, err)
+		}
+		if v.Partial {
+			return errors.New("the answer is partial")
+		}
+		return nil
+	})
+	return v, err
 }
 
 // counted is how many scans of each code have a record, and are in the summary.
