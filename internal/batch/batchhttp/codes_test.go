@@ -186,6 +186,21 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestSignedMarks: the signed link is for who may see the brand; anybody else gets the plain one.
+func TestSignedMarks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, product := w.brand("Acme")
+	signed := w.codes(w.batch(product, "B", 10, object{"label_signature": true}), 1)[0]
+	w.get("/api/v1/codes/" + signed).ok().has(`"label_signature":true`)
+	for query, want := range map[string]bool{"": true, "Authorization: ": false} {
+		svg := w.get("/api/v1/codes/"+signed+"/qr.svg", query).ok()
+		if large := len(svg.body) > 4000; large != want {
+			t.Errorf("asked with %q: a symbol of %d bytes", query, len(svg.body))
+		}
+	}
+}
+
 // TestPublicAnswersTellNoActor asks everything that a stranger may ask.
 func TestPublicAnswersTellNoActor(t *testing.T) {
 	t.Parallel()
