@@ -105,7 +105,7 @@ type LabelSigner struct {
 // NewLabelSigner makes the signer of one seed.
 func NewLabelSigner(seed [ed25519.SeedSize]byte) *LabelSigner {
 	private := ed25519.NewKeyFromSeed(seed[:])
-	return &LabelSigner{private, NewLabelKey([ed25519.PublicKeySize]byte(private.Public().(ed25519.PublicKey)))}
+	return &LabelSigner{private, NewLabelKey([ed25519.PublicKeySize]byte(private[ed25519.SeedSize:]))} // the seed, then the public key
 }
 
 // Key is what verifies the signer's labels.

@@ -120,7 +120,7 @@ func TestLabelRefusals(t *testing.T) {
 		"empty": "", "short": "00", "not base 32": strings.Replace(enc(head), "0", "U", 1), "long": strings.Repeat("0", 10_000),
 		"format 0": enc(change(0, 0x05)), "format 2": enc(change(0, 0x25)), "unknown flag": enc(change(0, 0x1d)),
 		"flag without field": enc(change(0, 0x17)), "field without flag": enc(change(0, 0x11)),
-		"GTIN of 15 digits": enc(change(10, 0xff)), "lot of none": enc(append(change(16, 0)[:17:17])), "lot beyond the end": enc(change(16, 9)),
+		"GTIN of 15 digits": enc(change(10, 0xff)), "lot of none": enc(change(16, 0)[:17]), "lot beyond the end": enc(change(16, 9)),
 		"left-over bits": enc(head)[:len(enc(head))-1] + "1", "a character more": enc(head) + "0",
 	} {
 		if l, err := ParseLabel(code, text); !errors.Is(err, ErrLabel) {

@@ -217,7 +217,7 @@ func cleanWebP(raw []byte) (out []byte, width, height int) {
 	if !whole {
 		return nil, 0, 0
 	}
-	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8)) //nolint:gosec // below PhotoBytesMax
+	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8))
 	return out, width, height
 }
 

@@ -94,6 +94,7 @@ func newLanguage(w words, a assets) (*language, error) {
 		V    phrase
 		N    noticePhrase
 		Icon string
+		Done string
 	}
 	var err error
 	parse := func(name string, f fixed) *template.Template {
@@ -114,7 +115,7 @@ func newLanguage(w words, a assets) (*language, error) {
 	l.demo = parse("demo.html", fixed{})
 	l.story = parse("story.html", fixed{})
 	l.signIn = parse("signin.html", fixed{})
-	l.complain = parse("complaint.html", fixed{Icon: svg(question, "wait")})
+	l.complain = parse("complaint.html", fixed{Icon: svg(question, "wait"), Done: svg(check, "good")})
 	l.front = parse("front.html", fixed{Icon: svg(question, "wait")})
 	if err != nil {
 		return nil, err

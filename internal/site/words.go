@@ -35,7 +35,7 @@ type words struct {
 	ChartTitle, Proof, StepsLeft                            string
 	Zone, Reference                                         string
 	DemoTitle, DemoLead                                     string
-	FrontTitle, FrontText, FrontAsk                         string
+	FrontTitle, FrontText, FrontAsk, FrontScan              string
 	ComplainLink, ComplainTitle, ComplainText               string
 	ComplainAsk, ComplainPhoto, ComplainPlace, ComplainCode string
 	ComplainGo, ComplainNote                                string
@@ -75,7 +75,7 @@ func chinese() words {
 		Journey:     "流通记录", JourneyMore: "查看完整记录", ChartTitle: "途中温度", Proof: "✓ 核验存证", StepsLeft: "另有 {{.After}} 步未显示", Loading: "数据加载中", Help: "有疑问？请联系", HelpDefault: "品牌方客服，或您购买商品的商家。",
 		Zone: "时间按 {{.}} 时区显示", Reference: "反馈编号 {{.}}",
 		DemoTitle: "演示二维码", DemoLead: "用手机扫一扫，看看每一种结果。需要保存时，可直接打印本页。",
-		ComplainLink: "有问题？告诉品牌方", ComplainTitle: "商品有问题？", ComplainText: "请告诉品牌方哪里不对劲。无需留下姓名。",
+		FrontScan: "用这里的摄像头扫码", ComplainLink: "有问题？告诉品牌方", ComplainTitle: "商品有问题？", ComplainText: "请告诉品牌方哪里不对劲。无需留下姓名。",
 		ComplainAsk: "哪里不对劲？", ComplainPhoto: "照片（可选，不超过 2 MB）", ComplainPlace: "在哪里看到的（可选）", ComplainCode: "商品上的 18 位数字（若有）",
 		ComplainGo: "提交", ComplainNote: "照片中的拍摄地点和设备信息会被去除。",
 		ComplainThanks: "谢谢", ComplainThanksText: "我们已收到您的反馈，会转交给负责的人。",

@@ -26,7 +26,7 @@ func english() words {
 		Journey:     "Its journey", JourneyMore: "See where it has been", ChartTitle: "Temperature on the way", Proof: "✓ Check the proof", StepsLeft: "{{.After}} steps are not shown", Loading: "Loading", Help: "Questions? Ask", HelpDefault: "The brand’s customer service, or the shop you bought it from.",
 		Zone: "Times are in {{.}}", Reference: "Reference {{.}}",
 		DemoTitle: "Demo codes", DemoLead: "Scan them with a phone to see every answer there is. To keep them, print this page.",
-		ComplainLink: "Looks wrong? Tell the brand", ComplainTitle: "Does it look wrong?", ComplainText: "Tell the brand what is not right. You need not give your name.",
+		FrontScan: "Scan with the camera here", ComplainLink: "Looks wrong? Tell the brand", ComplainTitle: "Does it look wrong?", ComplainText: "Tell the brand what is not right. You need not give your name.",
 		ComplainAsk: "What looks wrong?", ComplainPhoto: "A photo (optional, up to 2 MB)", ComplainPlace: "Where you saw it (optional)", ComplainCode: "The 18 digits on the item, if there are any",
 		ComplainGo: "Send", ComplainNote: "Where and with what your photo was taken is removed from it.",
 		ComplainThanks: "Thank you", ComplainThanksText: "We have your message and pass it on to those who look after it.",

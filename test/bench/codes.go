@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -44,6 +45,17 @@ func benchCodebook(_ context.Context, b *bench) error {
 	}
 	show("link token, make", "≤ 0.5 µs", func(i int) { _, err = links.Token(ids.Serial(i), 1, 3600, 42) })
 	show("link token, check", "≤ 0.5 µs", func(int) { links.Check(token, 7, 1, 3600) })
+	signer := codebook.NewLabelSigner(key)
+	batch := signer.Batch(codebook.LabelClaims{GTIN: "09506000134352", Lot: "L2026-07"})
+	text := batch.AppendSignature(nil, code)
+	keys := []codebook.PublishedKey{{LabelKey: signer.Key()}}
+	show("label signature, make", "", func(int) { text = batch.AppendSignature(text[:0], code) })
+	show("label, from the link's text to the verdict offline", "≤ 200,000 µs, where an online answer takes 500 ms at 2G", func(int) {
+		var l *codebook.Label
+		if l, err = codebook.ParseLabel(code, string(text)); err == nil && codebook.Judge(keys, l, time.Unix(0, 0)) != codebook.Issued {
+			err = errors.New("a label that was just signed is not issued")
+		}
+	})
 	return err
 }
 

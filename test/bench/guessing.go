@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/limit"
 	"github.com/chopmark/chopmark/test/harness"
@@ -172,8 +174,8 @@ func refusals(ctx context.Context, s *harness.Server) ([]refusal, error) {
 	if err != nil {
 		return nil, err
 	}
-	var codes [2]string
-	for i, mark := range []string{"display", "print"} {
+	var codes [3]string
+	for i, mark := range []string{"display", "print", "signed"} {
 		var made struct {
 			ID string `json:"batch_id"`
 		}
@@ -181,6 +183,9 @@ func refusals(ctx context.Context, s *harness.Server) ([]refusal, error) {
 			Codes []string `json:"codes"`
 		}
 		body := map[string]any{"product_id": shop.product, "batch_no": mark, "quantity": 10, "rotate_every": "1h", "mark": mark}
+		if mark == "signed" {
+			body["mark"], body["label_signature"] = "print", true
+		}
 		if err := s.Must(ctx, http.MethodPost, "/api/v1/batches", body, &made); err != nil {
 			return nil, err
 		}
@@ -189,10 +194,43 @@ func refusals(ctx context.Context, s *harness.Server) ([]refusal, error) {
 		}
 		codes[i] = claim.Codes[0]
 	}
+	forged, err := forgedLabel(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	const token = "?token=0123456789ABCDEFGH"
 	return []refusal{
 		{"never issued", verifyPath("123456789012345678")}, {"never issued, with a token", verifyPath("123456789012345678") + token},
 		{"needs its token", verifyPath(codes[0])}, {"needs its token, with another", verifyPath(codes[0]) + token},
 		{"with a token that was never ours", verifyPath(codes[1]) + token},
+		{"with a signature that does not fit", verifyPath(codes[2]) + forged}, {"never issued, with a signature", verifyPath("123456789012345678") + forged},
 	}, nil
+}
+
+// forgedLabel is a signature in the name of the server's key, made with another.
+func forgedLabel(ctx context.Context, s *harness.Server) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/.well-known/chopmark-keys.json", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", err
+	}
+	keys, err := codebook.DecodeKeys(raw)
+	if err != nil || len(keys) == 0 {
+		return "", fmt.Errorf("the server's label keys: %w", err)
+	}
+	text := codebook.NewLabelSigner([32]byte{1}).Batch(codebook.LabelClaims{}).AppendSignature(nil, codebook.Code([]byte("123456789012345678")))
+	id := keys[0].ID()
+	name := uint64(0x10)<<32 | uint64(binary.BigEndian.Uint32(id[:])) // the first five bytes are the first eight characters
+	for i := range 8 {
+		text[i] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"[name>>(35-5*i)&31]
+	}
+	return "?" + codebook.LabelParam + "=" + string(text), nil
 }

@@ -13,7 +13,7 @@ function worker(): Plugin {
       const first = Object.values(bundle).filter((f) => (f.type === "chunk" ? f.isEntry : f.fileName.endsWith(".css"))).map((f) => "/scan/" + f.fileName);
       const files = JSON.stringify(["/scan/", "/scan/icon.svg", "/scan/manifest.webmanifest", ...first]);
       const version = createHash("sha256").update(files).update(readFileSync("index.html")).digest("hex").slice(0, 12);
-      const source = readFileSync("src/sw.js", "utf8").replace("FILES", files).replace("VERSION", JSON.stringify(version));
+      const source = readFileSync("src/sw.js", "utf8").replace("__FILES__", files).replace("__VERSION__", JSON.stringify(version));
       this.emitFile({ type: "asset", fileName: "sw.js", source });
     },
   };
@@ -28,7 +28,7 @@ function compressed(): Plugin {
         if (!entry.isFile() || !/\.(js|css|html|svg|wasm|webmanifest)$/.test(entry.name)) continue;
         const file = join(entry.parentPath, entry.name), raw = readFileSync(file);
         if (raw.length < 512) continue;
-        writeFileSync(file + ".gz", gzipSync(raw, { level: 9 }));
+        if (!entry.name.endsWith(".wasm")) writeFileSync(file + ".gz", gzipSync(raw, { level: 9 })); // what runs it takes Brotli
         writeFileSync(file + ".br", brotliCompressSync(raw, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }));
       }
     },

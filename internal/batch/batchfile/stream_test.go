@@ -19,6 +19,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchtest"
 	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/mark"
 	"github.com/chopmark/chopmark/internal/platform/blob"
 )
 
@@ -35,6 +36,34 @@ func bigBatch(quantity int64) *batch.Batch {
 	}
 }
 
+// signed is a batch whose labels say all that they can say.
+func signed(quantity int64) *batch.Batch {
+	b := bigBatch(quantity)
+	b.No, b.SignatureKeyID, b.SignatureGTIN, b.ExpiresAt = "L2026-07", "3f2a9c01", "09506000134352", b.CreatedAt.Add(365*24*time.Hour)
+	return b
+}
+
+// TestSignedMarkSize: a signed label is a QR of version 8 for a short host, and the same each time.
+func TestSignedMarkSize(t *testing.T) {
+	t.Parallel()
+	text := func() string {
+		l := bare("https://goods.example").Linker(signed(10), "")
+		url, err := l.AppendURL(nil, 7, l.AppendCode(nil, 7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(url)
+	}
+	symbol, err := mark.New(text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d characters, version %d, %d modules", len(text()), symbol.Version(), symbol.Size())
+	if again := text(); symbol.Version() > 8 || again != text() {
+		t.Errorf("version %d of %s", symbol.Version(), text())
+	}
+}
+
 // shapes are the kinds of rows that there are.
 func shapes() map[string]func() *batch.Linker {
 	const url = "https://code.example.com"
@@ -47,6 +76,7 @@ func shapes() map[string]func() *batch.Linker {
 		"gs1":     func() *batch.Linker { return bare(url).Linker(bigBatch(1e10), gs1.GTIN("09506000134352")) },
 		"inner":   func() *batch.Linker { return bare(url).Linker(inner, "") },
 		"display": func() *batch.Linker { return bare(url).Linker(display, "") },
+		"signed":  func() *batch.Linker { return bare(url).Linker(signed(1e10), "") },
 		"comma":   func() *batch.Linker { return bare(`https://h.example/a,b`).Linker(inner, "") },
 		"quote":   func() *batch.Linker { return bare(`https://h.example/a"b<c`).Linker(bigBatch(1e10), "") },
 	}

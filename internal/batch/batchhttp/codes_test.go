@@ -186,6 +186,19 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// TestSignedMarks: the signed link is for who may see the brand; anybody else gets the plain one.
+func TestSignedMarks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, product := w.brand("Acme")
+	signed := w.codes(w.batch(product, "B", 10, object{"label_signature": true}), 1)[0]
+	w.get("/api/v1/codes/" + signed).ok().has(`"label_signature":true`)
+	own, stranger := w.get("/api/v1/codes/"+signed+"/qr.svg").ok(), w.get("/api/v1/codes/"+signed+"/qr.svg", "Authorization: ").ok()
+	if len(own.body) < 2*len(stranger.body) {
+		t.Errorf("symbols of %d and %d bytes", len(own.body), len(stranger.body))
+	}
+}
+
 // TestPublicAnswersTellNoActor asks everything that a stranger may ask.
 func TestPublicAnswersTellNoActor(t *testing.T) {
 	t.Parallel()

@@ -139,7 +139,7 @@ async function ask(mark: Mark): Promise<(() => void) | null> {
     more.className = "more";
     show("found", phrase, ...(d ? [
       element("h3", d.product_info?.name ?? ""), element("p", d.product_info?.brand ?? "", "note"),
-      facts([[w.lot, d.product_info?.batch_no], ["", d.scan_count ? w.scans(d.scan_count) : ""]]), more,
+      facts([[w.lot, d.product_info?.batch_no]]), element("p", d.scan_count ? w.scans(d.scan_count) : "", "note"), more,
     ] : []));
     document.body.dataset.verdict = "online " + known;
   };
@@ -171,12 +171,18 @@ document.addEventListener("visibilitychange", () => {
 });
 
 async function boot(): Promise<void> {
-  const worker = navigator.serviceWorker?.register("/scan/sw.js", { scope: "/scan/" }).catch(() => null);
-  read = await decoder().catch(() => null); // so that it is here when there is no network
-  await worker;
-  await navigator.serviceWorker?.ready;
-  await fetch(keysURL).catch(() => null);
-  document.body.dataset.ready = "yes";
+  const kept = navigator.serviceWorker?.register("/scan/sw.js", { scope: "/scan/" }).then(() => navigator.serviceWorker.ready, () => null);
+  const loaded = decoder().then((d) => (read = d), () => null); // now, for when there is no network
+  void Promise.all([kept, loaded]).then(async ([worker]) => {
+    // what was loaded before there was a worker, it keeps now
+    const had = performance.getEntriesByType("resource").map((e) => new URL(e.name).pathname).filter((p) => p.startsWith("/scan/assets/"));
+    const done = new MessageChannel();
+    if (worker?.active) await new Promise((r) => {
+      done.port1.onmessage = r;
+      worker.active!.postMessage(had, [done.port2]);
+    });
+    document.body.dataset.ready = "yes";
+  });
   const camera = await navigator.permissions?.query({ name: "camera" as PermissionName }).catch(() => null);
   if (camera?.state === "granted" && document.body.dataset.state === "idle") await start();
 }

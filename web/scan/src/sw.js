@@ -1,10 +1,10 @@
 // The service worker: the scanner opens without a network, with the keys as they were last
-// heard. FILES and VERSION are filled in by the build.
-const cacheName = "scan-" + VERSION;
+// heard. The build fills in which files, and names them.
+const cacheName = "scan-" + __VERSION__;
 const keys = "/.well-known/chopmark-keys.json";
 
 self.addEventListener("install", (e) => {
-  e.waitUntil(caches.open(cacheName).then((c) => c.addAll(FILES)).then(() => self.skipWaiting()));
+  e.waitUntil(caches.open(cacheName).then((c) => c.addAll(__FILES__)).then(() => newest(new Request(keys), "scan-keys")).then(() => self.skipWaiting()));
 });
 
 self.addEventListener("activate", (e) => {
@@ -36,6 +36,12 @@ async function kept(request) {
   if (answer.ok) await cache.put(request.url, answer.clone());
   return answer;
 }
+
+// A page names what it has loaded; it is told when that is kept.
+self.addEventListener("message", (e) => {
+  const files = e.data.filter((p) => p.startsWith("/scan/assets/"));
+  e.waitUntil(Promise.allSettled(files.map((p) => kept(new Request(p)))).then(() => e.ports[0]?.postMessage("kept")));
+});
 
 self.addEventListener("fetch", (e) => {
   const url = new URL(e.request.url);
