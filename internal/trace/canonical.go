@@ -111,13 +111,59 @@ func (r *reader) identifier(name, uri string) {
 // check judges what lies in GS1's own spaces; others may name things as they like.
 func check(uri string) (err error) {
 	switch {
-	case plainItem(uri):
+	case plainItem(uri), plainURN(uri):
 	case strings.HasPrefix(uri, "urn:epc:"):
 		_, err = gs1.ParseEPC(uri)
 	case strings.HasPrefix(uri, gs1.CanonicalStem+"/"):
 		_, err = gs1.ParseLink(uri)
 	}
 	return err
+}
+
+// plainURN reports whether an EPC is a well-formed SGTIN, SSCC or SGLN in letters and digits, which
+// is told without making its key.
+func plainURN(uri string) bool {
+	const (
+		head               = "urn:epc:id:"
+		prefixMin          = 6
+		prefixMax          = 12
+		serialMax          = 20
+		sgtin, sscc, sglns = 13, 17, 12 // digits of company prefix and reference
+	)
+	name, body, ok := strings.Cut(strings.TrimPrefix(uri, head), ":")
+	if !ok || len(name)+1+len(body)+len(head) != len(uri) {
+		return false
+	}
+	together := 0
+	switch name {
+	case "sgtin":
+		together = sgtin
+	case "sscc":
+		together = sscc
+	case "sgln":
+		together = sglns
+	default:
+		return false
+	}
+	prefix := strings.IndexByte(body, '.')
+	if prefix < prefixMin || prefix > prefixMax || len(body) < together+1 ||
+		!isDigits(body[:prefix]) || !isDigits(body[prefix+1:together+1]) {
+		return false
+	}
+	serial := body[together+1:]
+	if name == "sscc" {
+		return serial == ""
+	}
+	return len(serial) > 1 && len(serial) <= 1+serialMax && serial[0] == '.' && plainSerial(serial[1:])
+}
+
+func plainSerial(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return true
 }
 
 // plainItem reports whether an EPC is the canonical name of an item already, in letters and
@@ -134,10 +180,5 @@ func plainItem(uri string) bool {
 		!isDigits(rest[:gtin]) || gs1.CheckDigit(rest[:gtin-1]) != rest[gtin-1] {
 		return false
 	}
-	for _, c := range []byte(rest[gtin+len(middle):]) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return false
-		}
-	}
-	return true
+	return plainSerial(rest[gtin+len(middle):])
 }

@@ -1,21 +1,48 @@
 package trace
 
 import (
-	"maps"
+	"slices"
 	"strings"
 )
 
 // StandardContext is the JSON-LD context of EPCIS 2.0.
 const StandardContext = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 
-// prefixes is what a document's @context, or its XML namespaces, abbreviate.
-type prefixes map[string]string
+// prefixes is what a document's @context, or its XML namespaces, abbreviate: few, so a list.
+type prefixes []abbreviation
+
+type abbreviation struct{ prefix, space string }
+
+func (p prefixes) of(prefix string) (space string, known bool) {
+	for i := range p {
+		if p[i].prefix == prefix {
+			return p[i].space, true
+		}
+	}
+	return "", false
+}
+
+func (p prefixes) sorted() prefixes {
+	return slices.SortedFunc(slices.Values(p), func(a, b abbreviation) int { return strings.Compare(a.prefix, b.prefix) })
+}
+
+// with is p and one more; p keeps what it is.
+func (p prefixes) with(prefix, space string) prefixes {
+	for i := range p {
+		if p[i].prefix == prefix {
+			p = slices.Clone(p)
+			p[i].space = space
+			return p
+		}
+	}
+	return append(slices.Clip(p), abbreviation{prefix, space})
+}
 
 // standardPrefixes are those of EPCIS's own context.
 func standardPrefixes() prefixes {
 	return prefixes{
-		"gs1": "https://ref.gs1.org/voc/", "cbv": "https://ref.gs1.org/cbv/", "epcis": "https://ref.gs1.org/epcis/",
-		"cbvmda": "urn:epcglobal:cbv:mda",
+		{"gs1", "https://ref.gs1.org/voc/"}, {"cbv", "https://ref.gs1.org/cbv/"}, {"epcis", "https://ref.gs1.org/epcis/"},
+		{"cbvmda", "urn:epcglobal:cbv:mda"},
 	}
 }
 
@@ -26,7 +53,7 @@ func (p prefixes) expand(s string) string {
 	if !ok || strings.HasPrefix(name, "//") {
 		return s
 	}
-	if space, ok := p[prefix]; ok {
+	if space, ok := p.of(prefix); ok {
 		return space + name
 	}
 	return s
@@ -38,7 +65,7 @@ func (p prefixes) split(key string) (space, prefix, name string) {
 	if !ok {
 		return "", "", key
 	}
-	if space, known := p[prefix]; known {
+	if space, known := p.of(prefix); known {
 		return space, prefix, name
 	}
 	if i := strings.LastIndexAny(key, "/#"); i >= 0 {
@@ -61,20 +88,19 @@ func (r *reader) context(n *node, p prefixes) prefixes {
 		r.failf("must be a URI, an object, or a list of these")
 		return p
 	}
-	out := make(prefixes, len(p)+len(n.keys))
-	maps.Copy(out, p)
+	out := p
 	for i, key := range n.keys {
 		def := &n.all[i]
 		if def.kind == object {
 			def = def.get("@id")
 		}
 		if def != nil && def.kind == text && key != "" && key[0] != '@' && !strings.Contains(key, ":") {
-			out[key] = p.expand(def.text)
+			out = out.with(key, p.expand(def.text))
 		}
-	}
-	if len(out) > prefixesMax {
-		r.failOursf("declares more than %d prefixes", prefixesMax)
-		return p
+		if len(out) > prefixesMax {
+			r.failOursf("declares more than %d prefixes", prefixesMax)
+			return p
+		}
 	}
 	return out
 }
@@ -84,18 +110,15 @@ func (r *reader) contexts(n *node, p prefixes) prefixes {
 	if n.kind != list {
 		return r.context(n, p)
 	}
-	var seen map[string]bool // from the second on
+	if len(n.all) > prefixesMax {
+		r.failOursf("has more than %d contexts", prefixesMax)
+		return p
+	}
 	for i := range n.all {
 		r.push("", i)
 		one := &n.all[i]
-		if one.kind == text && seen[one.text] {
+		if one.kind == text && slices.ContainsFunc(n.all[:i], func(o node) bool { return o.kind == text && o.text == one.text }) {
 			r.failf("comes twice")
-		}
-		if one.kind == text && i < len(n.all)-1 {
-			if seen == nil {
-				seen = map[string]bool{}
-			}
-			seen[one.text] = true
 		}
 		p = r.context(one, p)
 		r.pop()

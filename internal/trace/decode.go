@@ -40,6 +40,9 @@ type step struct {
 	index int
 }
 
+// pathUsual is how long paths are in most documents.
+const pathUsual = 12
+
 func (r *reader) push(name string, index int) { r.path = append(r.path, step{name, index}) }
 func (r *reader) pop()                        { r.path = r.path[:len(r.path)-1] }
 
@@ -148,6 +151,16 @@ func (r *reader) uris(n *node, once bool) []string {
 }
 
 func (r *reader) once(all []string) {
+	const few = 16 // which are compared without a copy
+	if len(all) <= few {
+		for i, s := range all {
+			if slices.Contains(all[:i], s) {
+				r.failf("%q comes twice", clip(s))
+				return
+			}
+		}
+		return
+	}
 	sorted := slices.Sorted(slices.Values(all))
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
@@ -166,11 +179,18 @@ func (r *reader) members(n *node, extensions *[]Field, known func(key string, v 
 	for i, key := range n.keys {
 		r.push(key, 0)
 		if !known(key, &n.all[i]) {
+			if extensions != nil && *extensions == nil {
+				*extensions = make([]Field, 0, min(len(n.all)-i, extensionsAtOnce))
+			}
 			r.extension(extensions, key, &n.all[i])
 		}
 		r.pop()
 	}
 }
+
+// extensionsAtOnce is how many of the fields that are left are taken for extensions: those of a
+// kind usually stand together, at the end.
+const extensionsAtOnce = 8
 
 func (r *reader) extension(into *[]Field, key string, v *node) {
 	switch {

@@ -64,7 +64,7 @@ func (c *Codec) giveBack(a *arena) {
 }
 
 func (c *Codec) reader() *reader {
-	return &reader{Codec: c, prefixes: c.standard, path: make([]step, 0, c.limits.Depth)}
+	return &reader{Codec: c, prefixes: c.standard, path: make([]step, 0, pathUsual)}
 }
 
 func (c *Codec) parse(raw []byte, a *arena) (*node, error) {

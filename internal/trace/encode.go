@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"slices"
 	"strconv"
 	"time"
 )
@@ -22,8 +21,8 @@ type spaces struct {
 
 func newSpaces() *spaces {
 	s := &spaces{byPrefix: standardPrefixes(), bySpace: map[string]string{}}
-	for prefix, space := range s.byPrefix {
-		s.bySpace[space] = prefix
+	for _, a := range s.byPrefix {
+		s.bySpace[a.space] = a.prefix
 	}
 	return s
 }
@@ -42,34 +41,27 @@ func (s *spaces) name(f *Field) string {
 	}
 	prefix := f.Prefix
 	for n := 2; ; n++ {
-		if _, taken := s.byPrefix[prefix]; !taken {
+		if _, taken := s.byPrefix.of(prefix); !taken {
 			break
 		}
 		prefix = f.Prefix + strconv.Itoa(n)
 	}
-	s.byPrefix[prefix], s.bySpace[f.Space] = f.Space, prefix
+	s.byPrefix, s.bySpace[f.Space] = s.byPrefix.with(prefix, f.Space), prefix
 	return prefix + ":" + f.Name
 }
 
 // appendContext writes the @context that names what was used.
 func (s *spaces) appendContext(dst []byte) []byte {
 	dst = append(dst, `["`+StandardContext+`"`...)
-	var own []string
-	standard := standardPrefixes()
-	for prefix, space := range s.byPrefix {
-		if standard[prefix] != space {
-			own = append(own, prefix)
-		}
-	}
-	slices.Sort(own)
-	for i, prefix := range own {
+	own := s.byPrefix[len(standardPrefixes()):].sorted()
+	for i, a := range own {
 		if i == 0 {
 			dst = append(dst, ",{"...)
 		} else {
 			dst = append(dst, ',')
 		}
-		dst = append(appendText(dst, prefix), ':')
-		dst = appendText(dst, s.byPrefix[prefix])
+		dst = append(appendText(dst, a.prefix), ':')
+		dst = appendText(dst, a.space)
 	}
 	if len(own) > 0 {
 		dst = append(dst, '}')

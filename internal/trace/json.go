@@ -139,6 +139,13 @@ func (r *jsonReader) bad(reason string) error {
 }
 
 func (r *jsonReader) space() {
+	if r.at < len(r.in) && r.in[r.at] > ' ' {
+		return
+	}
+	r.spaces()
+}
+
+func (r *jsonReader) spaces() {
 	for r.at < len(r.in) {
 		switch r.in[r.at] {
 		case ' ', '\t', '\n', '\r':

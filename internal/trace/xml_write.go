@@ -3,7 +3,6 @@ package trace
 import (
 	"bytes"
 	"encoding/xml"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,9 +30,9 @@ func (c *Codec) AppendQueryXML(dst []byte, events []*Event, a Around, form XMLFo
 		w.event(e)
 	}
 	dst = append(dst, xml.Header+`<epcisq:EPCISQueryDocument xmlns:epcisq="urn:epcglobal:epcis-query:xsd:2"`...)
-	for _, prefix := range slices.Sorted(keys(w.spaces.byPrefix)) {
-		if w.used[prefix] {
-			dst = w.attribute(dst, "xmlns:"+prefix, w.spaces.byPrefix[prefix])
+	for _, a := range w.spaces.byPrefix.sorted() {
+		if w.used[a.prefix] {
+			dst = w.attribute(dst, "xmlns:"+a.prefix, a.space)
 		}
 	}
 	dst = append(dst, ` schemaVersion="2.0" creationDate="`+formatTime(a.Created)+`"><EPCISBody><epcisq:QueryResults><queryName>`...)
@@ -46,16 +45,6 @@ func (c *Codec) AppendQueryXML(dst []byte, events []*Event, a Around, form XMLFo
 	dst = append(dst, `<resultsBody><EventList>`...)
 	dst = append(dst, w.dst...)
 	return append(dst, `</EventList></resultsBody></epcisq:QueryResults></EPCISBody></epcisq:EPCISQueryDocument>`...), w.err
-}
-
-func keys[V any](m map[string]V) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // xmlWriter writes elements in the order of the standard's XML schema.

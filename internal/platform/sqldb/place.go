@@ -101,7 +101,7 @@ func (d *DB) keepShards(ctx context.Context, shards string) (kept string, _ erro
 // nextBeat writes the next beat, which every copy shows once it has all that was
 // committed before.
 func (d *DB) nextBeat(ctx context.Context) (beat int64, _ error) {
-	err := d.attempt(ctx, func(ctx context.Context, tx *Tx) error {
+	err := d.attempt(ctx, &Tx{kept: d.writes}, func(ctx context.Context, tx *Tx) error {
 		if _, err := tx.ExecContext(ctx, `UPDATE sql_place SET beat = beat + 1 WHERE id = 1`); err != nil {
 			return err
 		}

@@ -41,6 +41,8 @@ type DB struct {
 	// writes must not wait for a connection that a writer like it holds.
 	read *sql.DB
 	mig  migrator
+	// reads and writes are the statements that SQLite keeps; nil under MySQL.
+	reads, writes *prepared
 
 	watched watchers
 
@@ -57,7 +59,12 @@ type Querier interface {
 }
 
 // Reader answers reads from the last committed state.
-func (d *DB) Reader() Querier { return d.read }
+func (d *DB) Reader() Querier {
+	if d.reads != nil {
+		return d.reads
+	}
+	return d.read
+}
 
 // Name tells which database this is, for messages.
 func (d *DB) Name() string { return d.name }

@@ -37,7 +37,8 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	db := &DB{name: path, dialect: SQLite, write: write, read: read, mig: migrator{dialect: goose.DialectSQLite3}}
+	db := &DB{name: path, dialect: SQLite, write: write, read: read, mig: migrator{dialect: goose.DialectSQLite3},
+		reads: newPrepared(read), writes: newPrepared(write)}
 	if err := db.check(ctx, size); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

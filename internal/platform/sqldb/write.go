@@ -40,12 +40,22 @@ type Tx struct {
 	tx    *sql.Tx
 	ended error
 	said  []announcement
+
+	kept *prepared // nil = none are
+	new  []string  // statements that are not kept yet, and may be when the connection is free
 }
 
 // ExecContext runs a statement.
 func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if t.ended != nil {
 		return nil, t.ended
+	}
+	if t.kept != nil {
+		if stmt := t.kept.known(query); stmt != nil {
+			r, err := t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+			return r, t.note(err)
+		}
+		t.new = append(t.new, query)
 	}
 	r, err := t.tx.ExecContext(ctx, query, args...)
 	return r, t.note(err)
@@ -96,7 +106,11 @@ func (t *Tx) note(err error) error {
 func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	lockWaits := 0
 	for try := 1; ; try++ {
-		err := d.attempt(ctx, fn)
+		mine := &Tx{kept: d.writes}
+		err := d.attempt(ctx, mine, fn)
+		for _, query := range mine.new {
+			d.writes.get(ctx, query)
+		}
 		if err == nil || errors.Is(err, ErrUnknownOutcome) {
 			d.answered(ctx)
 		}
@@ -120,7 +134,7 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 }
 
 // attempt is one run of fn.
-func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+func (d *DB) attempt(ctx context.Context, mine *Tx, fn func(ctx context.Context, tx *Tx) error) error {
 	conn, err := d.write.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("begin in %s: %w", d.name, err)
@@ -136,7 +150,7 @@ func (d *DB) attempt(ctx context.Context, fn func(ctx context.Context, tx *Tx) e
 			_ = d.rollback(conn, tx)
 		}
 	}()
-	mine := &Tx{tx: tx}
+	mine.tx = tx
 	err = fn(ctx, mine)
 	returned = true
 	if err == nil {
