@@ -45,7 +45,7 @@ type dataFlags struct {
 	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
 	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas; rediss and ?ca=FILE for TLS."`
 	Kafka       string          `placeholder:"URL" help:"Tell of events there: host:port, by commas, or kafka://user:pass@host:port; kafkas and ?ca=FILE for TLS."`
-	Search      string          `placeholder:"URL" help:"Index scans in OpenSearch or Elasticsearch there; from Kafka."`
+	Search      string          `placeholder:"URL" help:"Search in OpenSearch or Elasticsearch there; with --kafka it indexes scans too."`
 	Blob        string          `placeholder:"URL" help:"Files: s3://key:secret@host:port/bucket?tls=0 or file:///dir. Default: under --data."`
 	AllowUnsafe bool            `help:"Start on servers that may lose what they have acknowledged."`
 	Config      kong.ConfigFlag `placeholder:"FILE" help:"YAML with these flags; unknown keys are refused."`

@@ -72,6 +72,7 @@ func visits() map[string]visit {
 		"GET /api/v1/reports/trace-completeness":                    {query: "?brand_id={brand_id}"},
 		"POST /api/v1/brands/{brand_id}/scan-policy":                {body: `{"ip_days":1}`},
 		"GET /api/v1/events":                                        free,
+		"GET /api/v1/search":                                        {query: "?q=p&brand_id={brand_id}"},
 		"GET /api/v1/dead-letters":                                  {query: "?group=scan-records", free: true},
 		"POST /api/v1/dead-letters/replay":                          {body: `{}`, want: 400, free: true},
 		"POST /api/v1/dead-letters/discard":                         {body: `{}`, want: 400, free: true},
