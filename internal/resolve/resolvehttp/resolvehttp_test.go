@@ -477,7 +477,7 @@ func TestGuessesAreLimited(t *testing.T) {
 			Limits: limit.Limits{Requests: limit.Steady(100, time.Second), Misses: limit.Within(4, time.Hour), Budget: limit.Steady(1000, time.Hour)},
 			Clock:  clock.Func(func() time.Time { return now }), ProofKey: func() [32]byte { return [32]byte{5} },
 		})
-		w := newLimitedWorld(t, httpx.NewLimits(guard, nil))
+		w := newLimitedWorld(t, httpx.NewLimits(guard, httpx.Proxies{}))
 		for range 2 {
 			if rec := w.ask("GET", door); rec.Code == http.StatusTooManyRequests {
 				t.Fatalf("%s: %d %s", door, rec.Code, rec.Body)
