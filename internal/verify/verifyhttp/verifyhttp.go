@@ -80,6 +80,9 @@ type Deps struct {
 	Limits   *httpx.Limits // nil = none
 	Gate     *httpx.Gate
 	Tracer   Tracer // nil = no traces
+	// Consumer tells the account of a consumer who is signed in, from a secret that the
+	// request carries; 0 = none. It must not wait; nil = there are no accounts.
+	Consumer func(secret string) int64
 	Log      *slog.Logger
 
 	// Compressed answers a path of one segment when that is a compressed Digital Link;
@@ -212,6 +215,9 @@ func (h *Handler) read(s *scratch, r *http.Request, from verify.Source, text, to
 	s.query.Code = code
 	c := &s.query.Client
 	c.Agent, c.Language = first(r.Header["User-Agent"]), first(r.Header["Accept-Language"])
+	if h.Consumer != nil && (r.Header["Cookie"] != nil || r.Header["Authorization"] != nil) {
+		c.User = h.consumer(r)
+	}
 	err = s.readQuery(r)
 	if token != "" {
 		s.query.Token = token
