@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -31,6 +32,7 @@ type PeopleConfig struct {
 	SessionRenewal string        // "always" or "writes"; "" = always
 	Sessions       []string      // "app=replace:1": what a further sign-in of a client type does
 	OIDC           OIDCConfig
+	Consumers      ConsumersConfig
 }
 
 // OIDCConfig is one provider of identities.
@@ -71,7 +73,7 @@ func (c *Config) identityConfig() (identity.Config, error) {
 	default:
 		return cfg, usage("session-renewal", "must be always or writes")
 	}
-	if err := c.People.OIDC.check(); err != nil {
+	if err := errors.Join(c.People.OIDC.check(), c.People.Consumers.check()); err != nil {
 		return cfg, err
 	}
 	for client := range cfg.Conflicts {
@@ -90,6 +92,14 @@ func isClientType(c identity.ClientType) bool {
 func (a *App) openIdentity(ctx context.Context) error {
 	cfg, err := a.identityConfig()
 	if err != nil {
+		return err
+	}
+	cfg.PassKeys = a.keys.passKeys
+	cfg.Consumers = identity.ConsumerConfig{
+		Life: a.People.Consumers.Life, Prefixes: a.People.Consumers.SMSPrefixes,
+		PerDay: a.People.Consumers.CodesPerDay, PerNet: a.People.Consumers.CodesPerNetwork,
+	}
+	if cfg.Consumers.Senders, err = a.People.Consumers.senders(a.clock); err != nil {
 		return err
 	}
 	a.identity, err = identity.NewService(ctx, cfg, identitysql.New(a.db, a.clock), a.keys.peopleKeys(), a.clock, a.log)
@@ -167,7 +177,7 @@ func (a *App) people(stopping context.Context, rt *httpx.Router) {
 	rt.Public("GET /api/v1/openapi.json", document())
 	identityhttp.Mount(rt, identityhttp.Deps{
 		Service: a.identity, Auth: identityhttp.NewAuthenticator(a.identity, a.proxies), Proxies: a.proxies, PublicURL: a.consoleURL(),
-		Change: a.approved, Stopping: stopping, Provider: a.provider(), Log: a.log,
+		Change: a.approved, Stopping: stopping, Provider: a.provider(), Consumers: a.consumerDoors(), Log: a.log,
 		Brand: func(ctx context.Context, b ids.BrandID) error {
 			_, err := a.Batches.Brand(ctx, b)
 			return err

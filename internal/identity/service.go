@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -22,6 +23,8 @@ type Config struct {
 	Conflicts map[ClientType]Conflict
 	Hashing   int  // how many passwords are hashed at a time
 	Shared    bool // other processes change the same records
+	Consumers ConsumerConfig
+	PassKeys  func() [][32]byte // of the passes of consumers, newest first; nil = one of the tokens' key
 }
 
 func (c *Config) fill() {
@@ -37,6 +40,7 @@ func (c *Config) fill() {
 	usual := DefaultConflicts()
 	maps.Copy(usual, c.Conflicts)
 	c.Conflicts = usual
+	c.Consumers.fill()
 }
 
 // Service is the domain's use cases. It is safe for concurrent use.
@@ -57,14 +61,20 @@ type Service struct {
 	wake     chan struct{}
 	told     atomic.Pointer[func()]
 	used     usedKeys
+	passes   *Passes
+	sending  chan struct{} // codes that are being sent
 }
 
 // NewService loads the directory. Follow must run beside it, and Close end it.
 func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c clock.Clock, log *slog.Logger) (*Service, error) {
 	cfg.fill()
+	if cfg.PassKeys == nil {
+		cfg.PassKeys = func() [][32]byte { return [][32]byte{secrets.Tokens} }
+	}
 	s := &Service{
 		cfg: cfg, store: store, clock: c, log: log, secrets: &secrets, passwords: newPasswords(cfg.Hashing),
 		live: newLiveSessions(), wake: make(chan struct{}, 1), used: usedKeys{at: map[string]time.Time{}},
+		passes: NewPasses(cfg.PassKeys, c.Now), sending: make(chan struct{}, sendsMax),
 	}
 	s.audit = &auditor{store: store, secrets: s.secrets, log: log}
 	s.loading.Lock()
@@ -74,7 +84,7 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		return nil, fmt.Errorf("read the feed of people: %w", err)
 	}
 	s.heard.Store(c.Now().UnixMicro())
-	if err := s.reload(ctx); err != nil {
+	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -127,10 +137,14 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 			s.live.dropUser(UserID(n.Subject))
 		case SessionNews:
 			s.live.end(SessionID(n.Subject), n.Detail)
+			s.passes.end(SessionID(n.Subject), s.clock.Now().Add(s.cfg.Consumers.Life))
 		}
 	}
 	if lost {
 		s.live.dropAll()
+		if err := s.loadEnded(ctx); err != nil {
+			return err
+		}
 	}
 	if stale {
 		if err := s.reload(ctx); err != nil {
@@ -201,7 +215,8 @@ func (s *Service) flush(ctx context.Context) error {
 			return fmt.Errorf("note when keys were used: %w", err)
 		}
 	}
-	return s.store.SweepSessions(ctx, s.clock.Now().Add(-keepEnded))
+	s.passes.forget()
+	return errors.Join(s.store.SweepSessions(ctx, s.clock.Now().Add(-keepEnded)), s.store.SweepCodes(ctx, s.clock.Now()))
 }
 
 // Told names who tells other processes that there is news for Wake.

@@ -248,6 +248,8 @@ type Deps struct {
 	// Brand reports, by its error, that there is no such brand.
 	Brand    func(ctx context.Context, b ids.BrandID) error
 	Provider *Provider // of identities; nil = none
+	// Consumers are the doors for those who scan.
+	Consumers ConsumerDoors
 	Log      *slog.Logger
 	Stopping context.Context //nolint:containedctx // the life of the process: streams end with it
 }
@@ -271,8 +273,9 @@ func Mount(rt *httpx.Router, d Deps) {
 	a.mountAudit(rt)
 	a.mountApprovals(rt)
 	if d.Provider != nil {
-		newProviderDoor(a, d.Provider).add(rt)
+		a.peopleDoor(d.Provider).add(rt)
 	}
+	a.mountConsumers(rt, d.Consumers)
 }
 
 // read reads a mutation: its body, who asks, and which request it is. Bodies here hold

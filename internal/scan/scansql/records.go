@@ -331,8 +331,8 @@ type row struct {
 func scanRow(rows *sql.Rows) (o row, err error) {
 	var (
 		pos, n, serial, first, at, facts, device, prevPos, prevN, user sql.NullInt64
-		word, place, network, agent, zone                        sql.NullString
-		trace                                                    []byte
+		word, place, network, agent, zone                              sql.NullString
+		trace                                                          []byte
 	)
 	err = rows.Scan(&pos, &n, &o.Code, &serial, &o.Brand, &o.Product, &first, &at, &facts, &word, &device, &place, &network,
 		&o.sealed, &agent, &zone, &trace, &prevPos, &prevN, &user)
