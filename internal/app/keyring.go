@@ -36,6 +36,7 @@ type liveKeys struct {
 	labelID codebook.LabelKeyID // what new batches' labels are signed with
 	labels  map[codebook.LabelKeyID]labelKey
 	passes  [][32]byte // of consumers; what new ones are made with first
+	roles   [][32]byte // of role tokens, as many
 }
 
 // labelKey is a signature key, revoked ones too.
@@ -101,11 +102,9 @@ func (k *keyring) refresh() {
 	}
 	present := k.settled(links, now)
 	live.link, live.innerID = live.links[present], inner[k.settled(inner, now)].ID
-	live.passes = append(live.passes, keyset.Derive(links[present], "passes/1"))
-	for i, key := range links {
-		if i != present {
-			live.passes = append(live.passes, keyset.Derive(key, "passes/1"))
-		}
+	for _, key := range append([]keyset.Key{links[present]}, links...) { // one of them twice
+		live.passes = append(live.passes, keyset.Derive(key, "passes/1"))
+		live.roles = append(live.roles, keyset.Derive(key, "role-token/1"))
 	}
 	for _, key := range set.Of(keyset.Signature) {
 		l := labelKey{PublishedKey: published(key)}
@@ -157,6 +156,9 @@ func (k *keyring) InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, err
 
 // passKeys are those of the passes of consumers. Edges have them: a scan asks nobody.
 func (k *keyring) passKeys() [][32]byte { return k.live.Load().passes }
+
+// roleKeys are those of the tokens by which roles call each other.
+func (k *keyring) roleKeys() [][32]byte { return k.live.Load().roles }
 
 // Links implements verify.Keys.
 func (k *keyring) Links() []*codebook.Links { return k.live.Load().links }

@@ -250,8 +250,8 @@ type Deps struct {
 	Provider *Provider // of identities; nil = none
 	// Consumers are the doors for those who scan.
 	Consumers ConsumerDoors
-	Log      *slog.Logger
-	Stopping context.Context //nolint:containedctx // the life of the process: streams end with it
+	Log       *slog.Logger
+	Stopping  context.Context //nolint:containedctx // the life of the process: streams end with it
 }
 
 // Mount adds the routes.
