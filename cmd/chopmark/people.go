@@ -22,12 +22,13 @@ type peopleFlags struct {
 	OIDCTenant       string   `name:"oidc-tenant" placeholder:"ID" help:"Whose people these are; else the platform's."`
 
 	consumerFlags
+	ldapFlags
 }
 
 func (f *peopleFlags) config() app.PeopleConfig {
 	return app.PeopleConfig{
 		SessionLife: f.SessionLife, SessionLongest: f.SessionLongest, SessionRenewal: f.SessionRenewal, Sessions: f.Sessions,
-		Consumers: f.consumerFlags.config(),
+		Consumers: f.consumerFlags.config(), LDAP: f.ldapFlags.config(),
 		OIDC: app.OIDCConfig{
 			Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret, GroupsClaim: f.OIDCGroups, Roles: f.OIDCRole, Tenant: f.OIDCTenant,
 		},
@@ -65,5 +66,27 @@ func (f *consumerFlags) config() app.ConsumersConfig {
 		WeChat: identityhttp.WeChat{
 			AppID: f.WeChatApp, Secret: f.WeChatSecret, MiniAppID: f.WeChatMiniapp, MiniSecret: f.WeChatMiniappSecret, Open: f.WeChatOpen, API: f.WeChatAPI,
 		},
+	}
+}
+
+// ldapFlags name a directory of people.
+type ldapFlags struct {
+	LDAPURL         string   `name:"ldap-url" placeholder:"URL" help:"Sign in by this directory: ldaps://host, or ldap://host with StartTLS."`
+	LDAPCA          string   `name:"ldap-ca" placeholder:"FILE" help:"Trust the authorities of this file there, and no others."`
+	LDAPBindDN      string   `name:"ldap-bind-dn" placeholder:"DN" help:"Who searches; else nobody in particular."`
+	LDAPBindPass    string   `name:"ldap-bind-password" env:"CHOPMARK_LDAP_BIND_PASSWORD" hidden:"" help:"By the environment."`
+	LDAPUsers       string   `name:"ldap-users" placeholder:"DN" help:"Below which people are."`
+	LDAPUserFilter  string   `name:"ldap-user-filter" placeholder:"FILTER" help:"Finds a person: (uid={login})."`
+	LDAPGroups      string   `name:"ldap-groups" placeholder:"DN" help:"Below which groups are; else memberOf tells them."`
+	LDAPGroupFilter string   `name:"ldap-group-filter" placeholder:"FILTER" help:"Finds a person's groups: (member={dn})."`
+	LDAPID          string   `name:"ldap-id" placeholder:"ATTRIBUTE" help:"Names a person for good: entryUUID, objectGUID."`
+	LDAPRole        []string `name:"ldap-role" placeholder:"GROUP=ROLE" sep:"none" help:"What members of a group may do; the first that fits."`
+	LDAPTenant      string   `name:"ldap-tenant" placeholder:"ID" help:"Whose people these are; else the platform's."`
+}
+
+func (f *ldapFlags) config() app.LDAPConfig {
+	return app.LDAPConfig{
+		URL: f.LDAPURL, CA: f.LDAPCA, BindDN: f.LDAPBindDN, BindPassword: f.LDAPBindPass, Users: f.LDAPUsers, UserFilter: f.LDAPUserFilter,
+		Groups: f.LDAPGroups, GroupFilter: f.LDAPGroupFilter, ID: f.LDAPID, Roles: f.LDAPRole, Tenant: f.LDAPTenant,
 	}
 }

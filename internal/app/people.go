@@ -33,6 +33,7 @@ type PeopleConfig struct {
 	Sessions       []string      // "app=replace:1": what a further sign-in of a client type does
 	OIDC           OIDCConfig
 	Consumers      ConsumersConfig
+	LDAP           LDAPConfig
 }
 
 // OIDCConfig is one provider of identities.
@@ -76,6 +77,11 @@ func (c *Config) identityConfig() (identity.Config, error) {
 	if err := errors.Join(c.People.OIDC.check(), c.People.Consumers.check()); err != nil {
 		return cfg, err
 	}
+	elsewhere, err := c.People.LDAP.directory()
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Elsewhere = elsewhere
 	for client := range cfg.Conflicts {
 		if !isClientType(client) {
 			return cfg, usage("sessions", "%q is no client type: web, app, miniapp, api", client)

@@ -24,6 +24,7 @@ type Config struct {
 	Hashing   int  // how many passwords are hashed at a time
 	Shared    bool // other processes change the same records
 	Consumers ConsumerConfig
+	Elsewhere Elsewhere         // people who are not known here; nil = none
 	PassKeys  func() [][32]byte // of the passes of consumers, newest first; nil = one of the tokens' key
 }
 

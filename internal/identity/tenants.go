@@ -12,6 +12,8 @@ import (
 
 func isUnknownUser(err error) bool { return errors.Is(err, ErrUnknownUser) }
 
+func isRefused(err error) bool { return errors.Is(err, ErrRefused) }
+
 // CreateTenant makes a company of the kind brand or dealer.
 func (s *Service) CreateTenant(ctx context.Context, r ids.Request, t Tenant) (Tenant, bool, error) {
 	if t.Kind == PlatformKind {
