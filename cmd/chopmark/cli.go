@@ -75,6 +75,7 @@ type serveCmd struct {
 	dataFlags
 	roleFlags
 	peopleFlags
+	Env           string `name:"env" default:"development" enum:"development,production" help:"production refuses what is for trying things out."`
 	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
 	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS and HTTP/3 (UDP, the same port); off by default."`
 	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
@@ -105,6 +106,7 @@ func (s *serveCmd) config() app.Config {
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
+	cfg.Env = s.Env
 	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
 	cfg.Limits = app.LimitConfig{Address: s.LimitAddress, Misses: s.LimitMisses, Keys: s.LimitKeys, MissBudget: s.MissBudget}
 	cfg.LogLevel, cfg.SourcePrivate = s.LogLevel, s.SourcePrivate

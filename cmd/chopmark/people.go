@@ -14,6 +14,10 @@ type peopleFlags struct {
 	SessionRenewal string        `default:"always" enum:"always,writes" help:"always: every request keeps a session alive; writes: only changes do."`
 	Sessions       []string      `placeholder:"TYPE=POLICY:N" help:"What a further sign-in of a client type does: app=replace:1, web=allow:20, api=refuse:5."`
 
+	KeepSessions  int `default:"30" placeholder:"N" help:"How many days ended sessions are kept (${default}; 1 to 365)."`
+	KeepApprovals int `default:"730" placeholder:"N" help:"How many days decided approvals are kept (${default}; 30 to 3650)."`
+	KeepConsumers int `default:"0" placeholder:"N" help:"Erase consumers who did not sign in for so many days (90 to 3650); 0: never."`
+
 	OIDCIssuer       string   `name:"oidc-issuer" placeholder:"URL" help:"Sign in by way of this provider (OpenID Connect)."`
 	OIDCClientID     string   `name:"oidc-client-id" placeholder:"ID" help:"Our name there."`
 	OIDCClientSecret string   `name:"oidc-client-secret" env:"CHOPMARK_OIDC_CLIENT_SECRET" hidden:"" help:"Our secret there; by the environment."`
@@ -28,6 +32,7 @@ type peopleFlags struct {
 func (f *peopleFlags) config() app.PeopleConfig {
 	return app.PeopleConfig{
 		SessionLife: f.SessionLife, SessionLongest: f.SessionLongest, SessionRenewal: f.SessionRenewal, Sessions: f.Sessions,
+		KeepSessions: f.KeepSessions, KeepApprovals: f.KeepApprovals, KeepConsumers: f.KeepConsumers,
 		Consumers: f.consumerFlags.config(), LDAP: f.ldapFlags.config(),
 		OIDC: app.OIDCConfig{
 			Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret, GroupsClaim: f.OIDCGroups, Roles: f.OIDCRole, Tenant: f.OIDCTenant,

@@ -70,6 +70,8 @@ func visits() map[string]visit {
 		"PATCH /api/v1/brands/{brand_id}/places":                    {body: `{"set":[{"id":"urn:place:1","name":"Shop"}]}`},
 		"GET /api/v1/reports/trace-flow":                            {query: "?brand_id={brand_id}"},
 		"GET /api/v1/reports/trace-completeness":                    {query: "?brand_id={brand_id}"},
+		"GET /api/v1/brands/{brand_id}/origins":                     {},
+		"POST /api/v1/brands/{brand_id}/origins":                    {body: `{"origins":["https://shop.example"]}`},
 		"POST /api/v1/brands/{brand_id}/scan-policy":                {body: `{"ip_days":1}`},
 		"GET /api/v1/events":                                        free,
 		"GET /api/v1/dead-letters":                                  {query: "?group=scan-records", free: true},

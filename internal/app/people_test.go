@@ -183,3 +183,68 @@ func TestLDAP(t *testing.T) {
 		t.Errorf("an account of this place: %d %s", status, text)
 	}
 }
+
+// TestQuota: a tenant's keys share its requests, over all routes; others and the platform go on.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t, func(*Config) {})
+	tenant := d.must("POST", "/api/v1/tenants", matrixAdminKey, `{"name":"t","kind":"brand","requests_per_day":6}`)["tenant_id"].(string)
+	var keys []string
+	for range 2 {
+		keys = append(keys, d.must("POST", "/api/v1/keys", matrixAdminKey, fmt.Sprintf(`{"name":"k","role":"operator","tenant_id":%q}`, tenant))["key"].(string))
+	}
+	for i := range 6 {
+		d.must("GET", "/api/v1/brands", keys[i%2], "")
+	}
+	for _, key := range keys {
+		if status, _, text := d.ask("GET", "/api/v1/products?brand_id=1", key, ""); status != http.StatusTooManyRequests || !strings.Contains(text, "limit.requests") {
+			t.Errorf("beyond the day's: %d %s", status, text)
+		}
+	}
+	d.must("PATCH", "/api/v1/tenants/"+tenant, matrixAdminKey, `{"requests_per_day":0}`)
+	d.must("GET", "/api/v1/brands", keys[0], "")
+	if status, _, _ := d.ask("PATCH", "/api/v1/tenants/platform", matrixAdminKey, `{"requests_per_second":1}`); status != http.StatusBadRequest {
+		t.Errorf("the platform can shut itself out: %d", status)
+	}
+}
+
+// TestBrandOrigins: a page of a brand's origin acts on that brand alone, whatever the key may,
+// and on no people; another page reads nothing.
+func TestBrandOrigins(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t, func(*Config) {})
+	var brands []string
+	for _, name := range []string{"one", "two"} {
+		brands = append(brands, fmt.Sprint(d.must("POST", "/api/v1/brands", matrixAdminKey, `{"name":"`+name+`"}`)["brand_id"]))
+	}
+	const shop = "https://shop.example"
+	d.must("POST", "/api/v1/brands/"+brands[0]+"/origins", matrixAdminKey, `{"origins":["`+shop+`"]}`)
+	if status, _, _ := d.ask("POST", "/api/v1/brands/"+brands[0]+"/origins", matrixAdminKey, `{"origins":["https://shop.example/path"]}`); status != 400 {
+		t.Errorf("what is no origin was taken: %d", status)
+	}
+	from := func(origin, path string) (int, string, string) {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "http://desk.example"+path, nil)
+		r.Header.Set("Authorization", "Bearer "+matrixAdminKey)
+		r.Header.Set("Origin", origin)
+		w := httptest.NewRecorder()
+		d.rt.ServeHTTP(w, r)
+		return w.Code, w.Header().Get("Access-Control-Allow-Origin"), w.Body.String()
+	}
+	for path, want := range map[string]int{
+		"/api/v1/brands/" + brands[0]: 200, "/api/v1/brands/" + brands[1]: 404, "/api/v1/users": 403, "/api/v1/keys": 403, "/api/v1/audit": 403,
+	} {
+		if status, allowed, text := from(shop, path); status != want || status == 200 && allowed != shop {
+			t.Errorf("%s from the shop: %d, read by %q: %s", path, status, allowed, text)
+		}
+	}
+	if _, _, text := from(shop, "/api/v1/brands"); strings.Contains(text, `"two"`) || !strings.Contains(text, `"one"`) {
+		t.Errorf("the list shows %s", text)
+	}
+	if status, allowed, _ := from("https://evil.example", "/api/v1/brands/"+brands[0]); status != 200 || allowed != "" {
+		t.Errorf("another page: %d, read by %q", status, allowed)
+	}
+	d.must("POST", "/api/v1/brands/"+brands[0]+"/origins", matrixAdminKey, `{"origins":[]}`)
+	if _, allowed, _ := from(shop, "/api/v1/brands/"+brands[0]); allowed != "" {
+		t.Error("an origin that was taken away reads on")
+	}
+}

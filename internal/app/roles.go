@@ -84,7 +84,7 @@ func (a *App) authenticator() httpx.Authenticator {
 	if a.identity == nil {
 		return noKeys{}
 	}
-	return identityhttp.NewAuthenticator(a.identity, a.proxies)
+	return identityhttp.NewAuthenticator(a.identity, a.proxies, a.quotas)
 }
 
 // hasSQL reports whether the process works on SQL; an edge alone does not.

@@ -281,3 +281,37 @@ func BenchmarkPass(b *testing.B) {
 	}
 	b.ReportMetric(float64(store.asked-before), "sql")
 }
+
+// TestKeep: who did not sign in for the time is erased, and nobody else; ended sessions go
+// after theirs.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	out, w := newShop(t)
+	w.cfg.Keep = identity.Keep{Consumers: 90 * 24 * time.Hour, Sessions: 24 * time.Hour}
+	w.svc = w.open(t)
+	idle := w.consumer(t, out, phone, identity.App)
+	w.pass(89 * 24 * time.Hour)
+	alive := w.consumer(t, out, identity.Target{Channel: identity.SMS, To: "+8613800138001"}, identity.App)
+	sweep := func() {
+		t.Helper()
+		if err := w.svc.Close(t.Context()); err != nil { // writes down, and sweeps when it is time
+			t.Fatal(err)
+		}
+	}
+	state := func(id identity.ConsumerID) identity.UserState {
+		c, err := w.svc.Consumer(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.State
+	}
+	sweep()
+	if state(idle.Consumer) != identity.Active {
+		t.Fatal("erased a day before its time")
+	}
+	w.pass(25 * time.Hour)
+	sweep()
+	if state(idle.Consumer) != identity.Erased || state(alive.Consumer) != identity.Active {
+		t.Errorf("idle %s, alive %s", state(idle.Consumer), state(alive.Consumer))
+	}
+}

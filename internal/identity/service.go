@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +23,7 @@ type Config struct {
 	Hashing   int  // how many passwords are hashed at a time
 	Shared    bool // other processes change the same records
 	Consumers ConsumerConfig
+	Keep      Keep
 	Elsewhere Elsewhere         // people who are not known here; nil = none
 	PassKeys  func() [][32]byte // of the passes of consumers, newest first; nil = one of the tokens' key
 }
@@ -42,6 +42,7 @@ func (c *Config) fill() {
 	maps.Copy(usual, c.Conflicts)
 	c.Conflicts = usual
 	c.Consumers.fill()
+	c.Keep.fill()
 }
 
 // Service is the domain's use cases. It is safe for concurrent use.
@@ -60,6 +61,7 @@ type Service struct {
 	live     *liveSessions
 	heard    atomic.Int64 // when the feed was last read to its end, microseconds
 	wake     chan struct{}
+	swept    atomic.Int64 // when what is too old was last deleted, microseconds
 	told     atomic.Pointer[func()]
 	used     usedKeys
 	passes   *Passes
@@ -165,7 +167,7 @@ const (
 	// staleAfter is how long this process believes its memory without having heard from
 	// the feed; then it asks the database for each request.
 	staleAfter = time.Second
-	keepEnded  = 30 * 24 * time.Hour
+	sweepEvery = 10 * time.Minute
 )
 
 // Wake lets Follow look at once.
@@ -217,7 +219,10 @@ func (s *Service) flush(ctx context.Context) error {
 		}
 	}
 	s.passes.forget()
-	return errors.Join(s.store.SweepSessions(ctx, s.clock.Now().Add(-keepEnded)), s.store.SweepCodes(ctx, s.clock.Now()))
+	if now := s.clock.Now().UnixMicro(); now-s.swept.Swap(now) < sweepEvery.Microseconds() {
+		return nil
+	}
+	return s.sweep(ctx)
 }
 
 // Told names who tells other processes that there is news for Wake.
@@ -246,19 +251,6 @@ func wrap(doing string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", doing, err)
-}
-
-// Origins reports whether any tenant lets an origin read the API.
-func (s *Service) Origins(origin string) bool { return s.dir.Load().origins[origin] }
-
-// OriginOf reports whether the caller's own tenant does.
-func (s *Service) OriginOf(p *Principal, origin string) bool {
-	d := s.dir.Load()
-	if !d.origins[origin] {
-		return false
-	}
-	t, ok := d.tenants[p.Tenant]
-	return ok && slices.Contains(t.Origins, origin)
 }
 
 // IssueCodes counts codes against the tenant that owns the brand, before they are made.

@@ -21,6 +21,7 @@ type Store interface {
 	Audits
 	Approvals
 	Consumers
+	Origins
 }
 
 // Credentials keeps API keys and the links of an installation without any.
@@ -79,6 +80,13 @@ type Directory interface {
 	// that some of it is no longer kept.
 	Feed(ctx context.Context, after int64, limit int) (news []News, lost bool, _ error)
 	FeedEnd(ctx context.Context) (int64, error)
+}
+
+// Origins keeps which other origins may read what is of a brand.
+type Origins interface {
+	BrandOrigins(ctx context.Context) ([]BrandOrigin, error)
+	// SetBrandOrigins must replace those of a brand.
+	SetBrandOrigins(ctx context.Context, b ids.BrandID, origins []string) error
 }
 
 // NewsKind is what a process must forget or read again.
@@ -218,8 +226,9 @@ type Consumers interface {
 	PutCode(ctx context.Context, c OneTimeCode, pause time.Duration, day string, counts []Count) (wait time.Duration, _ error)
 	// UseCode must use up a try, and with the right code the code itself: for one caller only.
 	UseCode(ctx context.Context, target, code Hash, now time.Time) (ok bool, _ error)
-	// SweepCodes deletes what has expired, and counts of days before yesterday.
-	SweepCodes(ctx context.Context, now time.Time) error
+	// Sweep deletes codes, links, tries and counts that mean nothing any more, and what was
+	// decided before a time.
+	Sweep(ctx context.Context, now, decided time.Time) error
 	// AddConsumer must answer ErrLoginTaken for a second one with one of the hashes.
 	AddConsumer(ctx context.Context, c Consumer) error
 	// Consumer must answer ErrUnknownConsumer for what is unknown.

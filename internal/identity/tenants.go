@@ -63,6 +63,8 @@ func (s *Service) Tenants(p *Principal) []Tenant {
 type TenantChange struct {
 	Name          *string
 	CodesPerDay   *int64
+	PerSecond     *int64 // requests
+	PerDay        *int64
 	FourEyesAbove *int64
 	Origins       *[]string
 	Disabled      *bool
@@ -79,6 +81,8 @@ func (s *Service) ChangeTenant(ctx context.Context, p *Principal, id TenantID, c
 	after, now := before, s.clock.Now()
 	set(&after.Name, c.Name)
 	set(&after.CodesPerDay, c.CodesPerDay)
+	set(&after.Quota.PerSecond, c.PerSecond)
+	set(&after.Quota.PerDay, c.PerDay)
 	set(&after.FourEyesAbove, c.FourEyesAbove)
 	set(&after.Origins, c.Origins)
 	if c.Disabled != nil {

@@ -86,15 +86,26 @@ func (s *Store) UseCode(ctx context.Context, target, code identity.Hash, now tim
 	return ok && err == nil, err
 }
 
-// SweepCodes implements identity.Store. A code stays for the pause after it: its time says
-// when the next may be sent.
-func (s *Store) SweepCodes(ctx context.Context, now time.Time) error {
+// Sweep implements identity.Store. A code stays for the pause after it: its time says when the
+// next may be sent.
+func (s *Store) Sweep(ctx context.Context, now, decided time.Time) error {
+	us, day := sqldb.Micros(now), now.Add(-24*time.Hour).Format(time.DateOnly)
+	hour := sqldb.Micros(now.Add(-time.Hour))
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_codes WHERE expires_at < ? AND sent_at < ?`, sqldb.Micros(now), sqldb.Micros(now.Add(-time.Hour))); err != nil {
-			return fmt.Errorf("sweep codes: %w", err)
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_counts WHERE day < ?`, now.Add(-24*time.Hour).Format(time.DateOnly)); err != nil {
-			return fmt.Errorf("sweep counts: %w", err)
+		for _, one := range []struct {
+			query string
+			args  []any
+		}{
+			{`DELETE FROM identity_codes WHERE expires_at < ? AND sent_at < ?`, []any{us, hour}},
+			{`DELETE FROM identity_counts WHERE day < ?`, []any{day}},
+			{`DELETE FROM identity_usage WHERE day < ?`, []any{day}},
+			{`DELETE FROM identity_links WHERE expires_at < ?`, []any{us}},
+			{`DELETE FROM identity_attempts WHERE tried_at < ? AND wait_until < ?`, []any{hour, us}},
+			{`DELETE FROM identity_approvals WHERE state IN ('done', 'rejected') AND decided_at < ?`, []any{sqldb.Micros(decided)}},
+		} {
+			if _, err := tx.ExecContext(ctx, one.query, one.args...); err != nil {
+				return fmt.Errorf("sweep: %w", err)
+			}
 		}
 		return nil
 	})

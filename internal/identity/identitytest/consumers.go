@@ -97,7 +97,7 @@ func codesCounted(t *testing.T, open opener) {
 	if _, err := put(30, 1, 0, most(2, 10)); !errors.Is(err, identity.ErrCodesUsedUp) {
 		t.Errorf("beyond the day's: %v", err)
 	}
-	must(t, s.SweepCodes(t.Context(), Start().Add(72*time.Hour)))
+	must(t, s.Sweep(t.Context(), Start().Add(72*time.Hour), Start()))
 	if wait, err := put(1, 5, 0, most(2, 10)); err != nil || wait != 0 {
 		t.Errorf("after the sweep: %s, %v", wait, err)
 	}

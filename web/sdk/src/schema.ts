@@ -1215,6 +1215,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/brands/{brand_id}/origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other origins that may read what is of a brand */
+        get: operations["brandOrigins"];
+        put?: never;
+        /** Replace the other origins that may read what is of a brand */
+        post: operations["setBrandOrigins"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/signin": {
         parameters: {
             query?: never;
@@ -2263,6 +2281,9 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        BrandOrigins: {
+            origins: string[];
+        };
         /**
          * Format: int64
          * @description The account of somebody who scans; scan records have it as user_id.
@@ -2477,6 +2498,10 @@ export interface components {
             /** Format: int64 */
             codes_per_day: number;
             /** Format: int64 */
+            requests_per_second: number;
+            /** Format: int64 */
+            requests_per_day: number;
+            /** Format: int64 */
             four_eyes_above: number;
             origins: string[];
             /** Format: date-time */
@@ -2652,6 +2677,10 @@ export interface components {
             /** Format: int64 */
             codes_per_day?: number;
             /** Format: int64 */
+            requests_per_second?: number;
+            /** Format: int64 */
+            requests_per_day?: number;
+            /** Format: int64 */
             four_eyes_above?: number;
             origins?: string[];
         };
@@ -2659,6 +2688,10 @@ export interface components {
             name?: string;
             /** Format: int64 */
             codes_per_day?: number;
+            /** Format: int64 */
+            requests_per_second?: number;
+            /** Format: int64 */
+            requests_per_day?: number;
             /** Format: int64 */
             four_eyes_above?: number;
             origins?: string[];
@@ -9340,6 +9373,117 @@ export interface operations {
             500: components["responses"]["Internal"];
         };
     };
+    brandOrigins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "origins": [
+                     *           "https://shop.example"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["BrandOrigins"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    setBrandOrigins: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "origins": [
+                 *         "https://shop.example"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["BrandOrigins"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "origins": [
+                     *           "https://shop.example"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["BrandOrigins"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -11031,6 +11175,8 @@ export interface operations {
                      *               1001
                      *             ],
                      *             "codes_per_day": 1,
+                     *             "requests_per_second": 0,
+                     *             "requests_per_day": 0,
                      *             "four_eyes_above": 1,
                      *             "origins": [
                      *               "text"
@@ -11083,6 +11229,8 @@ export interface operations {
                  *         1001
                  *       ],
                  *       "codes_per_day": 1,
+                 *       "requests_per_second": 0,
+                 *       "requests_per_day": 0,
                  *       "four_eyes_above": 1,
                  *       "origins": [
                  *         "text"
@@ -11111,6 +11259,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -11170,6 +11320,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -11210,6 +11362,8 @@ export interface operations {
                  * @example {
                  *       "name": "text",
                  *       "codes_per_day": 1,
+                 *       "requests_per_second": 0,
+                 *       "requests_per_day": 0,
                  *       "four_eyes_above": 1,
                  *       "origins": [
                  *         "text"
@@ -11240,6 +11394,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -11314,6 +11470,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -11381,6 +11539,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
