@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -43,6 +44,9 @@ type dataFlags struct {
 	SQLRead     string          `name:"sql-read" placeholder:"LIST" help:"Replicas of --sql that answer what may be stale: such URLs, by commas."`
 	SQLShard    string          `name:"sql-shard" placeholder:"LIST" help:"Brands by their number mod 16 in databases of their own: 0-7=URL,8-15=URL; those not named are in --sql. The first start decides."`
 	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
+	KMS         string          `name:"kms" placeholder:"URL" help:"A server that keeps keys (Vault Transit): https://host:8200/MOUNT/KEY; its token is CHOPMARK_KMS_TOKEN. It wraps what seals persons, and may seal --kek."`
+	KMSCA       string          `name:"kms-ca" placeholder:"FILE" help:"Trust the authorities of this file there, and no others."`
+	KMSHold     time.Duration   `name:"kms-hold" default:"1h" placeholder:"TIME" help:"How long a key of --kms is held in memory (${default})."`
 	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas; rediss and ?ca=FILE for TLS."`
 	Kafka       string          `placeholder:"URL" help:"Tell of events there: host:port, by commas, or kafka://user:pass@host:port; kafkas and ?ca=FILE for TLS."`
 	Search      string          `placeholder:"URL" help:"Index scans in OpenSearch or Elasticsearch there; from Kafka."`
@@ -55,6 +59,7 @@ func (f *dataFlags) config() app.Config {
 	return app.Config{
 		Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version,
 		EngineConfig: app.EngineConfig{SQL: f.SQL, SQLRead: f.SQLRead, SQLShard: f.SQLShard, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe,
+			KMS:   app.KMSConfig{URL: f.KMS, Token: os.Getenv("CHOPMARK_KMS_TOKEN"), CA: f.KMSCA, Hold: f.KMSHold},
 			Redis: f.Redis, Kafka: f.Kafka, Search: f.Search, Blob: f.Blob,
 		},
 	}

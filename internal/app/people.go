@@ -114,7 +114,11 @@ func (a *App) openIdentity(ctx context.Context) error {
 	if cfg.Consumers.Senders, err = a.People.Consumers.senders(a.clock); err != nil {
 		return err
 	}
-	a.identity, err = identity.NewService(ctx, cfg, identitysql.New(a.db, a.clock), a.keys.peopleKeys(), a.clock, a.log)
+	store, secrets := identitysql.New(a.db, a.clock), a.keys.peopleKeys()
+	if secrets.Keeper, err = a.keeper(ctx, store); err != nil {
+		return err
+	}
+	a.identity, err = identity.NewService(ctx, cfg, store, secrets, a.clock, a.log)
 	if err != nil {
 		return err
 	}

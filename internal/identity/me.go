@@ -70,7 +70,10 @@ func (s *Service) BeginTOTP(ctx context.Context, p *Principal, password string) 
 		return "", "", err
 	}
 	raw := newTOTPSecret()
-	u.TOTP, u.TOTPOn = encrypt(s.secrets.People, raw, "totp "+string(u.ID)), false
+	if u.TOTP, err = s.secrets.wrap(raw, "totp "+string(u.ID)); err != nil {
+		return "", "", err
+	}
+	u.TOTPOn = false
 	if _, err := s.keep(ctx, u, Ending{}); err != nil {
 		return "", "", err
 	}

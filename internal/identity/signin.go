@@ -134,7 +134,7 @@ func (s *Service) secondFactor(ctx context.Context, u *User, code, recovery stri
 
 // checkCode reports whether a code is right and was never used.
 func (s *Service) checkCode(ctx context.Context, u *User, code string) (bool, error) {
-	secret, err := decrypt(s.secrets.People, u.TOTP, "totp "+string(u.ID))
+	secret, err := s.secrets.unwrap(u.TOTP, "totp "+string(u.ID))
 	if err != nil {
 		return false, wrap("open an authenticator's secret", err)
 	}
