@@ -53,7 +53,7 @@ func (s *Service) FromOrigin(p *Principal, origin string) (_ *Principal, ok bool
 func ofGoods(p Permission) bool {
 	return slices.Contains([]Permission{
 		"brand:read", "brand:change", "product:read", "product:create", "product:change", "batch:read", "batch:issue",
-		"code:read", "code:change", "code:reissue", "scan:read", "task:read", "event:read",
+		"code:read", "code:change", "code:reissue", "scan:read", "trace:read", "trace:write", "task:read", "event:read",
 	}, p)
 }
 

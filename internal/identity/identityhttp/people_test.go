@@ -59,7 +59,7 @@ func newHouse(t *testing.T, provider *Provider, with ...func(*identity.Config, *
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	auth := NewAuthenticator(h.svc, nil, nil)
+	auth := NewAuthenticator(h.svc, httpx.Proxies{}, nil)
 	h.rt = httpx.NewRouter(auth, noMetrics{}, log)
 	h.rt.Audit(NewAuditor(h.svc, log))
 	h.rt.LetOrigins(h.svc.Origins)
