@@ -92,20 +92,23 @@ func (s *Store) Sweep(ctx context.Context, now, decided time.Time) error {
 	us, day := sqldb.Micros(now), now.Add(-24*time.Hour).Format(time.DateOnly)
 	hour := sqldb.Micros(now.Add(-time.Hour))
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		for _, one := range []struct {
-			query string
-			args  []any
-		}{
-			{`DELETE FROM identity_codes WHERE expires_at < ? AND sent_at < ?`, []any{us, hour}},
-			{`DELETE FROM identity_counts WHERE day < ?`, []any{day}},
-			{`DELETE FROM identity_usage WHERE day < ?`, []any{day}},
-			{`DELETE FROM identity_links WHERE expires_at < ?`, []any{us}},
-			{`DELETE FROM identity_attempts WHERE tried_at < ? AND wait_until < ?`, []any{hour, us}},
-			{`DELETE FROM identity_approvals WHERE state IN ('done', 'rejected') AND decided_at < ?`, []any{sqldb.Micros(decided)}},
-		} {
-			if _, err := tx.ExecContext(ctx, one.query, one.args...); err != nil {
-				return fmt.Errorf("sweep: %w", err)
-			}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_codes WHERE expires_at < ? AND sent_at < ?`, us, hour); err != nil {
+			return fmt.Errorf("sweep codes: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_counts WHERE day < ?`, day); err != nil {
+			return fmt.Errorf("sweep counts: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_usage WHERE day < ?`, day); err != nil {
+			return fmt.Errorf("sweep counts of tenants: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_links WHERE expires_at < ?`, us); err != nil {
+			return fmt.Errorf("sweep links: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_attempts WHERE tried_at < ? AND wait_until < ?`, hour, us); err != nil {
+			return fmt.Errorf("sweep tries: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM identity_approvals WHERE state IN ('done', 'rejected') AND decided_at < ?`, sqldb.Micros(decided)); err != nil {
+			return fmt.Errorf("sweep approvals: %w", err)
 		}
 		return nil
 	})

@@ -103,7 +103,7 @@ func (d *Directory) Look(ctx context.Context, login, password string) (e Entry, 
 	if login == "" || password == "" { // a bind without a password is one of nobody, and succeeds
 		return e, ErrRefused
 	}
-	conn, err := d.dial(ctx)
+	conn, err := d.dial()
 	if err != nil {
 		return e, err
 	}
@@ -140,21 +140,17 @@ func (d *Directory) Look(ctx context.Context, login, password string) (e Entry, 
 	return e, nil
 }
 
-func (d *Directory) dial(ctx context.Context) (*ldap.Conn, error) {
+func (d *Directory) dial() (*ldap.Conn, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if d.cfg.TLS != nil {
 		config = d.cfg.TLS.Clone()
 	}
 	config.ServerName = d.host
-	wait := timeout
-	if until, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(until))
-	}
-	conn, err := ldap.DialURL(d.cfg.URL, ldap.DialWithDialer(&net.Dialer{Timeout: wait}), ldap.DialWithTLSConfig(config))
+	conn, err := ldap.DialURL(d.cfg.URL, ldap.DialWithDialer(&net.Dialer{Timeout: timeout}), ldap.DialWithTLSConfig(config))
 	if err != nil {
 		return nil, away(err)
 	}
-	conn.SetTimeout(wait)
+	conn.SetTimeout(timeout)
 	if d.plain {
 		if err := conn.StartTLS(config); err != nil && !(d.local && ldap.IsErrorAnyOf(err, ldap.LDAPResultProtocolError, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultUnavailable)) {
 			return nil, errors.Join(away(err), conn.Close())
