@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -43,6 +44,9 @@ type dataFlags struct {
 	SQLRead     string          `name:"sql-read" placeholder:"LIST" help:"Replicas of --sql that answer what may be stale: such URLs, by commas."`
 	SQLShard    string          `name:"sql-shard" placeholder:"LIST" help:"Brands by their number mod 16 in databases of their own: 0-7=URL,8-15=URL; those not named are in --sql. The first start decides."`
 	KEK         string          `name:"kek" env:"-" placeholder:"FILE" help:"A key of 32 bytes that wraps the keys kept in SQL; or CHOPMARK_KEK: the key itself, in hex or base64, or such a file."`
+	KMS         string          `name:"kms" placeholder:"URL" help:"A server that keeps keys (Vault Transit): https://host:8200/MOUNT/KEY; its token is CHOPMARK_KMS_TOKEN. It wraps what seals persons, and may seal --kek."`
+	KMSCA       string          `name:"kms-ca" placeholder:"FILE" help:"Trust the authorities of this file there, and no others."`
+	KMSHold     time.Duration   `name:"kms-hold" default:"1h" placeholder:"TIME" help:"How long a key of --kms is held in memory (${default})."`
 	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas; rediss and ?ca=FILE for TLS."`
 	Kafka       string          `placeholder:"URL" help:"Tell of events there: host:port, by commas, or kafka://user:pass@host:port; kafkas and ?ca=FILE for TLS."`
 	Search      string          `placeholder:"URL" help:"Search in OpenSearch or Elasticsearch there; with --kafka it indexes scans too."`
@@ -55,6 +59,7 @@ func (f *dataFlags) config() app.Config {
 	return app.Config{
 		Data: f.Data, Region: f.Region, PublicURL: f.PublicURL, ExpireRule: f.ExpireRule, Version: version,
 		EngineConfig: app.EngineConfig{SQL: f.SQL, SQLRead: f.SQLRead, SQLShard: f.SQLShard, KEKFile: f.KEK, KEK: os.Getenv("CHOPMARK_KEK"), AllowUnsafe: f.AllowUnsafe,
+			KMS:   app.KMSConfig{URL: f.KMS, Token: os.Getenv("CHOPMARK_KMS_TOKEN"), CA: f.KMSCA, Hold: f.KMSHold},
 			Redis: f.Redis, Kafka: f.Kafka, Search: f.Search, Blob: f.Blob,
 		},
 	}
@@ -75,6 +80,7 @@ type serveCmd struct {
 	dataFlags
 	roleFlags
 	peopleFlags
+	Env           string `name:"env" default:"development" enum:"development,production" help:"production refuses what is for trying things out."`
 	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
 	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS and HTTP/3 (UDP, the same port); off by default."`
 	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
@@ -105,6 +111,7 @@ func (s *serveCmd) config() app.Config {
 	cfg.Listen, cfg.GRPCListen, cfg.DebugListen = s.Listen, s.GRPCListen, s.DebugListen
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
+	cfg.Env = s.Env
 	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
 	cfg.Limits = app.LimitConfig{Address: s.LimitAddress, Misses: s.LimitMisses, Keys: s.LimitKeys, MissBudget: s.MissBudget}
 	cfg.LogLevel, cfg.SourcePrivate = s.LogLevel, s.SourcePrivate

@@ -37,6 +37,7 @@ type Config struct {
 	Demo           bool
 	AdminKey       string // becomes the admin key of an empty installation
 	Version        string
+	Env            string // Development or Production; "" = the first
 
 	People PeopleConfig
 
@@ -75,6 +76,9 @@ func ParseExpireRule(rule string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
+// scanDaysMax is ten years.
+const scanDaysMax = 3650
+
 // check finds what cannot work before anything is opened.
 func (c *Config) check() error {
 	if c.Data == "" {
@@ -105,7 +109,13 @@ func (c *Config) check() error {
 	if c.SQL == "" && c.hasSQL() && (!c.Runs(RoleIssue) || !c.Runs(RoleWorker)) && !c.AllowUnsafe {
 		return usage("target", "has not both issue and worker, and no other process can use this data directory: name a database that the processes share with --sql, or start with --target all")
 	}
+	if c.ScanDays < 0 || c.ScanDays > scanDaysMax {
+		return usage("scan-days", "must be between 1 and %d", scanDaysMax)
+	}
 	if _, err := c.Limits.limits(); err != nil {
+		return err
+	}
+	if err := c.checkEnv(); err != nil {
 		return err
 	}
 	if err := c.EngineConfig.check(); err != nil {

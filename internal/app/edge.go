@@ -19,8 +19,10 @@ import (
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/grpcx"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/mtls"
+	"github.com/chopmark/chopmark/internal/platform/roletoken"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamredis"
 	"github.com/chopmark/chopmark/internal/site"
 	"github.com/chopmark/chopmark/internal/verify"
@@ -107,7 +109,11 @@ func (a *App) dial(files mtls.Files) error {
 	if a.edge.vault, err = keysetfile.NewSealed(path, secret); err != nil {
 		return err
 	}
-	if a.edge.join, err = feed.Dial(a.Join, creds, a.clock); err != nil {
+	own, err := files.Own()
+	if err != nil {
+		return err
+	}
+	if a.edge.join, err = feed.Dial(a.Join, creds, a.clock, grpcx.Carry(a.roleTokens(own))...); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, a.edge.join.Close)
@@ -419,7 +425,9 @@ var _ verify.InnerTries = edgeTries{}
 
 // TryInner implements verify.InnerTries.
 func (t edgeTries) TryInner(ctx context.Context, item *verify.Item, right bool) (verify.Tried, error) {
-	rec, err := t.join.TryInner(ctx, item.Serial, right)
+	behalf := roletoken.Of(ctx)
+	behalf.Brand = int32(item.BrandID)
+	rec, err := t.join.TryInner(roletoken.On(ctx, behalf), item.Serial, right)
 	if fault.KindOf(err) == fault.Unavailable || errors.Is(err, context.DeadlineExceeded) {
 		return verify.Tried{}, verify.ErrUnreachable.Because(err)
 	}

@@ -26,6 +26,7 @@ type EngineConfig struct {
 	SQLShard    string // where shards are that are not in SQL: 0-7=mysql://…, by commas
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
+	KMS         KMSConfig
 	Redis       string // redis://… , redis+sentinel://…, redis+cluster://…
 	Kafka       string // host:port, by commas, or kafka://…, kafkas://…
 	Search      string // of OpenSearch or Elasticsearch
@@ -133,14 +134,14 @@ func (a *App) openServers(ctx context.Context) (err error) {
 }
 
 // kek is the key that wraps keys; nil when there is none.
-func (a *App) kek() (*keyset.KEK, error) {
+func (a *App) kek(ctx context.Context) (*keyset.KEK, error) {
 	switch {
 	case a.KEKFile != "":
 		text, err := os.ReadFile(a.KEKFile)
 		if err != nil {
 			return nil, usage("kek", "cannot be read: %v", err)
 		}
-		return keyset.ParseKEK(text)
+		return a.parseKEK(ctx, text)
 	case a.KEK == "":
 		return nil, nil //nolint:nilnil // no key is an answer here
 	}
@@ -151,7 +152,7 @@ func (a *App) kek() (*keyset.KEK, error) {
 	if err != nil {
 		return nil, keyset.ErrBadKEK // not err: it quotes what may be a key
 	}
-	return keyset.ParseKEK(text)
+	return a.parseKEK(ctx, text)
 }
 
 // keyOptions is where this installation keeps its keys: beside the records, where
@@ -163,7 +164,7 @@ func (a *App) keyOptions(ctx context.Context) (keyset.Options, error) {
 		o.Vault = keysetfile.New(filepath.Join(a.Data, fileKeys))
 		return o, err
 	}
-	kek, err := a.kek()
+	kek, err := a.kek(ctx)
 	if err != nil {
 		return o, err
 	}

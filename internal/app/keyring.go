@@ -35,6 +35,8 @@ type liveKeys struct {
 	inner   map[string]*codebook.Inner
 	labelID codebook.LabelKeyID // what new batches' labels are signed with
 	labels  map[codebook.LabelKeyID]labelKey
+	passes  [][32]byte // of consumers; what new ones are made with first
+	roles   [][32]byte // of role tokens, as many
 }
 
 // labelKey is a signature key, revoked ones too.
@@ -98,7 +100,12 @@ func (k *keyring) refresh() {
 	for _, key := range inner {
 		live.inner[key.ID] = codebook.NewInner(keyset.Subkey(key))
 	}
-	live.link, live.innerID = live.links[k.settled(links, now)], inner[k.settled(inner, now)].ID
+	present := k.settled(links, now)
+	live.link, live.innerID = live.links[present], inner[k.settled(inner, now)].ID
+	for _, key := range append([]keyset.Key{links[present]}, links...) { // one of them twice
+		live.passes = append(live.passes, keyset.Derive(key, "passes/1"))
+		live.roles = append(live.roles, keyset.Derive(key, "role-token/1"))
+	}
 	for _, key := range set.Of(keyset.Signature) {
 		l := labelKey{PublishedKey: published(key)}
 		if seed, ok := keyset.LabelSeed(key); ok {
@@ -146,6 +153,12 @@ func (k *keyring) InnerCode(keyID string, s ids.Serial) (codebook.InnerCode, err
 	}
 	return key.Code(s), nil
 }
+
+// passKeys are those of the passes of consumers. Edges have them: a scan asks nobody.
+func (k *keyring) passKeys() [][32]byte { return k.live.Load().passes }
+
+// roleKeys are those of the tokens by which roles call each other.
+func (k *keyring) roleKeys() [][32]byte { return k.live.Load().roles }
 
 // Links implements verify.Keys.
 func (k *keyring) Links() []*codebook.Links { return k.live.Load().links }

@@ -70,6 +70,8 @@ func visits() map[string]visit {
 		"PATCH /api/v1/brands/{brand_id}/places":                    {body: `{"set":[{"id":"urn:place:1","name":"Shop"}]}`},
 		"GET /api/v1/reports/trace-flow":                            {query: "?brand_id={brand_id}"},
 		"GET /api/v1/reports/trace-completeness":                    {query: "?brand_id={brand_id}"},
+		"GET /api/v1/brands/{brand_id}/origins":                     {},
+		"POST /api/v1/brands/{brand_id}/origins":                    {body: `{"origins":["https://shop.example"]}`},
 		"POST /api/v1/brands/{brand_id}/scan-policy":                {body: `{"ip_days":1}`},
 		"GET /api/v1/events":                                        free,
 		"GET /api/v1/search":                                        {query: "?q=p&brand_id={brand_id}"},
@@ -540,6 +542,8 @@ func TestEveryRouteHasAPolicy(t *testing.T) {
 		"GET /api/v1/files/{name}", "GET /api/v1/trace/{code}", "GET /api/v1/codes/{code}/qr.svg", "GET /api/v1/codes/{code}/qr.png",
 		"POST /api/v1/signin", "POST /api/v1/signin/first", "POST /api/v1/signin/accept", "POST /api/v1/signin/passkey",
 		"POST /api/v1/signin/passkey/finish", "POST /api/v1/oauth/token", "POST /api/v1/trace-sources/{source_id}/push", "POST /api/v1/complaints", "GET /api/v1/openapi.json",
+		"GET /api/v1/consumer/options", "POST /api/v1/consumer/codes", "POST /api/v1/consumer/signin", "GET /api/v1/consumer/me", // with a pass of a consumer's,
+		"GET /api/v1/consumer/export", "POST /api/v1/consumer/signout", "POST /api/v1/consumer/erase", // which is no key
 	}
 	needs := m.rt.Needs()
 	for _, route := range m.rt.Routes() {

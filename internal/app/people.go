@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -31,6 +33,10 @@ type PeopleConfig struct {
 	SessionRenewal string        // "always" or "writes"; "" = always
 	Sessions       []string      // "app=replace:1": what a further sign-in of a client type does
 	OIDC           OIDCConfig
+	Consumers      ConsumersConfig
+	LDAP           LDAPConfig
+
+	KeepSessions, KeepApprovals, KeepConsumers int // days; 0 = the usual
 }
 
 // OIDCConfig is one provider of identities.
@@ -71,7 +77,15 @@ func (c *Config) identityConfig() (identity.Config, error) {
 	default:
 		return cfg, usage("session-renewal", "must be always or writes")
 	}
-	if err := c.People.OIDC.check(); err != nil {
+	if err := errors.Join(c.People.OIDC.check(), c.People.Consumers.check()); err != nil {
+		return cfg, err
+	}
+	elsewhere, err := c.People.LDAP.directory()
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Elsewhere = elsewhere
+	if cfg.Keep, err = c.People.keep(); err != nil {
 		return cfg, err
 	}
 	for client := range cfg.Conflicts {
@@ -92,7 +106,19 @@ func (a *App) openIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.identity, err = identity.NewService(ctx, cfg, identitysql.New(a.db, a.clock), a.keys.peopleKeys(), a.clock, a.log)
+	cfg.PassKeys = a.keys.passKeys
+	cfg.Consumers = identity.ConsumerConfig{
+		Life: a.People.Consumers.Life, Prefixes: a.People.Consumers.SMSPrefixes,
+		PerDay: a.People.Consumers.CodesPerDay, PerNet: a.People.Consumers.CodesPerNetwork,
+	}
+	if cfg.Consumers.Senders, err = a.People.Consumers.senders(a.clock); err != nil {
+		return err
+	}
+	store, secrets := identitysql.New(a.db, a.clock), a.keys.peopleKeys()
+	if secrets.Keeper, err = a.keeper(ctx, store); err != nil {
+		return err
+	}
+	a.identity, err = identity.NewService(ctx, cfg, store, secrets, a.clock, a.log)
 	if err != nil {
 		return err
 	}
@@ -166,8 +192,8 @@ func (a *App) brandMade(ctx context.Context, b ids.BrandID) error {
 func (a *App) people(stopping context.Context, rt *httpx.Router) {
 	rt.Public("GET /api/v1/openapi.json", document())
 	identityhttp.Mount(rt, identityhttp.Deps{
-		Service: a.identity, Auth: identityhttp.NewAuthenticator(a.identity, a.proxies), Proxies: a.proxies, PublicURL: a.consoleURL(),
-		Change: a.approved, Stopping: stopping, Provider: a.provider(), Log: a.log,
+		Service: a.identity, Auth: identityhttp.NewAuthenticator(a.identity, a.proxies, a.quotas), Proxies: a.proxies, PublicURL: a.consoleURL(),
+		Change: a.approved, Stopping: stopping, Provider: a.provider(), Consumers: a.consumerDoors(), Log: a.log,
 		Brand: func(ctx context.Context, b ids.BrandID) error {
 			_, err := a.Batches.Brand(ctx, b)
 			return err
@@ -214,4 +240,33 @@ func (a *App) consoleURL() string {
 		return strings.TrimSuffix(a.PublicURL, "/")
 	}
 	return a.localURL()
+}
+
+// quotas counts a request against what the caller's tenant may ask.
+func (a *App) quotas(p *identity.Principal) error {
+	if p.Quota == (identity.Quota{}) {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(p.Tenant))
+	return a.guard.Spend(binary.BigEndian.Uint64(sum[:]), p.Quota.PerSecond, p.Quota.PerDay)
+}
+
+// keep reads how long is kept what is of people. Each has a floor, below which what others
+// rely on would be missing, and a ceiling, beyond which nobody has a reason.
+func (c *PeopleConfig) keep() (k identity.Keep, _ error) {
+	const day = 24 * time.Hour
+	for _, one := range []struct {
+		flag             string
+		days, floor, top int
+		to               *time.Duration
+	}{
+		{"keep-sessions", c.KeepSessions, 1, 365, &k.Sessions}, {"keep-approvals", c.KeepApprovals, 30, 3650, &k.Approvals},
+		{"keep-consumers", c.KeepConsumers, 90, 3650, &k.Consumers},
+	} {
+		if one.days != 0 && (one.days < one.floor || one.days > one.top) {
+			return k, usage(one.flag, "must be between %d and %d days", one.floor, one.top)
+		}
+		*one.to = time.Duration(one.days) * day
+	}
+	return k, nil
 }

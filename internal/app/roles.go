@@ -85,7 +85,7 @@ func (a *App) authenticator() httpx.Authenticator {
 	if a.identity == nil {
 		return noKeys{}
 	}
-	return identityhttp.NewAuthenticator(a.identity, a.proxies)
+	return identityhttp.NewAuthenticator(a.identity, a.proxies, a.quotas)
 }
 
 // hasSQL reports whether the process works on SQL; an edge alone does not.
@@ -181,12 +181,16 @@ func (a *App) listenRoles() (server, string, error) {
 			name, err := mtls.Peer(ctx, names(RoleEdge)...)
 			return httpx.Principal{ID: "role:" + name, Name: name, Access: httpx.Everything{}}, err
 		},
+		Token: a.readRoleToken,
 	}, nil, a.metrics, a.log, a.clock)
 	service, err := feed.New(feed.Deps{
 		Tally:  a.tally(),
 		Source: a.store, Catalog: a.store, Proj: a.proj, Snapshot: a.local.Snapshot, Dir: filepath.Join(a.Data, dirSnapshots),
 		Keys: func() ([]byte, error) { return keyset.Encode(edgeShare(a.keys.present())) },
 		TryInner: func(ctx context.Context, r ids.Request, s ids.Serial, right bool) (batch.InnerRecord, error) {
+			if err := a.checkBrand(ctx, s); err != nil {
+				return batch.InnerRecord{}, err
+			}
 			return a.Batches.TryInner(ctx, r, s, right, verify.InnerTriesMax)
 		},
 	})

@@ -51,6 +51,10 @@ var clients = []client{
 		homes:   []string{"internal/platform/geoip"},
 	},
 	{
+		imports: []string{"github.com/go-ldap/ldap"},
+		homes:   []string{"internal/platform/ldap"},
+	},
+	{
 		imports: []string{"github.com/minio/minio-go"},
 		homes:   []string{"internal/platform/blob"},
 	},

@@ -20,6 +20,8 @@ type directory struct {
 	keys    map[Hash]*Key
 	people  map[string]string // whose each key is: the user that made it, by the key's id
 	origins map[string]bool
+	// brandOrigins are the brands that let an origin read what is theirs
+	brandOrigins map[string][]ids.BrandID
 }
 
 func loadDirectory(ctx context.Context, store Store) (*directory, error) {
@@ -35,9 +37,16 @@ func loadDirectory(ctx context.Context, store Store) (*directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load API keys: %w", err)
 	}
+	brandOrigins, err := store.BrandOrigins(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load origins of brands: %w", err)
+	}
 	d := &directory{
 		tenants: map[TenantID]*Tenant{}, roles: builtIn(), custom: map[Role]*CustomRole{}, keys: map[Hash]*Key{},
-		people: map[string]string{}, origins: map[string]bool{},
+		people: map[string]string{}, origins: map[string]bool{}, brandOrigins: map[string][]ids.BrandID{},
+	}
+	for _, o := range brandOrigins {
+		d.brandOrigins[o.Origin] = append(d.brandOrigins[o.Origin], o.Brand)
 	}
 	for i := range tenants {
 		t := &tenants[i]
@@ -94,7 +103,7 @@ func (d *directory) principal(id, name string, t TenantID, r Role, only []ids.Br
 	if !known {
 		return p, false
 	}
-	return Principal{ID: id, Name: name, Tenant: t, Role: r, may: may, scope: tenant.scope(only)}, true
+	return Principal{ID: id, Name: name, Tenant: t, Role: r, Quota: tenant.Quota, may: may, scope: tenant.scope(only)}, true
 }
 
 // Authenticate tells whose key it is, or ErrBadKey. It works in memory alone, unless

@@ -56,6 +56,7 @@ type Principal struct {
 	// MustEnroll says that an administrator has no second factor yet: until then the
 	// session opens nothing but what sets one up.
 	MustEnroll bool
+	Quota      Quota // of the tenant
 
 	may   Set
 	scope ids.Scope

@@ -278,7 +278,7 @@ func (s *Service) resolve(d *directory, one *live) *resolved {
 		return r
 	}
 	p.Session = one.session.ID
-	if u.Role == Admin && !u.Enrolled() && u.External == (Hash{}) { // a provider asks for its own factors
+	if u.Role == Admin && !u.Enrolled() && !u.vouched() { // a provider asks for its own factors
 		p.MustEnroll, p.may = true, nil
 	}
 	r.p = &p

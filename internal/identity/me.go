@@ -46,7 +46,7 @@ func (s *Service) prove(ctx context.Context, u *User, password string) error {
 	if wait > 0 {
 		return ErrTooFast.After(wait)
 	}
-	right, err := s.passwords.check(ctx, u.Password, password)
+	right, err := s.hasPassword(ctx, u, password)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,10 @@ func (s *Service) BeginTOTP(ctx context.Context, p *Principal, password string) 
 		return "", "", err
 	}
 	raw := newTOTPSecret()
-	u.TOTP, u.TOTPOn = encrypt(s.secrets.People, raw, "totp "+string(u.ID)), false
+	if u.TOTP, err = s.secrets.wrap(raw, "totp "+string(u.ID)); err != nil {
+		return "", "", err
+	}
+	u.TOTPOn = false
 	if _, err := s.keep(ctx, u, Ending{}); err != nil {
 		return "", "", err
 	}
@@ -212,29 +215,39 @@ func (s *Service) SignInProvided(ctx context.Context, who Provided, from Device)
 	if err := from.check(); err != nil {
 		return Opened{}, err
 	}
+	who.Person.Login = "oidc " + who.Person.Login + " " + ids.New("x")[2:10]
+	u, err := s.provided(ctx, who, "")
+	if err != nil {
+		return Opened{}, err
+	}
+	return s.open(ctx, &u, from)
+}
+
+// provided finds the account of who is vouched for, or makes it, with the role that the groups
+// give now.
+func (s *Service) provided(ctx context.Context, who Provided, password string) (User, error) {
 	external := s.secrets.lookup("external", who.Issuer+"\x00"+who.Subject)
 	u, err := s.store.UserBy(ctx, "external", external)
 	switch {
 	case isUnknownUser(err):
-		who.Person.Login = "oidc " + who.Person.Login + " " + ids.New("x")[2:10]
 		if u, err = s.newUser(NewUser{Person: who.Person, Tenant: who.Tenant, Role: who.Role}); err != nil {
-			return Opened{}, err
+			return u, err
 		}
-		u.State, u.External = Active, external
+		u.State, u.External, u.Password = Active, external, password
 		if _, _, err = s.store.AddUser(ctx, ids.Request{}, u, nil); err != nil {
-			return Opened{}, wrap("store a provided user", err)
+			return u, wrap("store a provided user", err)
 		}
 	case err != nil:
-		return Opened{}, wrap("look up a provided user", err)
+		return u, wrap("look up a provided user", err)
 	case u.State != Active:
-		return Opened{}, ErrRefused
+		return u, ErrRefused
 	case u.Role != who.Role:
 		u.Role = who.Role
 		if u, err = s.keep(ctx, u, Ending{Reason: EndChanged, At: s.clock.Now()}); err != nil {
-			return Opened{}, err
+			return u, err
 		}
 	}
-	return s.open(ctx, &u, from)
+	return u, nil
 }
 
 // Prove gives the caller's account to who knows its password.

@@ -297,6 +297,9 @@ func (s *Service) ResetLink(ctx context.Context, r ids.Request, p *Principal, id
 			return "", UserLink{}, err
 		}
 	}
+	if u.Password == inDirectory { // what could be removed here was
+		return "", UserLink{}, ErrElsewhere
+	}
 	kind := ResetLink
 	if u.State == Invited {
 		kind = InviteLink

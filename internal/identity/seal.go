@@ -13,11 +13,14 @@ import (
 
 // Secrets are the domain's secrets, each for one thing.
 type Secrets struct {
-	People  [32]byte // wraps the data key of each person
+	People  [32]byte // wraps the data key of each person, unless Keeper does
 	Search  [32]byte // hashes what people are looked up by
 	Audit   [32]byte // chains the log of changes
 	Tokens  [32]byte // tells a session token that was made here from any other
 	Replays [32]byte // makes a secret of a request, so that a retry is given the same one
+	// Keeper gives what wraps data keys from a server that keeps keys, or says why it does
+	// not; nil = People wraps them. What People wrapped before can be opened still.
+	Keeper func() ([32]byte, error)
 }
 
 // Person is what is known of a user as a person. It is kept sealed under a data key of
@@ -68,7 +71,38 @@ func (s *Secrets) seal(user UserID, p Person) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, fmt.Errorf("encode a person: %w", err)
 	}
-	return Sealed{Key: encrypt(s.People, key[:], "key "+string(user)), Data: encrypt(key, raw, "person "+string(user))}, nil
+	wrapped, err := s.wrap(key[:], "key "+string(user))
+	if err != nil {
+		return Sealed{}, err
+	}
+	return Sealed{Key: wrapped, Data: encrypt(key, raw, "person "+string(user))}, nil
+}
+
+// wrap encrypts a secret of a person under what wraps them.
+func (s *Secrets) wrap(secret []byte, about string) ([]byte, error) {
+	key := s.People
+	if s.Keeper != nil {
+		var err error
+		if key, err = s.Keeper(); err != nil {
+			return nil, fmt.Errorf("wrap a secret: %w", err)
+		}
+	}
+	return encrypt(key, secret, about), nil
+}
+
+// unwrap is the reverse of wrap. Without the keeper's word nothing is opened, not even what
+// was wrapped before there was one.
+func (s *Secrets) unwrap(wrapped []byte, about string) ([]byte, error) {
+	if s.Keeper != nil {
+		key, err := s.Keeper()
+		if err != nil {
+			return nil, fmt.Errorf("unwrap a secret: %w", err)
+		}
+		if secret, err := decrypt(key, wrapped, about); err == nil {
+			return secret, nil
+		}
+	}
+	return decrypt(s.People, wrapped, about)
 }
 
 // open is the reverse of seal; the zero Person when it was erased.
@@ -76,7 +110,7 @@ func (s *Secrets) open(user UserID, sealed Sealed) (p Person, _ error) {
 	if len(sealed.Key) == 0 {
 		return p, nil
 	}
-	key, err := decrypt(s.People, sealed.Key, "key "+string(user))
+	key, err := s.unwrap(sealed.Key, "key "+string(user))
 	if err != nil || len(key) != 32 {
 		return p, fmt.Errorf("unwrap the key of user %s: %w", user, err)
 	}

@@ -2,10 +2,10 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +22,10 @@ type Config struct {
 	Conflicts map[ClientType]Conflict
 	Hashing   int  // how many passwords are hashed at a time
 	Shared    bool // other processes change the same records
+	Consumers ConsumerConfig
+	Keep      Keep
+	Elsewhere Elsewhere         // people who are not known here; nil = none
+	PassKeys  func() [][32]byte // of the passes of consumers, newest first; nil = one of the tokens' key
 }
 
 func (c *Config) fill() {
@@ -37,6 +41,8 @@ func (c *Config) fill() {
 	usual := DefaultConflicts()
 	maps.Copy(usual, c.Conflicts)
 	c.Conflicts = usual
+	c.Consumers.fill()
+	c.Keep.fill()
 }
 
 // Service is the domain's use cases. It is safe for concurrent use.
@@ -55,16 +61,23 @@ type Service struct {
 	live     *liveSessions
 	heard    atomic.Int64 // when the feed was last read to its end, microseconds
 	wake     chan struct{}
+	swept    atomic.Int64 // when what is too old was last deleted, microseconds
 	told     atomic.Pointer[func()]
 	used     usedKeys
+	passes   *Passes
+	sending  chan struct{} // codes that are being sent
 }
 
 // NewService loads the directory. Follow must run beside it, and Close end it.
 func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c clock.Clock, log *slog.Logger) (*Service, error) {
 	cfg.fill()
+	if cfg.PassKeys == nil {
+		cfg.PassKeys = func() [][32]byte { return [][32]byte{secrets.Tokens} }
+	}
 	s := &Service{
 		cfg: cfg, store: store, clock: c, log: log, secrets: &secrets, passwords: newPasswords(cfg.Hashing),
 		live: newLiveSessions(), wake: make(chan struct{}, 1), used: usedKeys{at: map[string]time.Time{}},
+		passes: NewPasses(cfg.PassKeys, c.Now), sending: make(chan struct{}, sendsMax),
 	}
 	s.audit = &auditor{store: store, secrets: s.secrets, log: log}
 	s.loading.Lock()
@@ -74,7 +87,7 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		return nil, fmt.Errorf("read the feed of people: %w", err)
 	}
 	s.heard.Store(c.Now().UnixMicro())
-	if err := s.reload(ctx); err != nil {
+	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -127,10 +140,14 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 			s.live.dropUser(UserID(n.Subject))
 		case SessionNews:
 			s.live.end(SessionID(n.Subject), n.Detail)
+			s.passes.end(SessionID(n.Subject), s.clock.Now().Add(s.cfg.Consumers.Life))
 		}
 	}
 	if lost {
 		s.live.dropAll()
+		if err := s.loadEnded(ctx); err != nil {
+			return err
+		}
 	}
 	if stale {
 		if err := s.reload(ctx); err != nil {
@@ -150,7 +167,7 @@ const (
 	// staleAfter is how long this process believes its memory without having heard from
 	// the feed; then it asks the database for each request.
 	staleAfter = time.Second
-	keepEnded  = 30 * 24 * time.Hour
+	sweepEvery = 10 * time.Minute
 )
 
 // Wake lets Follow look at once.
@@ -201,7 +218,11 @@ func (s *Service) flush(ctx context.Context) error {
 			return fmt.Errorf("note when keys were used: %w", err)
 		}
 	}
-	return s.store.SweepSessions(ctx, s.clock.Now().Add(-keepEnded))
+	s.passes.forget()
+	if now := s.clock.Now().UnixMicro(); now-s.swept.Swap(now) < sweepEvery.Microseconds() {
+		return nil
+	}
+	return s.sweep(ctx)
 }
 
 // Told names who tells other processes that there is news for Wake.
@@ -230,19 +251,6 @@ func wrap(doing string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", doing, err)
-}
-
-// Origins reports whether any tenant lets an origin read the API.
-func (s *Service) Origins(origin string) bool { return s.dir.Load().origins[origin] }
-
-// OriginOf reports whether the caller's own tenant does.
-func (s *Service) OriginOf(p *Principal, origin string) bool {
-	d := s.dir.Load()
-	if !d.origins[origin] {
-		return false
-	}
-	t, ok := d.tenants[p.Tenant]
-	return ok && slices.Contains(t.Origins, origin)
 }
 
 // IssueCodes counts codes against the tenant that owns the brand, before they are made.

@@ -67,6 +67,11 @@ func (s *Service) SignInWith(ctx context.Context, a Ask) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
+	if s.cfg.Elsewhere != nil && (u.ID == "" || u.Password == inDirectory) {
+		if u, right, err = s.inDirectory(ctx, u, &a); err != nil {
+			return Opened{}, err
+		}
+	}
 	if !right || u.State != Active {
 		if u.ID != "" {
 			s.note(u.Tenant, string(u.ID), u.Role, "sign_in_refused", "", "password")
@@ -129,7 +134,7 @@ func (s *Service) secondFactor(ctx context.Context, u *User, code, recovery stri
 
 // checkCode reports whether a code is right and was never used.
 func (s *Service) checkCode(ctx context.Context, u *User, code string) (bool, error) {
-	secret, err := decrypt(s.secrets.People, u.TOTP, "totp "+string(u.ID))
+	secret, err := s.secrets.unwrap(u.TOTP, "totp "+string(u.ID))
 	if err != nil {
 		return false, wrap("open an authenticator's secret", err)
 	}
@@ -146,7 +151,7 @@ func (s *Service) open(ctx context.Context, u *User, from Device) (Opened, error
 		return Opened{}, ErrRefused // its tenant is disabled or its role is gone
 	}
 	now := s.clock.Now()
-	o := Opened{Token: s.secrets.newToken(), Enrolled: u.Role != Admin || u.Enrolled() || u.External != (Hash{})}
+	o := Opened{Token: s.secrets.newToken(), Enrolled: u.Role != Admin || u.Enrolled() || u.vouched()}
 	o.Session = Session{
 		ID: SessionID(ids.New(sessionPrefix)), Hash: hashOf(o.Token), User: u.ID, Client: from.Client, Device: from.Name, Net: from.Net,
 		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(min(s.cfg.Life, s.cfg.Longest)), EndsAt: now.Add(s.cfg.Longest),
@@ -268,6 +273,9 @@ func (s *Service) Accept(ctx context.Context, token, password string) (UserID, e
 }
 
 func (s *Service) setPassword(ctx context.Context, u *User, password string) error {
+	if u.Password == inDirectory {
+		return ErrElsewhere
+	}
 	person, err := s.secrets.open(u.ID, u.Sealed)
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ type Store interface {
 	Sessions
 	Audits
 	Approvals
+	Consumers
+	Origins
 }
 
 // Credentials keeps API keys and the links of an installation without any.
@@ -78,6 +80,13 @@ type Directory interface {
 	// that some of it is no longer kept.
 	Feed(ctx context.Context, after int64, limit int) (news []News, lost bool, _ error)
 	FeedEnd(ctx context.Context) (int64, error)
+}
+
+// Origins keeps which other origins may read what is of a brand.
+type Origins interface {
+	BrandOrigins(ctx context.Context) ([]BrandOrigin, error)
+	// SetBrandOrigins must replace those of a brand.
+	SetBrandOrigins(ctx context.Context, b ids.BrandID, origins []string) error
 }
 
 // NewsKind is what a process must forget or read again.
@@ -169,6 +178,8 @@ type Sessions interface {
 	Renew(ctx context.Context, used []Renewed) error
 	// SweepSessions deletes what ended before a time.
 	SweepSessions(ctx context.Context, before time.Time) error
+	// EndedSessions gives those of an id's prefix that ended before their time.
+	EndedSessions(ctx context.Context, prefix string, now time.Time) ([]Session, error)
 }
 
 // Renewed is how far a session was moved on.
@@ -205,4 +216,27 @@ type Approvals interface {
 	ListApprovals(ctx context.Context, state ApprovalState, before time.Time, beforeID string, limit int) ([]Approval, error)
 	// DecideApproval must move one from a state to another, for one caller only: else ErrDecided.
 	DecideApproval(ctx context.Context, id string, from ApprovalState, to Approval) error
+}
+
+// Consumers keeps the accounts of those who scan, and the codes that were sent to them.
+type Consumers interface {
+	// PutCode must keep a code in place of the target's one before, unless that was sent
+	// within the pause: then it tells how long to wait. It must count one of each on the day,
+	// all or none, and answer ErrCodesUsedUp where there are as many as there may be.
+	PutCode(ctx context.Context, c OneTimeCode, pause time.Duration, day string, counts []Count) (wait time.Duration, _ error)
+	// UseCode must use up a try, and with the right code the code itself: for one caller only.
+	UseCode(ctx context.Context, target, code Hash, now time.Time) (ok bool, _ error)
+	// Sweep deletes codes, links, tries and counts that mean nothing any more, and what was
+	// decided before a time.
+	Sweep(ctx context.Context, now, decided time.Time) error
+	// AddConsumer must answer ErrLoginTaken for a second one with one of the hashes.
+	AddConsumer(ctx context.Context, c Consumer) error
+	// Consumer must answer ErrUnknownConsumer for what is unknown.
+	Consumer(ctx context.Context, id ConsumerID) (Consumer, error)
+	// ConsumerBy finds a living account; kind is "phone", "email" or "external".
+	ConsumerBy(ctx context.Context, kind string, h Hash) (Consumer, error)
+	// EraseConsumer must remove what is sealed and the hashes, and end the sessions with it.
+	EraseConsumer(ctx context.Context, id ConsumerID, end Ending) error
+	// IdleConsumers gives living accounts that were not signed in to since a time.
+	IdleConsumers(ctx context.Context, before time.Time, limit int) ([]ConsumerID, error)
 }

@@ -30,6 +30,7 @@ type Tenant struct {
 	Name           string
 	Kind           TenantKind
 	CodesPerDay    int64 // 0 = no bound; the day is UTC's
+	Quota          Quota // of requests
 	FourEyesAbove  int64 // a recall or voiding of more items needs a second person; 0 = never
 	Brands         []ids.BrandID
 	Origins        []string // other origins that may read the API with a key of this tenant
@@ -38,7 +39,13 @@ type Tenant struct {
 	DisabledReason string
 }
 
+// Quota is how many requests a tenant's people and keys may send in all; 0 = no bound.
+type Quota struct{ PerSecond, PerDay int64 }
+
 const (
+	requestsPerSecondMax = 1_000_000
+	requestsPerDayMax    = 1_000_000_000
+
 	tenantsMax       = 10_000
 	brandsPerTenant  = 2_000
 	originsPerTenant = 20
@@ -75,6 +82,12 @@ func (t *Tenant) check() error {
 	}
 	if t.FourEyesAbove < 0 || t.FourEyesAbove > quotaMax {
 		return fault.Field("tenant.bad_quota", "four_eyes_above", "must be between 0 (never) and %d", int64(quotaMax))
+	}
+	if q := t.Quota; q.PerSecond < 0 || q.PerSecond > requestsPerSecondMax || q.PerDay < 0 || q.PerDay > requestsPerDayMax {
+		return fault.Field("tenant.bad_quota", "requests_per_second", "must be between 0 (no bound) and %d, requests_per_day and %d", requestsPerSecondMax, requestsPerDayMax)
+	}
+	if t.ID == Platform && t.Quota != (Quota{}) {
+		return fault.Field("tenant.bad_quota", "requests_per_second", "the platform's own tenant has none: it could not take it back")
 	}
 	if len(t.Origins) > originsPerTenant {
 		return ErrTenantLimit

@@ -12,6 +12,8 @@ import (
 
 func isUnknownUser(err error) bool { return errors.Is(err, ErrUnknownUser) }
 
+func isRefused(err error) bool { return errors.Is(err, ErrRefused) }
+
 // CreateTenant makes a company of the kind brand or dealer.
 func (s *Service) CreateTenant(ctx context.Context, r ids.Request, t Tenant) (Tenant, bool, error) {
 	if t.Kind == PlatformKind {
@@ -61,6 +63,8 @@ func (s *Service) Tenants(p *Principal) []Tenant {
 type TenantChange struct {
 	Name          *string
 	CodesPerDay   *int64
+	PerSecond     *int64 // requests
+	PerDay        *int64
 	FourEyesAbove *int64
 	Origins       *[]string
 	Disabled      *bool
@@ -77,6 +81,8 @@ func (s *Service) ChangeTenant(ctx context.Context, p *Principal, id TenantID, c
 	after, now := before, s.clock.Now()
 	set(&after.Name, c.Name)
 	set(&after.CodesPerDay, c.CodesPerDay)
+	set(&after.Quota.PerSecond, c.PerSecond)
+	set(&after.Quota.PerDay, c.PerDay)
 	set(&after.FourEyesAbove, c.FourEyesAbove)
 	set(&after.Origins, c.Origins)
 	if c.Disabled != nil {

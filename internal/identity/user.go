@@ -33,7 +33,7 @@ type User struct {
 	// How the user is found without being known: Secrets.lookup of each datum.
 	Login, Email, Phone, External Hash
 
-	Password  string // Argon2id in its usual text form; "" = none
+	Password  string // Argon2id in its usual text form; "" = none; inDirectory = a directory has it
 	TOTP      []byte // the secret, sealed; nil = none
 	TOTPOn    bool   // confirmed by a first code
 	Passkeys  int    // how many
@@ -41,6 +41,12 @@ type User struct {
 	CreatedAt time.Time
 	ChangedAt time.Time
 }
+
+// inDirectory stands for a password that a directory has. It is no hash: nothing fits it.
+const inDirectory = "directory"
+
+// vouched reports that a provider looks after the second factor too.
+func (u *User) vouched() bool { return u.External != (Hash{}) && u.Password != inDirectory }
 
 // Enrolled reports whether the user has a second factor.
 func (u *User) Enrolled() bool { return u.TOTPOn || u.Passkeys > 0 }
@@ -102,5 +108,6 @@ var (
 	ErrLastAdmin    = fault.New(fault.Conflict, "user.last_admin", "this is the last administrator who can sign in")
 	ErrKeysOnly     = fault.New(fault.Denied, "me.not_a_user", "an API key has no password, second factor or devices")
 	ErrManyPasskeys = fault.New(fault.Conflict, "passkey.too_many", "there are %d passkeys already", passkeysMax)
+	ErrElsewhere    = fault.New(fault.Conflict, "password.elsewhere", "the password of this account is kept in a directory: change it there")
 	ErrNoPasskey    = fault.New(fault.NotFound, "passkey.unknown", "no such passkey")
 )

@@ -160,7 +160,7 @@ func RecordOf(s *Seen, code string) Record {
 	r := Record{
 		Ref: s.Ref, Prev: s.Prev, Code: code, Serial: s.Serial, Brand: s.Brand, Product: s.Product, Batch: s.FirstOfBatch(),
 		At: time.UnixMicro(s.At).UTC(), Result: result, Error: word, Verdict: s.Verdict, Source: s.Source, What: s.What, Device: s.Device,
-		Place: s.Place.String(), Net: CoarseText(s.IP), IP: s.IP.Unmap().WithZone(""), Agent: s.Agent, Zone: s.Zone,
+		Place: s.Place.String(), Net: CoarseText(s.IP), IP: s.IP.Unmap().WithZone(""), Agent: s.Agent, Zone: s.Zone, User: s.User,
 	}
 	if s.What.Has(verifyevent.Traced) {
 		r.Trace = s.Trace.ID

@@ -134,6 +134,7 @@ type Record struct {
 	Agent   string
 	Zone    string
 	Trace   [16]byte // of a sampled scan
+	User    int64    // the account of a consumer who was signed in; 0 = none
 }
 
 // Day is a UTC day, counted from 1970-01-01.

@@ -13,6 +13,7 @@ type Client struct {
 	Language string // Accept-Language
 	Zone     string // the time zone that it asked for
 	Trace    *Trace // nil = not sampled
+	User     int64  // the account of a consumer who is signed in; 0 = none
 }
 
 // Devices makes fingerprints of scanning devices: salted, so that the log of scans

@@ -18,6 +18,7 @@ needs=(
   gcc:"command -v gcc"
   libc6-dev:"ls /usr/include/stdlib.h"
   mariadb-server:"ls /usr/sbin/mariadbd || command -v mariadbd"
+  slapd:"ls /usr/sbin/slapd"
   redis-server:"command -v redis-server"
   redis-tools:"command -v redis-cli"
 )

@@ -116,21 +116,26 @@ func (s *Store) BatchByNo(ctx context.Context, product ids.ProductID, no string)
 	return first(all, err, batch.ErrUnknownBatch)
 }
 
-// ListBatches implements batch.Batches.
+// ListBatches implements batch.Batches. The bound by time alone lets an index begin at the
+// page, wherever that is.
 func (s *Store) ListBatches(ctx context.Context, product ids.ProductID, before time.Time, beforeID ids.BatchID, limit int) ([]batch.Batch, error) {
-	const query = `SELECT ` + batchColumns + ` FROM batches
-		WHERE (? = 0 OR product_id = ?) AND (created_at < ? OR (created_at = ? AND batch_id < ?))
-		ORDER BY created_at DESC, batch_id DESC LIMIT ?`
+	const all = `SELECT ` + batchColumns + ` FROM batches
+		WHERE created_at <= ? AND (created_at < ? OR batch_id < ?) ORDER BY created_at DESC, batch_id DESC LIMIT ?`
+	const ofProduct = `SELECT ` + batchColumns + ` FROM batches
+		WHERE product_id = ? AND created_at <= ? AND (created_at < ? OR batch_id < ?) ORDER BY created_at DESC, batch_id DESC LIMIT ?`
 	us := sqldb.Micros(before)
 	return sqldb.ReadRecent(ctx, s.db, func(ctx context.Context, q sqldb.Querier) ([]batch.Batch, error) {
-		return sqldb.Collect(ctx, q, scanBatch, query, product, product, us, us, beforeID, limit)
+		if product == 0 {
+			return sqldb.Collect(ctx, q, scanBatch, all, us, us, beforeID, limit)
+		}
+		return sqldb.Collect(ctx, q, scanBatch, ofProduct, product, us, us, beforeID, limit)
 	})
 }
 
 // BatchesOf implements batch.Batches.
 func (s *Store) BatchesOf(ctx context.Context, brand ids.BrandID, before time.Time, beforeID ids.BatchID, limit int) ([]batch.Batch, error) {
 	const query = `SELECT ` + batchColumns + ` FROM batches
-		WHERE brand_id = ? AND (created_at < ? OR (created_at = ? AND batch_id < ?))
+		WHERE brand_id = ? AND created_at <= ? AND (created_at < ? OR batch_id < ?)
 		ORDER BY created_at DESC, batch_id DESC LIMIT ?`
 	us := sqldb.Micros(before)
 	return sqldb.Collect(ctx, s.db.Reader(), scanBatch, query, brand, us, us, beforeID, limit)

@@ -28,16 +28,20 @@ type Authenticator struct {
 	svc     *identity.Service
 	proxies httpx.Proxies
 	cross   *http.CrossOriginProtection
+	quotas  Quotas
 }
+
+// Quotas count a request of somebody against what the tenant may ask, or say why not.
+type Quotas func(p *identity.Principal) error
 
 var (
 	_ httpx.Authenticator = (*Authenticator)(nil)
 	_ httpx.Access        = access{}
 )
 
-// NewAuthenticator makes an Authenticator.
-func NewAuthenticator(svc *identity.Service, proxies httpx.Proxies) *Authenticator {
-	return &Authenticator{svc, proxies, http.NewCrossOriginProtection()}
+// NewAuthenticator makes an Authenticator; without quotas nothing is counted.
+func NewAuthenticator(svc *identity.Service, proxies httpx.Proxies, q Quotas) *Authenticator {
+	return &Authenticator{svc, proxies, http.NewCrossOriginProtection(), q}
 }
 
 // access shows a principal to routes.
@@ -72,11 +76,23 @@ func (a *Authenticator) Authenticate(r *http.Request) (httpx.Principal, error) {
 	if err != nil {
 		return httpx.Principal{}, refused(err)
 	}
+	allowed := false
+	origin := r.Header.Get("Origin")
+	if origin != "" {
+		v.Principal, allowed = a.svc.FromOrigin(v.Principal, origin)
+	}
 	p := PrincipalOf(&v)
-	if origin := r.Header.Get("Origin"); origin != "" && a.svc.OriginOf(v.Principal, origin) {
+	if allowed {
 		p.Origin = origin
 	}
-	return p, nil
+	return p, a.count(&v)
+}
+
+func (a *Authenticator) count(v *identity.Visit) error {
+	if a.quotas == nil {
+		return nil
+	}
+	return a.quotas(v.Principal)
 }
 
 // refused makes one answer of what is wrong with a credential.
@@ -125,7 +141,7 @@ func (a *Authenticator) byCookie(r *http.Request, writes bool) (httpx.Principal,
 	if v.Renewed {
 		p.Cookie = sessionCookie(name, c.Value, v.Ends.Sub(a.svc.Now()))
 	}
-	return p, nil
+	return p, a.count(&v)
 }
 
 // cookieFor is the name of the session's cookie on this connection; "" where a cookie
@@ -248,8 +264,10 @@ type Deps struct {
 	// Brand reports, by its error, that there is no such brand.
 	Brand    func(ctx context.Context, b ids.BrandID) error
 	Provider *Provider // of identities; nil = none
-	Log      *slog.Logger
-	Stopping context.Context //nolint:containedctx // the life of the process: streams end with it
+	// Consumers are the doors for those who scan.
+	Consumers ConsumerDoors
+	Log       *slog.Logger
+	Stopping  context.Context //nolint:containedctx // the life of the process: streams end with it
 }
 
 // Mount adds the routes.
@@ -271,8 +289,9 @@ func Mount(rt *httpx.Router, d Deps) {
 	a.mountAudit(rt)
 	a.mountApprovals(rt)
 	if d.Provider != nil {
-		newProviderDoor(a, d.Provider).add(rt)
+		a.peopleDoor(d.Provider).add(rt)
 	}
+	a.mountConsumers(rt, d.Consumers)
 }
 
 // read reads a mutation: its body, who asks, and which request it is. Bodies here hold

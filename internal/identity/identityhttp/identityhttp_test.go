@@ -79,7 +79,7 @@ func serve(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewJSONHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	rt := httpx.NewRouter(NewAuthenticator(s.svc, httpx.Proxies{}), noMetrics{}, log)
+	rt := httpx.NewRouter(NewAuthenticator(s.svc, httpx.Proxies{}, nil), noMetrics{}, log)
 	NewSignIn(s.svc, &s.pages).Add(rt)
 	rt.Admin("GET /private", func(w http.ResponseWriter, r *http.Request) error { return httpx.OK(w, httpx.Caller(r).Name) })
 	s.h = rt

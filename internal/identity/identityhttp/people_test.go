@@ -40,7 +40,7 @@ type house struct {
 	rt    *httpx.Router
 }
 
-func newHouse(t *testing.T, provider *Provider) *house {
+func newHouse(t *testing.T, provider *Provider, with ...func(*identity.Config, *Deps)) *house {
 	t.Helper()
 	db, err := sqldb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "chopmark.db"))
 	if err != nil {
@@ -50,12 +50,16 @@ func newHouse(t *testing.T, provider *Provider) *house {
 	identitytest.Migrate(t, db, identitysql.Schema())
 	h := &house{t: t}
 	now := clock.Func(func() time.Time { return time.Now().Add(time.Duration(h.later.Load()) * time.Second) })
-	h.svc = identitytest.Service(t, identity.Config{}, identitysql.New(db, now), now)
+	cfg, deps := identity.Config{}, Deps{}
+	for _, set := range with {
+		set(&cfg, &deps)
+	}
+	h.svc = identitytest.Service(t, cfg, identitysql.New(db, now), now)
 	if _, err := h.svc.Bootstrap(t.Context(), adminKey); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	auth := NewAuthenticator(h.svc, httpx.Proxies{})
+	auth := NewAuthenticator(h.svc, httpx.Proxies{}, nil)
 	h.rt = httpx.NewRouter(auth, noMetrics{}, log)
 	h.rt.Audit(NewAuditor(h.svc, log))
 	h.rt.LetOrigins(h.svc.Origins)
@@ -64,11 +68,10 @@ func newHouse(t *testing.T, provider *Provider) *house {
 	if provider != nil {
 		provider.Now = now.Now
 	}
-	Mount(h.rt, Deps{
-		Service: h.svc, Auth: auth, PublicURL: publicURL, Stopping: t.Context(), Provider: provider, Log: log,
-		Brand:  func(context.Context, ids.BrandID) error { return nil },
-		Change: func(context.Context, identity.Approval, string) (string, error) { return "chg_1", nil },
-	})
+	deps.Service, deps.Auth, deps.PublicURL, deps.Stopping, deps.Provider, deps.Log = h.svc, auth, publicURL, t.Context(), provider, log
+	deps.Brand = func(context.Context, ids.BrandID) error { return nil }
+	deps.Change = func(context.Context, identity.Approval, string) (string, error) { return "chg_1", nil }
+	Mount(h.rt, deps)
 	h.srv.Start()
 	h.srv.URL = publicURL
 	t.Cleanup(func() {

@@ -18,6 +18,8 @@ func (a *api) mountTenants(rt *httpx.Router) {
 	rt.Allow("PATCH /api/v1/tenants/{tenant_id}", "tenant:manage", a.patchTenant)
 	rt.Allow("POST /api/v1/tenants/{tenant_id}/brands", "tenant:manage", a.postTenantBrand)
 	rt.Allow("POST /api/v1/tenants/{tenant_id}/brands/{brand_id}/remove", "tenant:manage", a.postTenantBrandRemove)
+	rt.Allow("GET /api/v1/brands/{brand_id}/origins", "brand:read", a.getBrandOrigins)
+	rt.Allow("POST /api/v1/brands/{brand_id}/origins", "brand:change", a.postBrandOrigins)
 	rt.Allow("GET /api/v1/roles", "role:read", a.getRoles)
 	rt.Allow("POST /api/v1/roles", "role:manage", a.postRole)
 	rt.Allow("PATCH /api/v1/roles/{role_id}", "role:manage", a.patchRole)
@@ -29,7 +31,9 @@ type tenantView struct {
 	Name           string              `json:"name"`
 	Kind           identity.TenantKind `json:"kind"`
 	Brands         []ids.BrandID       `json:"brands"`
-	CodesPerDay    int64               `json:"codes_per_day"`   // 0 = no bound
+	CodesPerDay    int64               `json:"codes_per_day"` // 0 = no bound
+	PerSecond      int64               `json:"requests_per_second"`
+	PerDay         int64               `json:"requests_per_day"`
 	FourEyesAbove  int64               `json:"four_eyes_above"` // 0 = never
 	Origins        []string            `json:"origins"`
 	CreatedAt      *time.Time          `json:"created_at"`
@@ -39,7 +43,7 @@ type tenantView struct {
 
 func viewTenant(t identity.Tenant) tenantView {
 	return tenantView{
-		t.ID, t.Name, t.Kind, orEmpty(t.Brands), t.CodesPerDay, t.FourEyesAbove, orEmpty(t.Origins), orNull(t.CreatedAt),
+		t.ID, t.Name, t.Kind, orEmpty(t.Brands), t.CodesPerDay, t.Quota.PerSecond, t.Quota.PerDay, t.FourEyesAbove, orEmpty(t.Origins), orNull(t.CreatedAt),
 		orNull(t.DisabledAt), t.DisabledReason,
 	}
 }
@@ -76,6 +80,8 @@ type tenantAsk struct {
 	Kind          identity.TenantKind `json:"kind"`
 	Brands        []ids.BrandID       `json:"brands"`
 	CodesPerDay   int64               `json:"codes_per_day"`
+	PerSecond     int64               `json:"requests_per_second"`
+	PerDay        int64               `json:"requests_per_day"`
 	FourEyesAbove int64               `json:"four_eyes_above"`
 	Origins       []string            `json:"origins"`
 }
@@ -88,6 +94,7 @@ func (a *api) postTenant(w http.ResponseWriter, r *http.Request) error {
 	}
 	t, replayed, err := a.svc.CreateTenant(r.Context(), req, identity.Tenant{
 		Name: ask.Name, Kind: ask.Kind, Brands: ask.Brands, CodesPerDay: ask.CodesPerDay, FourEyesAbove: ask.FourEyesAbove, Origins: ask.Origins,
+		Quota: identity.Quota{PerSecond: ask.PerSecond, PerDay: ask.PerDay},
 	})
 	if err != nil {
 		return err
@@ -110,6 +117,8 @@ func (a *api) getTenant(w http.ResponseWriter, r *http.Request) error {
 type tenantPatch struct {
 	Name          *string   `json:"name"`
 	CodesPerDay   *int64    `json:"codes_per_day"`
+	PerSecond     *int64    `json:"requests_per_second"`
+	PerDay        *int64    `json:"requests_per_day"`
 	FourEyesAbove *int64    `json:"four_eyes_above"`
 	Origins       *[]string `json:"origins"`
 	Disabled      *bool     `json:"disabled"`
@@ -123,7 +132,8 @@ func (a *api) patchTenant(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	before, after, err := a.svc.ChangeTenant(r.Context(), a.who(r), tenantOf(r), identity.TenantChange{
-		Name: ask.Name, CodesPerDay: ask.CodesPerDay, FourEyesAbove: ask.FourEyesAbove, Origins: ask.Origins, Disabled: ask.Disabled, Reason: ask.Reason,
+		Name: ask.Name, CodesPerDay: ask.CodesPerDay, PerSecond: ask.PerSecond, PerDay: ask.PerDay,
+		FourEyesAbove: ask.FourEyesAbove, Origins: ask.Origins, Disabled: ask.Disabled, Reason: ask.Reason,
 	})
 	if err != nil {
 		return err
@@ -147,11 +157,11 @@ func (a *api) postTenantBrand(w http.ResponseWriter, r *http.Request) error {
 
 // postTenantBrandRemove answers POST /api/v1/tenants/{tenant_id}/brands/{brand_id}/remove.
 func (a *api) postTenantBrandRemove(w http.ResponseWriter, r *http.Request) error {
-	n, err := strconv.ParseInt(r.PathValue("brand_id"), 10, 32)
+	b, err := brandOf(r)
 	if err != nil {
-		return fault.Field("input.bad_number", "brand_id", "must be a whole number in its range")
+		return err
 	}
-	return a.setBrand(w, r, ids.BrandID(n), false)
+	return a.setBrand(w, r, b, false)
 }
 
 func (a *api) setBrand(w http.ResponseWriter, r *http.Request, b ids.BrandID, has bool) error {
@@ -250,4 +260,53 @@ func (a *api) postRoleRemove(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return done(w, nothing{})
+}
+
+func brandOf(r *http.Request) (ids.BrandID, error) {
+	n, err := strconv.ParseInt(r.PathValue("brand_id"), 10, 32)
+	if err != nil {
+		return 0, fault.Field("input.bad_number", "brand_id", "must be a whole number in its range")
+	}
+	return ids.BrandID(n), nil
+}
+
+type brandOrigins struct {
+	Origins []string `json:"origins"`
+}
+
+// ownBrand is the brand of the path, which must be the caller's to see.
+func (a *api) ownBrand(r *http.Request) (ids.BrandID, error) {
+	b, err := brandOf(r)
+	if err != nil {
+		return 0, err
+	}
+	return b, a.brand(r.Context(), b)
+}
+
+// getBrandOrigins answers GET /api/v1/brands/{brand_id}/origins.
+func (a *api) getBrandOrigins(w http.ResponseWriter, r *http.Request) error {
+	b, err := a.ownBrand(r)
+	if err != nil {
+		return err
+	}
+	return done(w, brandOrigins{orEmpty(a.svc.BrandOrigins(b))})
+}
+
+// postBrandOrigins answers POST /api/v1/brands/{brand_id}/origins: the whole list.
+func (a *api) postBrandOrigins(w http.ResponseWriter, r *http.Request) error {
+	ask, _, err := read[brandOrigins](w, r)
+	if err != nil {
+		return err
+	}
+	b, err := a.ownBrand(r)
+	if err != nil {
+		return err
+	}
+	before := brandOrigins{orEmpty(a.svc.BrandOrigins(b))}
+	if err := a.svc.SetBrandOrigins(r.Context(), b, ask.Origins); err != nil {
+		return err
+	}
+	after := brandOrigins{orEmpty(a.svc.BrandOrigins(b))}
+	httpx.Annotate(r.Context(), httpx.Note{Before: before, After: after})
+	return done(w, after)
 }

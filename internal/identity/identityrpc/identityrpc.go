@@ -12,12 +12,17 @@ import (
 )
 
 // Authenticator knows the keys and sessions that calls carry.
-type Authenticator struct{ svc *identity.Service }
+type Authenticator struct {
+	svc    *identity.Service
+	quotas identityhttp.Quotas
+}
 
 var _ grpcx.Authenticator = (*Authenticator)(nil)
 
-// NewAuthenticator makes an Authenticator.
-func NewAuthenticator(svc *identity.Service) *Authenticator { return &Authenticator{svc} }
+// NewAuthenticator makes an Authenticator; without quotas nothing is counted.
+func NewAuthenticator(svc *identity.Service, q identityhttp.Quotas) *Authenticator {
+	return &Authenticator{svc, q}
+}
 
 // Authenticate implements grpcx.Authenticator.
 func (a *Authenticator) Authenticate(bearer string) (httpx.Principal, error) {
@@ -28,5 +33,8 @@ func (a *Authenticator) Authenticate(bearer string) (httpx.Principal, error) {
 	if err != nil {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
-	return identityhttp.PrincipalOf(&v), nil
+	if a.quotas != nil {
+		err = a.quotas(v.Principal)
+	}
+	return identityhttp.PrincipalOf(&v), err
 }

@@ -26,7 +26,7 @@ func TestAuthenticator(t *testing.T) {
 	if _, err := svc.Bootstrap(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	a := NewAuthenticator(svc)
+	a := NewAuthenticator(svc, nil)
 	if p, err := a.Authenticate(key); err != nil || p.Name != "admin" || p.ID == "" || !p.May("system:manage") {
 		t.Errorf("Authenticate = %+v, %v", p, err)
 	}

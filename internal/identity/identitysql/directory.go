@@ -88,12 +88,12 @@ func (s *Store) FeedEnd(ctx context.Context) (end int64, _ error) {
 
 // Tenants implements identity.Store.
 func (s *Store) Tenants(ctx context.Context) ([]identity.Tenant, error) {
-	const query = `SELECT tenant_id, name, kind, codes_per_day, four_eyes_above, origins, created_at, disabled_at, disabled_reason
+	const query = `SELECT tenant_id, name, kind, codes_per_day, requests_per_second, requests_per_day, four_eyes_above, origins, created_at, disabled_at, disabled_reason
 		FROM identity_tenants ORDER BY created_at, tenant_id`
 	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (t identity.Tenant, err error) {
 		var origins []byte
 		var created, disabled int64
-		err = r.Scan(&t.ID, &t.Name, &t.Kind, &t.CodesPerDay, &t.FourEyesAbove, &origins, &created, &disabled, &t.DisabledReason)
+		err = r.Scan(&t.ID, &t.Name, &t.Kind, &t.CodesPerDay, &t.Quota.PerSecond, &t.Quota.PerDay, &t.FourEyesAbove, &origins, &created, &disabled, &t.DisabledReason)
 		t.Origins, t.CreatedAt, t.DisabledAt = words(origins), sqldb.Time(created), sqldb.Time(disabled)
 		return t, err
 	}, query)
@@ -121,10 +121,10 @@ func (s *Store) Tenants(ctx context.Context) ([]identity.Tenant, error) {
 
 // AddTenant implements identity.Store.
 func (s *Store) AddTenant(ctx context.Context, r ids.Request, t identity.Tenant) (identity.TenantID, bool, error) {
-	const insert = `INSERT INTO identity_tenants (tenant_id, name, kind, codes_per_day, four_eyes_above, origins, created_at, disabled_at, disabled_reason)
-		VALUES (?,?,?,?,?,?,?,?,?)`
+	const insert = `INSERT INTO identity_tenants (tenant_id, name, kind, codes_per_day, requests_per_second, requests_per_day, four_eyes_above, origins, created_at, disabled_at, disabled_reason)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?)`
 	id, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		_, err := tx.ExecContext(ctx, insert, string(t.ID), t.Name, string(t.Kind), t.CodesPerDay, t.FourEyesAbove, []byte(strings.Join(t.Origins, "\n")),
+		_, err := tx.ExecContext(ctx, insert, string(t.ID), t.Name, string(t.Kind), t.CodesPerDay, t.Quota.PerSecond, t.Quota.PerDay, t.FourEyesAbove, []byte(strings.Join(t.Origins, "\n")),
 			sqldb.Micros(t.CreatedAt), sqldb.Micros(t.DisabledAt), t.DisabledReason)
 		if err != nil {
 			return "", fmt.Errorf("insert tenant: %w", err)
@@ -163,9 +163,9 @@ func tellTenant(ctx context.Context, tx *sqldb.Tx, t identity.Tenant, now time.T
 
 // ChangeTenant implements identity.Store.
 func (s *Store) ChangeTenant(ctx context.Context, t identity.Tenant, now time.Time) error {
-	const change = `UPDATE identity_tenants SET name = ?, codes_per_day = ?, four_eyes_above = ?, origins = ?, disabled_at = ?, disabled_reason = ? WHERE tenant_id = ?`
+	const change = `UPDATE identity_tenants SET name = ?, codes_per_day = ?, requests_per_second = ?, requests_per_day = ?, four_eyes_above = ?, origins = ?, disabled_at = ?, disabled_reason = ? WHERE tenant_id = ?`
 	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		_, err := tx.ExecContext(ctx, change, t.Name, t.CodesPerDay, t.FourEyesAbove, []byte(strings.Join(t.Origins, "\n")),
+		_, err := tx.ExecContext(ctx, change, t.Name, t.CodesPerDay, t.Quota.PerSecond, t.Quota.PerDay, t.FourEyesAbove, []byte(strings.Join(t.Origins, "\n")),
 			sqldb.Micros(t.DisabledAt), t.DisabledReason, string(t.ID))
 		if err != nil {
 			return fmt.Errorf("update tenant %s: %w", t.ID, err)

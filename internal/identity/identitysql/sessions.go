@@ -60,6 +60,14 @@ func (s *Store) OpenSession(ctx context.Context, one identity.Session, c identit
 }
 
 func takeOwner(ctx context.Context, tx *sqldb.Tx, one *identity.Session) error {
+	if id, ok := identity.ConsumerOf(one.User); ok {
+		const take = `UPDATE identity_consumers SET seen_at = ? WHERE user_id = ? AND state = ?`
+		there, err := changed(tx.ExecContext(ctx, take, sqldb.Micros(one.CreatedAt), int64(id), string(identity.Active)))
+		if err == nil && !there { // erased this moment
+			err = identity.ErrRefused
+		}
+		return err
+	}
 	var err error
 	if one.User != "" {
 		_, err = tx.ExecContext(ctx, `UPDATE identity_users SET totp_step = totp_step WHERE user_id = ?`, string(one.User))

@@ -30,6 +30,9 @@ func RunPeople(t *testing.T, open func(t *testing.T) (s identity.Store, reopen f
 	t.Run("Renew", func(t *testing.T) { renew(t, open) })
 	t.Run("FeedIsOrderOfCommit", func(t *testing.T) { feedOrder(t, open) })
 	t.Run("AuditChains", func(t *testing.T) { auditChains(t, open) })
+	t.Run("CodeIsUsedOnce", func(t *testing.T) { codeOnce(t, open) })
+	t.Run("CodesAreCounted", func(t *testing.T) { codesCounted(t, open) })
+	t.Run("Consumers", func(t *testing.T) { consumers(t, open) })
 	t.Run("ApprovalIsDecidedOnce", func(t *testing.T) { decideOnce(t, open) })
 }
 

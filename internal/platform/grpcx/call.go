@@ -21,6 +21,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/limit"
+	"github.com/chopmark/chopmark/internal/platform/roletoken"
 )
 
 // The metadata that is read and written.
@@ -29,6 +30,7 @@ const (
 	metaRequestID     = "x-request-id"
 	metaIdempotency   = "idempotency-key"
 	metaReplayed      = "idempotent-replayed"
+	metaRoleToken     = "chopmark-role-token"
 )
 
 type callKey struct{}
@@ -40,6 +42,50 @@ type call struct {
 	caller     httpx.Principal
 	authorised bool
 	request    [sha256.Size]byte // of the idempotency key and its scope; zero = none
+	behalf     roletoken.Behalf  // for whom another role calls
+}
+
+// within is a context whose handler knows the call. What it asks of other roles it asks on
+// the same behalf.
+func (c *call) within(ctx context.Context) context.Context {
+	behalf := c.behalf
+	behalf.RequestID = c.requestID
+	return roletoken.On(context.WithValue(ctx, callKey{}, *c), behalf)
+}
+
+// Carry lets the calls of a connection carry a token of the role, and the id of the request
+// that caused them. sign gives "" before there are keys.
+func Carry(sign func(b roletoken.Behalf) (string, error)) []grpc.DialOption {
+	add := func(ctx context.Context) (context.Context, error) {
+		b := roletoken.Of(ctx)
+		token, err := sign(b)
+		if err != nil {
+			return nil, err
+		}
+		if token != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, metaRoleToken, token)
+		}
+		if b.RequestID != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, metaRequestID, b.RequestID)
+		}
+		return ctx, nil
+	}
+	return []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, next grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			ctx, err := add(ctx)
+			if err != nil {
+				return err
+			}
+			return next(ctx, method, req, reply, cc, opts...)
+		}),
+		grpc.WithChainStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, next grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			ctx, err := add(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return next(ctx, desc, cc, method, opts...)
+		}),
+	}
 }
 
 func callOf(ctx context.Context) call {
@@ -119,7 +165,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if refused != nil {
 		return nil, refused
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callKey{}, c), s.cfg.CallMax)
+	ctx, cancel := context.WithTimeout(c.within(ctx), s.cfg.CallMax)
 	defer cancel()
 	if c.request == [sha256.Size]byte{} {
 		return h(ctx, req)
@@ -152,7 +198,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 				ended <- errInternal
 			}
 		}()
-		ended <- h(srv, callStream{ss, context.WithValue(ctx, callKey{}, c)})
+		ended <- h(srv, callStream{ss, c.within(ctx)})
 	}()
 	select {
 	case <-s.stopping:
@@ -193,6 +239,11 @@ func (s *Server) identify(ctx context.Context, c *call) error {
 			return err
 		}
 		c.caller, c.authorised = p, true
+		if s.cfg.Token != nil {
+			if c.behalf, err = s.cfg.Token(ctx, c.method, first(ctx, metaRoleToken)); err != nil {
+				return err
+			}
+		}
 		return s.nameRequest(ctx, c)
 	}
 	given := metadata.ValueFromIncomingContext(ctx, metaAuthorization)

@@ -31,6 +31,7 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/limit"
+	"github.com/chopmark/chopmark/internal/platform/roletoken"
 )
 
 // Authenticator tells whose key a call carries, or httpx.ErrNoAuth.
@@ -52,6 +53,9 @@ type Config struct {
 	Creds         credentials.TransportCredentials // nil = cleartext
 	Peer          func(context.Context) (httpx.Principal, error)
 	ConnectionMax time.Duration // a connection is given up after this, and made anew; 0 = never
+	// Token reads on whose behalf another role calls, from the token that the call carries,
+	// "" = none; an error refuses the call. nil = calls carry none.
+	Token func(ctx context.Context, method, token string) (roletoken.Behalf, error)
 }
 
 // Tracer makes spans of the few calls that are sampled. Health and reflection are

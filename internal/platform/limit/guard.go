@@ -15,6 +15,7 @@ var (
 	ErrMisses   = fault.New(fault.Limited, "limit.misses", "this address has asked too often for what does not exist")
 	ErrRealm    = fault.New(fault.Limited, "limit.brand", "this address has asked too often for what does not exist of this brand")
 	ErrKeys     = fault.New(fault.Limited, "limit.keys", "this address has shown too many keys that are not valid")
+	ErrHolder   = fault.New(fault.Limited, "limit.requests", "your tenant has used up its requests of this second or day")
 	ErrProof    = fault.New(fault.Limited, "limit.proof", "solve the challenge, or wait")
 )
 
@@ -54,7 +55,7 @@ type Guard struct {
 	prover   prover
 	requests *Memory // apart, since they are paid off within moments
 	others   *Memory
-	refused  [ofAll + 1]atomic.Int64
+	refused  [kinds]atomic.Int64
 	asked    atomic.Int64
 	proven   atomic.Int64
 	misses   atomic.Int64
@@ -217,6 +218,29 @@ func (g *Guard) WrongKey(a netip.Addr) {
 	g.add(Key{Net: Network(a), Kind: ofKeys}, g.limits.Load().Keys, g.clock.Now().UnixNano())
 }
 
+// Spend draws a request on the accounts of somebody who is known; 0 bounds nothing. A day is
+// any 24 hours: what was drawn comes back evenly.
+func (g *Guard) Spend(holder uint64, perSecond, perDay int64) error {
+	now := g.clock.Now().UnixNano()
+	for _, one := range [...]struct {
+		kind Kind
+		n    int64
+		unit time.Duration
+	}{{ofHolder, perSecond, time.Second}, {ofHolderDay, perDay, 24 * time.Hour}} {
+		if one.n == 0 {
+			continue
+		}
+		key, rate := Key{Net: holder, Kind: one.kind}, Steady(one.n, one.unit)
+		if wait, _ := g.others.Take(key, rate, now, 0); wait > 0 {
+			return g.refuse(ErrHolder, one.kind, wait)
+		}
+		if g.peers != nil {
+			g.peers.Tell(key, rate, 1)
+		}
+	}
+	return nil
+}
+
 // Heard is what the other processes know of an account: so much is drawn on it in all.
 func (g *Guard) Heard(k Key, used time.Duration) {
 	m := g.others
@@ -234,6 +258,7 @@ func (g *Guard) refuse(f *fault.Error, k Kind, wait time.Duration) error {
 // Counts are for metrics.
 type Counts struct {
 	Requests, Misses, Realm, Keys, Proof int64   // refused, by why
+	Holders                              int64   // refused beyond their quota
 	Proven                               int64   // let in by a proof
 	Missed                               int64   // requests for what does not exist
 	BudgetLeft                           float64 // of the misses of all, 0 to 1
@@ -250,6 +275,6 @@ func (g *Guard) Counts() Counts {
 	}
 	return Counts{
 		g.refused[ofRequests].Load(), g.refused[ofMisses].Load(), g.refused[ofRealm].Load(), g.refused[ofKeys].Load(),
-		g.asked.Load(), g.proven.Load(), g.misses.Load(), left,
+		g.asked.Load(), g.refused[ofHolder].Load() + g.refused[ofHolderDay].Load(), g.proven.Load(), g.misses.Load(), left,
 	}
 }

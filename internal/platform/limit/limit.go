@@ -83,12 +83,15 @@ type Kind uint8
 
 // The kinds, as they are shared between processes: append, never renumber.
 const (
-	_          Kind = iota
-	ofRequests      // what an address asked
-	ofMisses        // what it asked for and is not there
-	ofRealm         // those of its misses that named a realm
-	ofKeys          // credentials that were wrong
-	ofAll           // all misses that named no realm
+	_           Kind = iota
+	ofRequests       // what an address asked
+	ofMisses         // what it asked for and is not there
+	ofRealm          // those of its misses that named a realm
+	ofKeys           // credentials that were wrong
+	ofAll            // all misses that named no realm
+	ofHolder         // requests of who is known, by the second
+	ofHolderDay      // and by the day
+	kinds
 )
 
 // Key names an account.

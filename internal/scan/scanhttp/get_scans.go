@@ -30,7 +30,7 @@ type scanView struct {
 	IP         *string   `json:"ip"`
 	IPAddress  *string   `json:"ip_address"` // null when forgotten
 	UserAgent  *string   `json:"user_agent"`
-	UserID     *int64    `json:"user_id"` // consumers do not sign in yet
+	UserID     *int64    `json:"user_id"` // of a consumer who was signed in
 	Trace      *string   `json:"trace_id"`
 }
 
@@ -57,6 +57,9 @@ func viewScan(r *scan.Record, zone *time.Location) scanView {
 	if r.Device != 0 {
 		d := strconv.FormatUint(r.Device, 16)
 		v.Device = &d
+	}
+	if r.User != 0 {
+		v.UserID = &r.User
 	}
 	if r.IP.IsValid() {
 		v.IPAddress = orNull(r.IP.String())

@@ -217,9 +217,9 @@ func (r *Records) note(ctx context.Context, day scan.Day, info dayInfo) error {
 }
 
 const (
-	rowColumns = `pos, n, code, serial, brand_id, product_id, batch_first, scan_time, facts, error_msg, device, location_id, ip, ip_sealed, agent_id, zone_id, trace_id, prev_pos, prev_n`
-	rowValues  = `(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
-	rowParams  = 19
+	rowColumns = `pos, n, code, serial, brand_id, product_id, batch_first, scan_time, facts, error_msg, device, location_id, ip, ip_sealed, agent_id, zone_id, trace_id, prev_pos, prev_n, user_id`
+	rowValues  = `(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	rowParams  = 20
 
 	// Rows go in shapes of many and of one. A statement lives as long as its
 	// transaction, so a longer shape costs more to prepare than it saves.
@@ -227,7 +227,7 @@ const (
 	insertRow = `INSERT INTO scan_rows (` + rowColumns + `) VALUES ` + rowValues
 
 	// recordColumns are the same, read through the seed's table.
-	recordColumns = `pos, n, code, serial, brand_id, product_id, batch_first, scan_time, facts, error_msg, device, location, ip, ip_sealed, user_agent, user_timezone, trace_id, prev_pos, prev_n`
+	recordColumns = `pos, n, code, serial, brand_id, product_id, batch_first, scan_time, facts, error_msg, device, location, ip, ip_sealed, user_agent, user_timezone, trace_id, prev_pos, prev_n, user_id`
 )
 
 // inserter turns sightings into rows.
@@ -306,6 +306,9 @@ func (in *inserter) fill(a []any, s *scan.Seen) {
 	if s.Prev != (verifyevent.Ref{}) {
 		a[17], a[18] = int64(s.Prev.At), int64(s.Prev.N)
 	}
+	if s.User != 0 {
+		a[19] = s.User
+	}
 }
 
 // reader turns rows into records. Openers are asked for once a brand and day.
@@ -327,12 +330,12 @@ type row struct {
 
 func scanRow(rows *sql.Rows) (o row, err error) {
 	var (
-		pos, n, serial, first, at, facts, device, prevPos, prevN sql.NullInt64
-		word, place, network, agent, zone                        sql.NullString
-		trace                                                    []byte
+		pos, n, serial, first, at, facts, device, prevPos, prevN, user sql.NullInt64
+		word, place, network, agent, zone                              sql.NullString
+		trace                                                          []byte
 	)
 	err = rows.Scan(&pos, &n, &o.Code, &serial, &o.Brand, &o.Product, &first, &at, &facts, &word, &device, &place, &network,
-		&o.sealed, &agent, &zone, &trace, &prevPos, &prevN)
+		&o.sealed, &agent, &zone, &trace, &prevPos, &prevN, &user)
 	o.Ref = verifyevent.Ref{At: uint64(pos.Int64), N: uint16(n.Int64)}
 	o.Prev = verifyevent.Ref{At: uint64(prevPos.Int64), N: uint16(prevN.Int64)}
 	o.Serial, o.Batch, o.At, o.Device = ids.Serial(serial.Int64), ids.Serial(first.Int64), sqldb.Time(at.Int64), uint64(device.Int64)
@@ -340,6 +343,7 @@ func scanRow(rows *sql.Rows) (o row, err error) {
 	o.Result, o.Verdict, o.Source, o.What = scan.Result(f), uint8(f>>8), uint8(f>>16), verifyevent.What(f>>24)
 	o.Error, o.Place, o.Net, o.Agent, o.Zone = word.String, place.String, network.String, agent.String, zone.String
 	copy(o.Trace[:], trace)
+	o.User = user.Int64
 	return o, err
 }
 

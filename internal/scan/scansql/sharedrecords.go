@@ -101,11 +101,11 @@ func addRows(ctx context.Context, tx *sqldb.Tx, values []any) error {
 }
 
 const (
-	sharedRow    = `(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
-	sharedParams = 21
+	sharedRow    = `(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+	sharedParams = 22
 	sharedInsert = `INSERT INTO scan_records (day, result, ` + sharedColumns + `) VALUES ` + sharedRow
 	// sharedColumns are in the order of recordColumns.
-	sharedColumns = `pos, n, code, serial, brand_id, product_id, batch_first, scan_time, facts, error_msg, device, location, ip, ip_sealed, user_agent, user_timezone, trace_id, prev_pos, prev_n`
+	sharedColumns = `pos, n, code, serial, brand_id, product_id, batch_first, scan_time, facts, error_msg, device, location, ip, ip_sealed, user_agent, user_timezone, trace_id, prev_pos, prev_n, user_id`
 )
 
 // values are the rows of sightings. What is not known is NULL.
@@ -115,7 +115,7 @@ func (r *SharedRecords) values(ctx context.Context, seen []*scan.Seen) ([]any, e
 	for _, s := range seen {
 		day := scan.DayOf(s.At)
 		result, word := scan.Judge(&s.Sighting)
-		var device, prevPos, prevN, network, sealed, trace any
+		var device, prevPos, prevN, network, sealed, trace, user any
 		if s.Device != 0 {
 			device = int64(s.Device)
 		}
@@ -141,10 +141,13 @@ func (r *SharedRecords) values(ctx context.Context, seen []*scan.Seen) ([]any, e
 		if s.What.Has(verifyevent.Traced) {
 			trace = s.Trace.ID[:]
 		}
+		if s.User != 0 {
+			user = s.User
+		}
 		values = append(values, int64(day), int64(result),
 			int64(s.Ref.At), int64(s.Ref.N), r.codes.Code(s.Serial), int64(s.Serial), int64(s.Brand), int64(s.Product), int64(s.FirstOfBatch()), s.At,
 			int64(result)|int64(s.Verdict)<<8|int64(s.Source)<<16|int64(s.What)<<24, textOrNull(word), device, textOrNull(s.Place.String()),
-			network, sealed, textOrNull(s.Agent), textOrNull(s.Zone), trace, prevPos, prevN)
+			network, sealed, textOrNull(s.Agent), textOrNull(s.Zone), trace, prevPos, prevN, user)
 	}
 	return values, nil
 }

@@ -145,7 +145,7 @@ func readBack(w *World) {
 	w.traffic(300, 20*time.Hour)
 	w.Log.Scan(verifyevent.Sighting{Serial: 5, At: Start().UnixMicro(), Verdict: Authentic, IP: netip.MustParseAddr("2001:db8:1:2::3")})
 	w.Log.Scan(verifyevent.Sighting{
-		Serial: 5, At: Start().UnixMicro(), Verdict: Void, Source: 2, What: verifyevent.Far | verifyevent.Traced,
+		Serial: 5, At: Start().UnixMicro(), Verdict: Void, Source: 2, What: verifyevent.Far | verifyevent.Traced | verifyevent.SignedIn, User: 1<<52 - 1,
 		Trace: verifyevent.Trace{ID: [16]byte{1, 2}}, IP: netip.MustParseAddr("::ffff:192.0.2.7"),
 	})
 	w.both()

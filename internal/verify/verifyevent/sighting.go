@@ -33,6 +33,7 @@ const (
 	Far                         // too far from the scan before for the time between
 	Traced                      // carries a trace context
 	Shared                      // counted beside those of other processes: Count and the facts are of all
+	SignedIn                    // by a consumer with an account: User
 )
 
 // Has reports whether all of the facts hold.
@@ -56,6 +57,7 @@ type Sighting struct {
 	Agent   string // User-Agent, at most AgentMax bytes
 	Zone    string // the caller's time zone where it said one
 	Trace   Trace
+	User    int64 // the account of a consumer who is signed in; 0 = none
 }
 
 // FirstOfBatch is the serial of the first item of the sighting's batch.
@@ -116,6 +118,9 @@ func Append(record []byte, s *Sighting) []byte {
 	b = appendText(b, s.Zone, zoneMax)
 	if s.What.Has(Traced) {
 		b = append(append(b, s.Trace.ID[:]...), s.Trace.Span[:]...)
+	}
+	if s.What.Has(SignedIn) {
+		b = binary.AppendUvarint(b, uint64(s.User))
 	}
 	return b
 }
@@ -185,6 +190,9 @@ func (d *decoder) sighting(s *Sighting) {
 	if s.What.Has(Traced) {
 		copy(s.Trace.ID[:], d.take(len(s.Trace.ID)))
 		copy(s.Trace.Span[:], d.take(len(s.Trace.Span)))
+	}
+	if s.What.Has(SignedIn) {
+		s.User = int64(d.uvarint())
 	}
 }
 

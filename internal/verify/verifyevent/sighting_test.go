@@ -18,6 +18,8 @@ func examples() []Sighting {
 			IP: netip.MustParseAddr("203.0.113.7"), Place: Place{"中国", "贵州", "遵义"}, Agent: "Mozilla/5.0 (Linux; Android 14)", Zone: "Asia/Shanghai"},
 		{Serial: 7, At: 1_700_000_000_000_000, Prev: Ref{3 << 40, 0}, Count: 2, Brand: 1001, Product: 2001, No: 8, IP: netip.MustParseAddr("2001:db8::1"),
 			What: Traced, Trace: Trace{[16]byte{1, 2, 3, 15: 9}, [8]byte{8, 7: 1}}},
+		{Serial: 8, At: 1_700_000_000_000_001, Count: 1, Brand: 1001, Product: 2001, No: 9, What: Traced | SignedIn, Trace: Trace{ID: [16]byte{1}}, User: 1<<52 - 1},
+		{Serial: 9, At: 1_700_000_000_000_002, Count: 1, Brand: 1001, Product: 2001, No: 10, What: SignedIn, User: 7},
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,6 +79,9 @@ type Deps struct {
 	Limits   *httpx.Limits // nil = none
 	Gate     *httpx.Gate
 	Tracer   Tracer // nil = no traces
+	// Consumer tells the account of a consumer who is signed in, from a secret that the
+	// request carries; 0 = none. It must not wait; nil = there are no accounts.
+	Consumer func(secret string) int64
 	Log      *slog.Logger
 
 	// Compressed answers a path of one segment when that is a compressed Digital Link;
@@ -212,6 +214,9 @@ func (h *Handler) read(s *scratch, r *http.Request, from verify.Source, text, to
 	s.query.Code = code
 	c := &s.query.Client
 	c.Agent, c.Language = first(r.Header["User-Agent"]), first(r.Header["Accept-Language"])
+	if h.Consumer != nil && (r.Header["Cookie"] != nil || r.Header["Authorization"] != nil) {
+		c.User = h.consumer(r)
+	}
 	err = s.readQuery(r)
 	if token != "" {
 		s.query.Token = token
@@ -291,31 +296,6 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 	}
 }
 
-// maybeCompressed reports whether a segment may be a compressed Digital Link: it has
-// letters, and is longer than a mistyped code.
-func maybeCompressed(segment string) bool {
-	const shortest = 8
-	return len(segment) >= shortest && strings.Trim(segment, "0123456789 -") != ""
-}
-
-// unescaped reads one segment of an escaped path, which the server has checked.
-func unescaped(segment string) string {
-	if text, err := url.PathUnescape(segment); err == nil {
-		return text
-	}
-	return segment
-}
-
-// reserved are first segments that are no codes, so that a browser's own requests
-// and mistyped routes get a plain 404.
-func reserved(first string) bool {
-	switch first {
-	case "api", "epcis", "console", "debug", ".well-known", "favicon.ico", "robots.txt", "livez", "readyz", "health", "ready", "metrics", "demo", "scan", "signin", "complaint":
-		return true
-	}
-	return strings.HasPrefix(first, "apple-touch-icon")
-}
-
 // scan answers /{code} and /{code}/{token}.
 func (h *Handler) scan(w http.ResponseWriter, r *http.Request, text, token string) int {
 	return h.admitted(w, r, codeRoute, func(s *scratch) int {
@@ -352,8 +332,8 @@ func first(values []string) string {
 }
 
 // verify answers the scan, counts its verdict, and notes what was not ours.
-func (h *Handler) verify(r *http.Request, s *scratch) error {
-	err := h.Service.Verify(r.Context(), &s.query, &s.answer)
+func (h *Handler) verify(w http.ResponseWriter, r *http.Request, s *scratch) error {
+	err := h.Service.Verify(s.behalf(w, r), &s.query, &s.answer)
 	switch {
 	case err == nil:
 		h.Observer.Verified(s.answer.Item.BrandID, s.answer.Verdict)
@@ -371,7 +351,7 @@ func (h *Handler) verify(r *http.Request, s *scratch) error {
 func (h *Handler) answerJSON(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	status := http.StatusOK
 	if err == nil {
-		err = h.verify(r, s)
+		err = h.verify(w, r, s)
 	}
 	if err != nil {
 		return h.fail(w, r, err)
@@ -413,7 +393,7 @@ func (h *Handler) tokenPath(s *scratch) (string, error) {
 func (h *Handler) answerPage(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
 	lang := httpx.Language(r)
 	if err == nil {
-		err = h.verify(r, s)
+		err = h.verify(w, r, s)
 	}
 	var status int
 	switch f, isFault := fault.From(err); {

@@ -245,6 +245,10 @@ func (l *Log) appendLocked(record []byte, s *verify.Sighting, last verifyevent.R
 			e.What |= verifyevent.Traced
 			e.Trace = *c.Trace
 		}
+		if c.User != 0 {
+			e.What |= verifyevent.SignedIn
+			e.User = c.User
+		}
 	}
 	return verifyevent.Append(record, &e)
 }

@@ -1065,6 +1065,194 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/consumer/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which ways in there are for those who scan */
+        get: operations["consumerOptions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumer/codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a one-time code to a phone or a mail address */
+        post: operations["sendConsumerCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumer/signin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with the code; the first time makes the account */
+        post: operations["signInConsumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumer/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The consumer who is signed in, masked */
+        get: operations["consumerMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumer/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All that is kept of the consumer who is signed in */
+        get: operations["exportMyself"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumer/signout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End the session, or all of the account */
+        post: operations["signOutConsumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumer/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Erase the account of the consumer who is signed in */
+        post: operations["eraseMyself"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Find a consumer by a phone or a mail address, exactly */
+        get: operations["findConsumers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumers/{user_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All that is kept of a consumer */
+        get: operations["exportConsumer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/consumers/{user_id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Erase a consumer */
+        post: operations["eraseConsumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/brands/{brand_id}/origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other origins that may read what is of a brand */
+        get: operations["brandOrigins"];
+        put?: never;
+        /** Replace the other origins that may read what is of a brand */
+        post: operations["setBrandOrigins"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/signin": {
         parameters: {
             query?: never;
@@ -2113,6 +2301,85 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        BrandOrigins: {
+            origins: string[];
+        };
+        /**
+         * Format: int64
+         * @description The account of somebody who scans; scan records have it as user_id.
+         */
+        ConsumerID: number;
+        /** @description One of the two. */
+        TargetAsk: {
+            /** @description E.164; eleven digits without a country are of China. */
+            phone?: string;
+            email?: string;
+        };
+        CodeSent: {
+            /** @description Seconds. */
+            expires_in: number;
+            again_in: number;
+        };
+        ConsumerOptions: {
+            codes: ("sms" | "mail")[];
+            /** @description Paths that lead to providers; ?next= is where the browser goes then. */
+            doors: string[];
+            wechat_miniapp: boolean;
+        };
+        ConsumerSignIn: {
+            phone?: string;
+            email?: string;
+            /** @description Six digits. */
+            code?: string;
+            /** @description Of a mini-program's wx.login, instead of the others. */
+            wechat_code?: string;
+            /** @enum {string} */
+            client_type?: "web" | "app" | "miniapp";
+            device?: string;
+        };
+        ConsumerMade: {
+            /** @description The pass; a browser has it in its cookie alone. */
+            token?: string;
+            user_id: components["schemas"]["ConsumerID"];
+            session_id: string;
+            client_type: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        ConsumerSignOut: {
+            everywhere?: boolean;
+        };
+        Consumer: {
+            user_id: components["schemas"]["ConsumerID"];
+            /** @enum {string} */
+            state: "active" | "erased";
+            /** @description Masked. */
+            phone: string | null;
+            email: string | null;
+            name: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            seen_at: string;
+        };
+        ConsumerList: {
+            consumers: components["schemas"]["Consumer"][];
+        };
+        ConsumerExport: {
+            user_id: components["schemas"]["ConsumerID"];
+            /** @enum {string} */
+            state: "active" | "erased";
+            phone: string | null;
+            email: string | null;
+            name: string | null;
+            /** @description The provider and the name there. */
+            external: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            seen_at: string;
+            sessions: components["schemas"]["Device"][];
+        };
         Nothing: Record<string, never>;
         SessionMade: {
             token?: string;
@@ -2250,6 +2517,10 @@ export interface components {
             brands: components["schemas"]["BrandID"][];
             /** Format: int64 */
             codes_per_day: number;
+            /** Format: int64 */
+            requests_per_second: number;
+            /** Format: int64 */
+            requests_per_day: number;
             /** Format: int64 */
             four_eyes_above: number;
             origins: string[];
@@ -2426,6 +2697,10 @@ export interface components {
             /** Format: int64 */
             codes_per_day?: number;
             /** Format: int64 */
+            requests_per_second?: number;
+            /** Format: int64 */
+            requests_per_day?: number;
+            /** Format: int64 */
             four_eyes_above?: number;
             origins?: string[];
         };
@@ -2433,6 +2708,10 @@ export interface components {
             name?: string;
             /** Format: int64 */
             codes_per_day?: number;
+            /** Format: int64 */
+            requests_per_second?: number;
+            /** Format: int64 */
+            requests_per_day?: number;
             /** Format: int64 */
             four_eyes_above?: number;
             origins?: string[];
@@ -8716,6 +8995,596 @@ export interface operations {
             503: components["responses"]["BackupFailed"];
         };
     };
+    consumerOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "codes": [
+                     *           "sms",
+                     *           "mail"
+                     *         ],
+                     *         "doors": [
+                     *           "/signin/consumer"
+                     *         ],
+                     *         "wechat_miniapp": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ConsumerOptions"];
+                    };
+                };
+            };
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    sendConsumerCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "phone": "+8613800000000"
+                 *     }
+                 */
+                "application/json": components["schemas"]["TargetAsk"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "expires_in": 300,
+                     *         "again_in": 60
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["CodeSent"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    signInConsumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "phone": "+8613800000000",
+                 *       "code": "123456",
+                 *       "client_type": "web"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ConsumerSignIn"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": 4503599627370495,
+                     *         "session_id": "text",
+                     *         "client_type": "web",
+                     *         "expires_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ConsumerMade"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    consumerMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": 4503599627370495,
+                     *         "state": "active",
+                     *         "phone": "+861380****0000",
+                     *         "email": null,
+                     *         "name": null,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "seen_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Consumer"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    exportMyself: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": 4503599627370495,
+                     *         "state": "active",
+                     *         "phone": "+8613800000000",
+                     *         "email": null,
+                     *         "name": null,
+                     *         "external": null,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "seen_at": "2026-03-01T08:30:15.123456Z",
+                     *         "sessions": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ConsumerExport"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    signOutConsumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "everywhere": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["ConsumerSignOut"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    eraseMyself: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    findConsumers: {
+        parameters: {
+            query?: {
+                phone?: string;
+                email?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "consumers": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ConsumerList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    exportConsumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user_id: components["schemas"]["ConsumerID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": 4503599627370495,
+                     *         "state": "active",
+                     *         "phone": "+8613800000000",
+                     *         "email": null,
+                     *         "name": null,
+                     *         "external": null,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "seen_at": "2026-03-01T08:30:15.123456Z",
+                     *         "sessions": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["ConsumerExport"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    eraseConsumer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                user_id: components["schemas"]["ConsumerID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {}
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Nothing"];
+                    };
+                };
+            };
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    brandOrigins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "origins": [
+                     *           "https://shop.example"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["BrandOrigins"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    setBrandOrigins: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "origins": [
+                 *         "https://shop.example"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["BrandOrigins"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "origins": [
+                     *           "https://shop.example"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["BrandOrigins"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotThere"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -10407,6 +11276,8 @@ export interface operations {
                      *               1001
                      *             ],
                      *             "codes_per_day": 1,
+                     *             "requests_per_second": 0,
+                     *             "requests_per_day": 0,
                      *             "four_eyes_above": 1,
                      *             "origins": [
                      *               "text"
@@ -10459,6 +11330,8 @@ export interface operations {
                  *         1001
                  *       ],
                  *       "codes_per_day": 1,
+                 *       "requests_per_second": 0,
+                 *       "requests_per_day": 0,
                  *       "four_eyes_above": 1,
                  *       "origins": [
                  *         "text"
@@ -10487,6 +11360,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -10546,6 +11421,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -10586,6 +11463,8 @@ export interface operations {
                  * @example {
                  *       "name": "text",
                  *       "codes_per_day": 1,
+                 *       "requests_per_second": 0,
+                 *       "requests_per_day": 0,
                  *       "four_eyes_above": 1,
                  *       "origins": [
                  *         "text"
@@ -10616,6 +11495,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -10690,6 +11571,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"
@@ -10757,6 +11640,8 @@ export interface operations {
                      *           1001
                      *         ],
                      *         "codes_per_day": 1,
+                     *         "requests_per_second": 0,
+                     *         "requests_per_day": 0,
                      *         "four_eyes_above": 1,
                      *         "origins": [
                      *           "text"

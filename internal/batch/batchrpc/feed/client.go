@@ -42,19 +42,19 @@ const (
 )
 
 // Dial names the other side, https://host:port. It does not wait for it.
-func Dial(join string, creds credentials.TransportCredentials, c clock.Clock) (*Client, error) {
+func Dial(join string, creds credentials.TransportCredentials, c clock.Clock, more ...grpc.DialOption) (*Client, error) {
 	u, err := url.Parse(join)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.Port() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
 		return nil, fault.Field("usage", "join", "must be https://host:port of a process with --role-listen")
 	}
-	conn, err := grpc.NewClient("dns:///"+u.Host,
+	conn, err := grpc.NewClient("dns:///"+u.Host, append(more,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MessageBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveEvery, Timeout: silenceMax, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: connectTimeout,
-		}))
+		}))...)
 	if err != nil {
 		return nil, fmt.Errorf("--join: %w", err)
 	}
