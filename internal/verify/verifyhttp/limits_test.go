@@ -24,7 +24,7 @@ func guarded(budget int64) *world {
 		Clock:  now, ProofKey: func() [32]byte { return [32]byte{5} },
 	})
 	rt := httpx.NewRouter(nil, noMetrics{}, slog.New(slog.DiscardHandler))
-	mount(rt, New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Limits: httpx.NewLimits(g, nil), Gate: httpx.NewGate(), Log: slog.New(slog.DiscardHandler)}))
+	mount(rt, New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Limits: httpx.NewLimits(g, httpx.Proxies{}), Gate: httpx.NewGate(), Log: slog.New(slog.DiscardHandler)}))
 	w.h = rt
 	return w
 }
