@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/limit"
@@ -110,6 +113,12 @@ func newLimitedWorld(t *testing.T, limits *httpx.Limits) *world {
 	h := New(Deps{
 		Resolver: resolve.NewResolver(index, w), Verifier: w, URL: root, Pages: plainPages{}, Limits: limits, Clock: clock.Func(func() time.Time { return now }), Log: log,
 		Country: func(*http.Request) string { return w.country },
+		BrandOf: func(_ context.Context, gtin gs1.GTIN) ids.BrandID {
+			if "/01/"+gtin.String() == rice {
+				return 7
+			}
+			return 0
+		},
 		Item: func(rw http.ResponseWriter, r *http.Request, id *gs1.ID) int {
 			rw.Header().Set("Location", "/item/"+id.Value("21"))
 			rw.WriteHeader(http.StatusTemporaryRedirect)
@@ -282,11 +291,31 @@ func TestCompressed(t *testing.T) {
 			t.Errorf("Link: %s", rec.Header().Get("Link"))
 		}
 	}
+	// An EPC as a tag holds it: SGTIN+ with a serial of 18 digits.
+	tag := "/eh" + fmt.Sprintf("f70%s12%015x", strings.TrimPrefix(rice, "/01/"), number(t, genuine))
+	rec := w.ask("GET", tag+"?x=y")
+	wantLocation(t, rec, w.ask("GET", rice+"/21/"+genuine+"?x=y").Header().Get("Location"))
+	if !strings.Contains(rec.Header().Get("Link"), "<"+root+rice+"/21/"+genuine+`>; rel="owl:sameAs"`) {
+		t.Errorf("Link: %s", rec.Header().Get("Link"))
+	}
+	wantLocation(t, w.ask("GET", "/eh30"+"66C4409047E140075BCD15"+"?linkType=gs1:pip"), w.ask("GET", rice+"/21/123456789?linkType=gs1:pip").Header().Get("Location"))
+	if rec := w.ask("GET", tag[:len(tag)-3]); rec.Code != http.StatusTeapot {
+		t.Errorf("a tag that was cut short: %d", rec.Code)
+	}
 	behind := gs1.Link{ID: gs1.ID{Key: gs1.Element{AI: "10", Value: "L1"}}}
 	wantLocation(t, w.ask("GET", rice+behind.Compressed()+"?linkType=gs1:certificationInfo"), "https://brand.example/l1?linkType=gs1:certificationInfo")
 	if rec := w.ask("GET", "/nothing-of-the-kind"); rec.Code != http.StatusTeapot {
 		t.Errorf("another path: %d", rec.Code)
 	}
+}
+
+func number(t *testing.T, digits string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // linksets are read as RFC 9264 says, member by member.
@@ -486,6 +515,27 @@ func TestGuessesAreLimited(t *testing.T) {
 		for _, target := range []string{rice, item + genuine + "?linkType=gs1:pip", item + genuine + "?linkType=linkset", "/gs1/verify" + item + genuine} {
 			if rec := w.ask("GET", target); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
 				t.Errorf("after guesses at %s, %s: %d %s", door, target, rec.Code, rec.Body)
+			}
+		}
+	}
+}
+
+// TestGuessesCountForTheirBrand: who names a GTIN of a brand guesses about that brand, and
+// takes nothing of what all strangers share.
+func TestGuessesCountForTheirBrand(t *testing.T) {
+	t.Parallel()
+	for _, gtin := range []string{rice, "/01/09506000134369"} {
+		for _, door := range []string{gtin + "/21/" + forged + "?linkType=gs1:pip", gtin + "/21/" + forged + "?linkType=linkset", "/gs1/verify" + gtin + "/21/" + forged} {
+			guard := limit.NewGuard(limit.Options{
+				Limits: limit.Limits{Misses: limit.Within(100, time.Hour), Budget: limit.Steady(1000, time.Hour)},
+				Clock:  clock.Func(func() time.Time { return now }), ProofKey: func() [32]byte { return [32]byte{5} },
+				Realm: func(int32) (limit.Rate, bool) { return limit.Within(2, time.Hour), true },
+			})
+			w := newLimitedWorld(t, httpx.NewLimits(guard, httpx.Proxies{}))
+			w.ask("GET", door)
+			known := gtin == rice
+			if full := guard.Realm(netip.MustParseAddr("192.0.2.1"), 7) != nil; full != known || (guard.Counts().BudgetLeft == 1) != known {
+				t.Errorf("%s: the brand's account is drawn on %v, of what all share %v is left", door, full, guard.Counts().BudgetLeft)
 			}
 		}
 	}
