@@ -345,8 +345,7 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openSources(); err != nil {
 		return err
 	}
-	a.openTimeline()
-	if err := a.openWords(ctx); err != nil {
+	if err := a.openTimeline(ctx); err != nil {
 		return err
 	}
 	a.followOthers()
