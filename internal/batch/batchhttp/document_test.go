@@ -137,6 +137,11 @@ var mountedElsewhere = []string{
 	"GET /api/v1/openapi.json", "GET /api/v1/log/proof", "GET /api/v1/containers/{epc}",
 	"POST /api/v1/complaints", "GET /api/v1/complaints", "GET /api/v1/complaints/{complaint_id}",
 	"GET /api/v1/complaints/{complaint_id}/photo", "POST /api/v1/complaints/{complaint_id}/close",
+	"GET /api/v1/trace/{code}", "GET /api/v1/brands/{brand_id}/places", "PATCH /api/v1/brands/{brand_id}/places",
+	"GET /api/v1/reports/trace-flow", "GET /api/v1/reports/trace-completeness",
+	"POST /api/v1/trace-sources", "GET /api/v1/trace-sources", "PATCH /api/v1/trace-sources/{source_id}",
+	"POST /api/v1/trace-sources/{source_id}/remove", "POST /api/v1/trace-sources/{source_id}/test", "POST /api/v1/trace-sources/{source_id}/push",
+	"POST /api/v1/trace-data", "POST /api/v1/trace-data/import", "GET /api/v1/trace-data/{code}",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {
