@@ -115,7 +115,9 @@ func (g smsGateway) Send(ctx context.Context, to, code, lang string) error {
 		return err
 	}
 	id, at := ids.New("msg"), g.clock.Now()
-	return g.sender.Post(ctx, g.url, &notify.Post{ID: id, At: at, Body: body, Signature: g.secret.Sign(id, at, body)})
+	return g.sender.Post(ctx, g.url, &notify.Post{
+		ID: id, At: at, Body: body, ContentType: "application/json", Signature: g.secret.Sign(id, at, body), SignedAs: "Webhook-Signature",
+	})
 }
 
 // consumerDoors are the providers by which those who scan sign in.
