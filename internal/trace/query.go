@@ -22,12 +22,13 @@ var (
 // Query asks for events.
 type Query struct {
 	Brand ids.BrandID // 0 = of all brands
-	// Order: ByTime or ByRecord; Field, when it is not "", is the extension to order by instead.
+	// Order: ByTime or ByRecord.
 	Order Order
 	Desc  bool
 	Limit int // eventCountLimit; 0 = none
 	Most  int // maxEventCount; 0 = none
 
+	field string // the extension to order by instead; "" = none
 	tests []test
 	// What narrows the stretch that is read.
 	times, records span
@@ -223,7 +224,9 @@ func (b *queryReader) read() bool {
 		case "recordTime":
 			b.q.Order = ByRecord
 		default:
-			b.failf("events are ordered by eventTime or recordTime, not by %q", clip(b.values[0]))
+			if b.q.field = fieldName(b.values[0]); b.q.field == "" {
+				b.failf("events are ordered by eventTime, recordTime or the address of an extension, not by %q", clip(b.values[0]))
+			}
 		}
 	case "orderDirection":
 		if b.q.Desc = b.one() == "DESC"; !b.q.Desc && b.values[0] != "ASC" {

@@ -338,6 +338,10 @@ func TestContainersAndForms(t *testing.T) {
 	if body := string(w.want(rec, http.StatusOK)); strings.Contains(body, "urn:epc:") || !strings.Contains(body, trace.Canonical(box)) {
 		t.Errorf("as Digital Links: %s", body)
 	}
+	rec = w.ask("GET", "/epcis/events?MATCH_parentID="+url.QueryEscape(box), nil, "GS1-EPC-Format", "Always_EPC_URN")
+	if body := string(w.want(rec, http.StatusOK)); strings.Contains(body, "https://id.gs1.org") || !strings.Contains(body, tracetest.URN(3, 1)) {
+		t.Errorf("as URNs: %s", body)
+	}
 	first := w.ask("GET", "/epcis/events?perPage=1&orderBy=eventTime&orderDirection=ASC&GE_eventTime=2026-02-01T00:00:00+08:00", nil)
 	w.want(first, http.StatusOK)
 	link, _, _ := strings.Cut(strings.TrimPrefix(first.Header().Get("Link"), "<"), ">")

@@ -306,7 +306,9 @@ func (g *group) store(ctx context.Context) error {
 		}
 		events = append(events, r.no, r.Brand, r.Hash[:], r.Declared, r.withdrawn, at, sqldb.Micros(g.at), r.Body, r.Ours)
 		for _, t := range r.Terms {
-			postings = append(postings, t.Key(r.Brand), at, r.no)
+			if t.Kind != trace.PrefixTerm {
+				postings = append(postings, t.Key(r.Brand), at, r.no)
+			}
 		}
 		for _, span := range r.Spans {
 			for _, b := range binsOf(span.Run) {

@@ -56,7 +56,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 	for name, test := range map[string]func(t *testing.T, w World){
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
-		"Queries": queries, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
+		"Queries": queries, "InOrder": inOrder, "CompanyPrefixes": companyPrefixes, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
 		"Subscriptions": subscriptions, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost,
 	} {
 		t.Run(name, func(t *testing.T) {
