@@ -59,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	store := tracesql.New(db, clock)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	rt := httpx.NewRouter(oneKey{}, nobody{}, log)
-	service := trace.NewService(trace.UsualLimits(), store, store, tracetest.Items{}, clock)
+	service := trace.NewService(trace.UsualLimits(), store, store, store, tracetest.Items{}, clock)
 	standing := trace.NewStanding(service, store, tracetest.NewMail())
 	Mount(rt, Deps{Service: service, Standing: standing, Clock: clock, Log: log, Version: "test", Stopping: t.Context()})
 	return &world{t, rt, standing}

@@ -141,6 +141,9 @@ func (g *group) shards() (all []ids.Shard) {
 		for i := range a.Records {
 			all = append(all, ids.ShardOf(a.Records[i].Brand))
 		}
+		if len(a.Masters) > 0 {
+			all = append(all, ids.ShardOf(a.MastersOf))
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -229,6 +232,9 @@ func (g *group) settle(ctx context.Context, a *act) error {
 	}
 	slices.SortFunc(results, func(x, y trace.Result) int { return x.Index - y.Index })
 	a.done.Job.Results, a.done.Job.FinishedAt = results, g.at
+	if err := g.storeMasters(ctx, a.Capture); err != nil {
+		return err
+	}
 	return g.writeJob(ctx, a)
 }
 
