@@ -22,7 +22,7 @@ import (
 func (a *App) openTrace() {
 	store := tracesql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, store.Close)
-	a.Trace = trace.NewService(trace.UsualLimits(), store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
+	a.Trace = trace.NewService(trace.UsualLimits(), store, store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
 	a.standing = trace.NewStanding(a.Trace, store, tracePost{a.notify})
 	a.onCommit = append(a.onCommit, a.standing.Wake)
 }

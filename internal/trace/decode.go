@@ -31,6 +31,7 @@ type reader struct {
 	prefixes prefixes
 	path     []step
 	problems []Problem
+	masters  []Master
 	stored   bool // it was judged before, and our items are kept beside it
 }
 

@@ -8,7 +8,8 @@ import (
 // Document is what somebody sent: its events in their order, each with what is wrong
 // with it.
 type Document struct {
-	Events []Read
+	Events  []Read
+	Masters []Master // of its header
 }
 
 // Read is an event as it was read. With problems it is not to be used.
@@ -83,7 +84,7 @@ func (c *Codec) document(n *node) (*Document, error) {
 	if len(events.all) > c.limits.Events {
 		return nil, ErrTooLarge.Textf("the document has %d events, at most %d are taken at once", len(events.all), c.limits.Events)
 	}
-	d := &Document{Events: make([]Read, len(events.all))}
+	d := &Document{Events: make([]Read, len(events.all)), Masters: r.masters}
 	base, shared := r.path, r.prefixes
 	for i := range events.all {
 		r.path, r.prefixes, r.problems = append(base, step{index: i}), shared, nil
@@ -227,47 +228,12 @@ func (r *reader) header(n *node) {
 		} else if r.is(v, object) {
 			if l := v.get("vocabularyList"); l != nil {
 				r.push("vocabularyList", 0)
-				r.vocabulary(l)
+				r.masters = r.vocabulary(l)
 				r.pop()
 			}
 		}
 		r.pop()
 	}
-}
-
-// vocabulary judges master data, which is not kept.
-func (r *reader) vocabulary(n *node) {
-	r.each(n, func(v *node) {
-		if !r.is(v, object) {
-			return
-		}
-		r.required(v, "type")
-		r.at(v, "type", func(t *node) { r.uri(t) })
-		r.at(v, "vocabularyElementList", func(l *node) {
-			r.each(l, func(e *node) {
-				if !r.is(e, object) {
-					return
-				}
-				r.required(e, "id")
-				r.at(e, "id", func(id *node) { r.uri(id) })
-				r.at(e, "children", func(c *node) { r.uris(c, false) })
-				r.at(e, "attributes", func(a *node) { r.each(a, r.attribute) })
-			})
-		})
-	})
-}
-
-func (r *reader) attribute(n *node) {
-	if !r.is(n, object) {
-		return
-	}
-	r.required(n, "id")
-	r.at(n, "id", func(id *node) { r.uri(id) })
-	r.at(n, "attribute", func(v *node) {
-		if v.kind != number && v.kind != text && v.kind != object {
-			r.failf("must be a number, a text or an object, not %s", v.kind)
-		}
-	})
 }
 
 // at reads a member that may be missing.

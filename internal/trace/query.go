@@ -22,12 +22,13 @@ var (
 // Query asks for events.
 type Query struct {
 	Brand ids.BrandID // 0 = of all brands
-	// Order: ByTime or ByRecord; Field, when it is not "", is the extension to order by instead.
+	// Order: ByTime or ByRecord.
 	Order Order
 	Desc  bool
 	Limit int // eventCountLimit; 0 = none
 	Most  int // maxEventCount; 0 = none
 
+	field string // the extension to order by instead; "" = none
 	tests []test
 	// What narrows the stretch that is read.
 	times, records span
@@ -73,7 +74,7 @@ func (s *Service) NewQuery(ctx context.Context, brand ids.BrandID, params Parame
 		if len(values) == 0 || len(values) > valuesMax {
 			return nil, ErrBadQuery.Textf("%s: needs 1 to %d values", clip(name), valuesMax)
 		}
-		b := &queryReader{Service: s, items: s.itemsOf(ctx), q: q, name: name, values: values}
+		b := &queryReader{Service: s, ctx: ctx, items: s.itemsOf(ctx), q: q, name: name, values: values}
 		if !b.read() {
 			b.failf("is not a parameter of this query")
 		}
@@ -94,6 +95,7 @@ func (s *Service) NewQuery(ctx context.Context, brand ids.BrandID, params Parame
 // queryReader reads one parameter.
 type queryReader struct {
 	*Service
+	ctx    context.Context //nolint:containedctx // of NewQuery, which it lasts as long as
 	items  Items
 	q      *Query
 	name   string
@@ -223,7 +225,9 @@ func (b *queryReader) read() bool {
 		case "recordTime":
 			b.q.Order = ByRecord
 		default:
-			b.failf("events are ordered by eventTime or recordTime, not by %q", clip(b.values[0]))
+			if b.q.field = fieldName(b.values[0]); b.q.field == "" {
+				b.failf("events are ordered by eventTime, recordTime or the address of an extension, not by %q", clip(b.values[0]))
+			}
 		}
 	case "orderDirection":
 		if b.q.Desc = b.one() == "DESC"; !b.q.Desc && b.values[0] != "ASC" {
@@ -241,7 +245,7 @@ func (b *queryReader) read() bool {
 		}
 		b.in(b.values, func(p *Unpacked) string { return string(p.Action) })
 	default:
-		return b.business() || b.what() || b.sensed() || b.flexible()
+		return b.business() || b.what() || b.sensed() || b.attributed() || b.flexible()
 	}
 	return true
 }
@@ -309,17 +313,20 @@ func (b *queryReader) business() bool {
 }
 
 // place reads EQ_ and WD_ of a location. What lies within a location is told by its number:
-// extensions (254) of a GLN.
+// extensions (254) of a GLN, and by master data.
 func (b *queryReader) place(kind TermKind, of func(p *Unpacked) string, within bool) {
 	all := b.canonicals()
-	if !within {
+	var below map[ids.BrandID]map[string]bool
+	if within {
+		below = b.descendants(all)
+	} else {
 		b.drive(kind, all)
 	}
 	b.test(func(p *Unpacked) bool {
 		v := Canonical(of(p))
-		return v != "" && slices.ContainsFunc(all, func(want string) bool {
+		return v != "" && (below[p.Stored.Brand][v] || slices.ContainsFunc(all, func(want string) bool {
 			return v == want || within && strings.HasPrefix(v, want+"/254/")
-		})
+		}))
 	})
 }
 

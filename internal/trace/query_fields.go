@@ -174,11 +174,10 @@ func (b *queryReader) extension(op, name string) bool {
 		}
 	}
 	inner = inner || strings.HasPrefix(name, "INNER_")
-	name = strings.Replace(strings.TrimPrefix(name, "INNER_"), "%23", "#", 1)
-	if !isURI(name) {
+	full := fieldName(strings.TrimPrefix(name, "INNER_"))
+	if full == "" {
 		return false
 	}
-	full := standardPrefixes().expand(name)
 	value := b.valueTest(op)
 	b.test(func(p *Unpacked) bool {
 		for _, fields := range of(p) {
@@ -189,6 +188,15 @@ func (b *queryReader) extension(op, name string) bool {
 		return false
 	})
 	return true
+}
+
+// fieldName reads the name of an extension; "" = it is none.
+func fieldName(name string) string {
+	name = strings.Replace(name, "%23", "#", 1)
+	if !isURI(name) {
+		return ""
+	}
+	return standardPrefixes().expand(name)
 }
 
 func declarationFields(p *Unpacked) [][]Field {

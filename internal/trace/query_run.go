@@ -24,7 +24,8 @@ const (
 // Page is part of a query's answer.
 type Page struct {
 	Events []*Event
-	Next   string // asks for what follows; "" = nothing does
+	Brands []ids.BrandID // whose they are
+	Next   string        // asks for what follows; "" = nothing does
 }
 
 // token is where a query goes on.
@@ -96,6 +97,9 @@ func (s *Service) Events(ctx context.Context, q *Query, of, after string, limit 
 	p := Page{Events: make([]*Event, len(found))}
 	for i, one := range found {
 		p.Events[i] = one.Whole(s.items)
+		if !slices.Contains(p.Brands, one.Stored.Brand) {
+			p.Brands = append(p.Brands, one.Stored.Brand)
+		}
 	}
 	left := start.Left - len(found)
 	if next != (Ref{}) && (q.Limit == 0 || left > 0) {
@@ -124,6 +128,13 @@ func (s *Service) notMore(ctx context.Context, q *Query) error {
 
 // find gives up to limit matches behind after, and where to go on; the zero Ref = nowhere.
 func (s *Service) find(ctx context.Context, q *Query, after Ref, limit int) (found []*Unpacked, next Ref, _ error) {
+	if q.field != "" {
+		return s.findOrdered(ctx, q, after, limit)
+	}
+	return s.findPlain(ctx, q, after, limit)
+}
+
+func (s *Service) findPlain(ctx context.Context, q *Query, after Ref, limit int) (found []*Unpacked, next Ref, _ error) {
 	streams, err := s.streams(ctx, q, after)
 	if err != nil {
 		return nil, Ref{}, err
@@ -349,16 +360,16 @@ func (s *Service) ofItems(ctx context.Context, all *[]Stored, brand ids.BrandID,
 }
 
 // Event gives the events with an eventID: the event, and its error declaration.
-func (s *Service) Event(ctx context.Context, brand ids.BrandID, id string) ([]*Event, error) {
+func (s *Service) Event(ctx context.Context, brand ids.BrandID, id string) (Page, error) {
 	q, err := s.NewQuery(ctx, brand, Parameters{"EQ_eventID": {id}, "orderDirection": {"ASC"}})
 	if err != nil {
-		return nil, err
+		return Page{}, err
 	}
 	p, err := s.Events(ctx, q, "", "", stretchRows)
 	if err == nil && len(p.Events) == 0 {
 		err = ErrNoEvent
 	}
-	return p.Events, err
+	return p, err
 }
 
 // Words lists what a brand's events name: 0 = all brands'. The cursor goes on where the last

@@ -27,6 +27,7 @@ const (
 	TransformTerm   TermKind = 't'
 	BusinessTerm    TermKind = 'b' // a business transaction
 	IDTerm          TermKind = 'i' // an eventID that is not the hash
+	PrefixTerm      TermKind = 'g' // a company's prefix that a URN told; it finds no events
 )
 
 // Term is a word that finds an event, in its canonical form.
@@ -152,6 +153,7 @@ func terms(e *Event, child bool, epcs, outputs []string) []Term {
 		add(ClassTerm, Canonical(q.Class))
 	}
 	add(TransformTerm, Canonical(e.Transformation))
+	add(PrefixTerm, companyPrefixes(e)...)
 	for _, t := range e.Transactions {
 		add(BusinessTerm, Canonical(t.ID))
 	}

@@ -17,13 +17,14 @@ type Service struct {
 	*Codec
 	store Store
 	named Queries
+	known MasterData
 	items Items
 	clock clock.Clock
 }
 
 // NewService wires the use cases.
-func NewService(l Limits, store Store, named Queries, items Items, c clock.Clock) *Service {
-	return &Service{Codec: NewCodec(l), store: store, named: named, items: items, clock: c}
+func NewService(l Limits, store Store, named Queries, known MasterData, items Items, c clock.Clock) *Service {
+	return &Service{Codec: NewCodec(l), store: store, named: named, known: known, items: items, clock: c}
 }
 
 // Limits is what a document may be at most.
@@ -74,6 +75,9 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 	c := &Capture{Request: spec.Request, Job: Job{
 		ID: jobID(spec.Request), Brand: owner, CreatedAt: s.clock.Now(), Proceed: spec.Proceed, Events: len(d.Events),
 	}}
+	if c.MastersOf, err = mastersIn(d, spec.Brand, brands); err != nil {
+		return Captured{}, err
+	}
 	bad := 0
 	for i := range d.Events {
 		if p := d.Events[i].Problems; len(p) > 0 {
@@ -89,6 +93,7 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Ca
 		}
 		return s.store.Capture(ctx, c)
 	}
+	c.Masters = d.Masters
 	for i := range d.Events {
 		if len(d.Events[i].Problems) > 0 {
 			continue

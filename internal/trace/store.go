@@ -14,6 +14,9 @@ type Capture struct {
 	Job     Job
 	Records []Record
 	At      []int // where in the document each record stood
+	// Masters replace what was known of the same things.
+	Masters   []Master
+	MastersOf ids.BrandID
 }
 
 // Captured is what became of a capture.
@@ -67,7 +70,8 @@ func (j *Job) Success() bool {
 // Store keeps events. A brand lives in one shard, and an event in the shard of its brand.
 type Store interface {
 	// Capture must store the records that are not there yet, the job with what became of
-	// each, and tell trace.captured, all at once. A record is there already when the brand
+	// each, the master data, and tell trace.captured, all at once. More than MastersMax things of
+	// a brand must be ErrTooLarge. A record is there already when the brand
 	// has its hash with the same Declared. A request that had its effect before must change
 	// nothing. What returned without an error must be durable.
 	Capture(ctx context.Context, c *Capture) (Captured, error)

@@ -187,6 +187,11 @@ func (x *xmlReader) document(root *element) (*node, error) {
 	doc.set("type", &node{kind: text, text: "EPCISDocument"})
 	doc.set("schemaVersion", root.attr("schemaVersion"))
 	doc.set("creationDate", root.attr("creationDate"))
+	if words := root.find("EPCISHeader", "extension", "EPCISMasterData", "VocabularyList"); words != nil {
+		doc.set("epcisHeader", masterData(words))
+	} else if words := root.find("EPCISHeader", "EPCISMasterData", "VocabularyList"); words != nil {
+		doc.set("epcisHeader", masterData(words))
+	}
 	doc.set("epcisBody", body)
 	return doc, nil
 }

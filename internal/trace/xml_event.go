@@ -132,3 +132,50 @@ func (x *xmlReader) sensed(e *element, specs []fieldSpec) *node {
 	x.members(n, e, plainText)
 	return n
 }
+
+// masterData turns a VocabularyList into a header.
+func masterData(words *element) *node {
+	vocabularies := &node{kind: list}
+	for _, v := range words.all {
+		things := &node{kind: list}
+		if l := v.find("VocabularyElementList"); l != nil {
+			for _, e := range l.all {
+				things.all = append(things.all, *thing(e))
+			}
+		}
+		n := &node{kind: object}
+		n.set("type", v.attr("type"))
+		n.set("vocabularyElementList", things)
+		vocabularies.all = append(vocabularies.all, *n)
+	}
+	data, header := &node{kind: object}, &node{kind: object}
+	data.set("vocabularyList", vocabularies)
+	header.set("epcisMasterData", data)
+	return header
+}
+
+func thing(e *element) *node {
+	n, attributes := &node{kind: object}, &node{kind: list}
+	n.set("id", e.attr("id"))
+	for _, child := range e.all {
+		switch child.name.Local {
+		case "attribute":
+			one := &node{kind: object}
+			one.set("id", child.attr("id"))
+			value := plainText(child)
+			if len(child.all) > 0 { // it has parts
+				value = &node{kind: object}
+			}
+			one.set("attribute", value)
+			attributes.all = append(attributes.all, *one)
+		case "children":
+			children := &node{kind: list}
+			for _, id := range child.all {
+				children.all = append(children.all, *plainText(id))
+			}
+			n.set("children", children)
+		}
+	}
+	n.set("attributes", attributes)
+	return n
+}

@@ -227,7 +227,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%s is still %s", args[1], task.State)
+			ts.Fatalf("%s is still %s:\n%s", args[1], task.State, of(ts).server.Log())
 		}
 	}
 }

@@ -25,10 +25,10 @@ type prepared struct {
 func newPrepared(pool *sql.DB) *prepared { return &prepared{pool: pool, of: map[string]*sql.Stmt{}} }
 
 // known gives a statement that is kept; nil = it is not.
-func (p *prepared) known(query string) *sql.Stmt {
+func (p *prepared) known(text string) *sql.Stmt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.of[query]
+	return p.of[text]
 }
 
 // keep prepares a statement; nil = there are too many, or it cannot be.
@@ -53,7 +53,7 @@ func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
 	return stmt
 }
 
-func (p *prepared) get(ctx context.Context, query string) *sql.Stmt {
+func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 	if stmt := p.known(query); stmt != nil {
 		return stmt
 	}
@@ -62,7 +62,7 @@ func (p *prepared) get(ctx context.Context, query string) *sql.Stmt {
 
 // QueryContext implements Querier.
 func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if stmt := p.get(ctx, query); stmt != nil {
+	if stmt := p.statement(ctx, query); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
 	}
 	return p.pool.QueryContext(ctx, query, args...)
@@ -70,7 +70,7 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 
 // QueryRowContext implements Querier.
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := p.get(ctx, query); stmt != nil {
+	if stmt := p.statement(ctx, query); stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return p.pool.QueryRowContext(ctx, query, args...)

@@ -41,8 +41,8 @@ type Tx struct {
 	ended error
 	said  []announcement
 
-	kept *prepared // nil = none are
-	new  []string  // statements that are not kept yet, and may be when the connection is free
+	kept *prepared                   // nil = none are
+	keep []func(ctx context.Context) // of statements that are not yet, once the connection is free
 }
 
 // ExecContext runs a statement.
@@ -52,10 +52,11 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	}
 	if t.kept != nil {
 		if stmt := t.kept.known(query); stmt != nil {
-			r, err := t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+			stmt = t.tx.StmtContext(ctx, stmt)
+			r, err := stmt.ExecContext(ctx, args...)
 			return r, t.note(err)
 		}
-		t.new = append(t.new, query)
+		t.keep = append(t.keep, func(ctx context.Context) { t.kept.statement(ctx, query) })
 	}
 	r, err := t.tx.ExecContext(ctx, query, args...)
 	return r, t.note(err)
@@ -108,8 +109,8 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 	for try := 1; ; try++ {
 		mine := &Tx{kept: d.writes}
 		err := d.attempt(ctx, mine, fn)
-		for _, query := range mine.new {
-			d.writes.get(ctx, query)
+		for _, keep := range mine.keep {
+			keep(ctx)
 		}
 		if err == nil || errors.Is(err, ErrUnknownOutcome) {
 			d.answered(ctx)

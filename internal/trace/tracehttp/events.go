@@ -36,7 +36,7 @@ func epcFormat(r *http.Request) (string, error) {
 	format := r.Header.Get("GS1-EPC-Format")
 	if _, ok := trace.FormOf(format); !ok {
 		return "", exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable",
-			"GS1-EPC-Format: a URN needs the length of a company prefix, which a Digital Link does not tell; Always_GS1_Digital_Link or Never_Translates are answered")
+			"GS1-EPC-Format: Always_GS1_Digital_Link, Never_Translates, and to a query Always_EPC_URN are answered")
 	}
 	if format == "" || format == "No_Preference" {
 		format = "Never_Translates"
@@ -44,15 +44,26 @@ func epcFormat(r *http.Request) (string, error) {
 	return format, nil
 }
 
-// formOf reads how identifiers are wanted, and says how they are answered.
-func formOf(w http.ResponseWriter, r *http.Request) (trace.Form, error) {
+const asURN = "Always_EPC_URN"
+
+// formOf reads how identifiers of a page are wanted, and says how they are answered. As URNs
+// they are only when all could be: urns tells once they are written.
+func (a *api) formOf(w http.ResponseWriter, r *http.Request, p *trace.Page) (form trace.Form, urns *trace.URNs, _ error) {
+	if r.Header.Get("GS1-EPC-Format") == asURN {
+		urns, err := a.Service.URNs(r.Context(), p.Brands)
+		if err != nil {
+			return form, nil, err
+		}
+		w.Header().Set("GS1-EPC-Format", asURN)
+		return urns.Form(), urns, nil
+	}
 	format, err := epcFormat(r)
 	if err != nil {
-		return trace.Form{}, err
+		return form, nil, err
 	}
 	w.Header().Set("GS1-EPC-Format", format)
-	form, _ := trace.FormOf(format)
-	return form, nil
+	form, _ = trace.FormOf(format)
+	return form, nil, nil
 }
 
 // answer runs a query and writes its page.
@@ -65,10 +76,6 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, params
 	if err != nil {
 		return err
 	}
-	form, err := formOf(w, r)
-	if err != nil {
-		return err
-	}
 	q, err := a.Service.NewQuery(r.Context(), brand, params)
 	if err != nil {
 		return err
@@ -77,38 +84,48 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, params
 	if err != nil {
 		return err
 	}
-	a.next(w, r, p.Next)
-	return a.write(w, r, p.Events, name, form)
+	return a.write(w, r, &p, name)
 }
 
-func (a *api) write(w http.ResponseWriter, r *http.Request, events []*trace.Event, name string, form trace.Form) error {
+func (a *api) write(w http.ResponseWriter, r *http.Request, p *trace.Page, name string) error {
+	form, urns, err := a.formOf(w, r, p)
+	if err != nil {
+		return err
+	}
 	around := trace.Around{Query: name, Created: a.Clock.Now(), Form: form}
+	kind, raw := asJSON, []byte(nil)
 	if formatOf(r.Header.Get("Accept")) == asXML {
-		return a.writeXML(w, r, events, around)
+		kind = asXML
+		raw, err = a.xml(r, p.Events, around)
+	} else {
+		raw = a.Service.AppendQueryDocument(nil, p.Events, around)
 	}
-	return httpx.Bytes(w, http.StatusOK, "application/json", a.Service.AppendQueryDocument(nil, events, around))
-}
-
-// writeXML answers in XML, with words of the vocabulary as GS1-CBV-XML-Format has them: they
-// are kept bare, so that Never_Translates cannot be done.
-func (a *api) writeXML(w http.ResponseWriter, r *http.Request, events []*trace.Event, around trace.Around) error {
-	form := trace.XMLForm{Form: around.Form}
-	switch f := r.Header.Get("GS1-CBV-XML-Format"); f {
-	case "", "No_Preference", "Always_URN":
-	case "Always_Web_URI":
-		form.WebURI = true
-	default:
-		return exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", "GS1-CBV-XML-Format: Always_URN or Always_Web_URI are answered")
+	if err == nil && urns != nil {
+		err = urns.Err()
 	}
-	raw, err := a.Service.AppendQueryXML(nil, events, around, form)
-	if errors.Is(err, trace.ErrNoXML) {
+	if errors.Is(err, trace.ErrNoXML) || errors.Is(err, trace.ErrNoURN) {
 		f, _ := fault.From(err)
 		return exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", f.Text)
 	}
 	if err != nil {
 		return err
 	}
-	return httpx.Bytes(w, http.StatusOK, asXML, raw)
+	a.next(w, r, p.Next)
+	return httpx.Bytes(w, http.StatusOK, kind, raw)
+}
+
+// xml writes events in XML, with words of the vocabulary as GS1-CBV-XML-Format has them: they
+// are kept bare, so that Never_Translates cannot be done.
+func (a *api) xml(r *http.Request, events []*trace.Event, around trace.Around) ([]byte, error) {
+	form := trace.XMLForm{Form: around.Form}
+	switch f := r.Header.Get("GS1-CBV-XML-Format"); f {
+	case "", "No_Preference", "Always_URN":
+	case "Always_Web_URI":
+		form.WebURI = true
+	default:
+		return nil, exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", "GS1-CBV-XML-Format: Always_URN or Always_Web_URI are answered")
+	}
+	return a.Service.AppendQueryXML(nil, events, around, form)
 }
 
 // simpleQuery is the name of a query that has none.
@@ -126,13 +143,9 @@ func (a *api) getEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	form, err := formOf(w, r)
+	p, err := a.Service.Event(r.Context(), brand, r.PathValue("eventID"))
 	if err != nil {
 		return err
 	}
-	events, err := a.Service.Event(r.Context(), brand, r.PathValue("eventID"))
-	if err != nil {
-		return err
-	}
-	return a.write(w, r, events, simpleQuery, form)
+	return a.write(w, r, &p, simpleQuery)
 }

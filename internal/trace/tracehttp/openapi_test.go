@@ -59,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	store := tracesql.New(db, clock)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	rt := httpx.NewRouter(oneKey{}, nobody{}, log)
-	service := trace.NewService(trace.UsualLimits(), store, store, tracetest.Items{}, clock)
+	service := trace.NewService(trace.UsualLimits(), store, store, store, tracetest.Items{}, clock)
 	standing := trace.NewStanding(service, store, tracetest.NewMail())
 	Mount(rt, Deps{Service: service, Standing: standing, Clock: clock, Log: log, Version: "test", Stopping: t.Context()})
 	return &world{t, rt, standing}
@@ -337,6 +337,10 @@ func TestContainersAndForms(t *testing.T) {
 	rec := w.ask("GET", "/epcis/events?MATCH_parentID="+url.QueryEscape(box), nil, "GS1-EPC-Format", "Always_GS1_Digital_Link")
 	if body := string(w.want(rec, http.StatusOK)); strings.Contains(body, "urn:epc:") || !strings.Contains(body, trace.Canonical(box)) {
 		t.Errorf("as Digital Links: %s", body)
+	}
+	rec = w.ask("GET", "/epcis/events?MATCH_parentID="+url.QueryEscape(box), nil, "GS1-EPC-Format", "Always_EPC_URN")
+	if body := string(w.want(rec, http.StatusOK)); strings.Contains(body, "https://id.gs1.org") || !strings.Contains(body, tracetest.URN(3, 1)) {
+		t.Errorf("as URNs: %s", body)
 	}
 	first := w.ask("GET", "/epcis/events?perPage=1&orderBy=eventTime&orderDirection=ASC&GE_eventTime=2026-02-01T00:00:00+08:00", nil)
 	w.want(first, http.StatusOK)

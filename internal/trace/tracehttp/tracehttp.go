@@ -206,7 +206,7 @@ func (a *api) discover(allow string, more ...string) httpx.Handler {
 			h.Set("GS1-"+v+"-Min", "2.0.0")
 			h.Set("GS1-"+v+"-Max", "2.0.0")
 		}
-		h.Set("GS1-EPC-Format", "No_Preference, Always_GS1_Digital_Link, Never_Translates")
+		h.Set("GS1-EPC-Format", "No_Preference, Always_GS1_Digital_Link, Always_EPC_URN, Never_Translates")
 		h.Set("GS1-CBV-XML-Format", "No_Preference, Always_Web_URI, Always_URN")
 		h.Set("GS1-Vendor-Version", a.Version)
 		for i := 0; i < len(more); i += 2 {

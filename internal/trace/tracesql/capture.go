@@ -141,6 +141,9 @@ func (g *group) shards() (all []ids.Shard) {
 		for i := range a.Records {
 			all = append(all, ids.ShardOf(a.Records[i].Brand))
 		}
+		if len(a.Masters) > 0 {
+			all = append(all, ids.ShardOf(a.MastersOf))
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -229,6 +232,9 @@ func (g *group) settle(ctx context.Context, a *act) error {
 	}
 	slices.SortFunc(results, func(x, y trace.Result) int { return x.Index - y.Index })
 	a.done.Job.Results, a.done.Job.FinishedAt = results, g.at
+	if err := g.storeMasters(ctx, a.Capture); err != nil {
+		return err
+	}
 	return g.writeJob(ctx, a)
 }
 
@@ -306,7 +312,9 @@ func (g *group) store(ctx context.Context) error {
 		}
 		events = append(events, r.no, r.Brand, r.Hash[:], r.Declared, r.withdrawn, at, sqldb.Micros(g.at), r.Body, r.Ours)
 		for _, t := range r.Terms {
-			postings = append(postings, t.Key(r.Brand), at, r.no)
+			if t.Kind != trace.PrefixTerm {
+				postings = append(postings, t.Key(r.Brand), at, r.no)
+			}
 		}
 		for _, span := range r.Spans {
 			for _, b := range binsOf(span.Run) {

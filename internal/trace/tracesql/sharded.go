@@ -32,6 +32,7 @@ var (
 	_ trace.Store         = (*Sharded)(nil)
 	_ trace.Queries       = (*Sharded)(nil)
 	_ trace.Subscriptions = (*Sharded)(nil)
+	_ trace.MasterData    = (*Sharded)(nil)
 )
 
 // atHome is what is kept in the home alone.
@@ -179,6 +180,13 @@ func (s *Sharded) split(c *trace.Capture) []part {
 		p.Records, p.At = append(p.Records, c.Records[i]), append(p.At, c.At[i])
 		of[c.At[i]] = p
 	}
+	if len(c.Masters) > 0 {
+		one := s.brand(c.MastersOf)
+		if byStore[one] == nil {
+			byStore[one] = s.empty(c)
+		}
+		byStore[one].Masters, byStore[one].MastersOf = c.Masters, c.MastersOf
+	}
 	if len(byStore) == 0 {
 		byStore[s.brand(c.Job.Brand)] = s.empty(c)
 	}
@@ -289,4 +297,9 @@ func (s *Sharded) Parents(ctx context.Context, r trace.Run) ([]ids.Serial, error
 // Words implements trace.Store.
 func (s *Sharded) Words(ctx context.Context, brand ids.BrandID, kinds []trace.TermKind, after trace.Word, limit int) ([]trace.Word, error) {
 	return s.brand(brand).Words(ctx, brand, kinds, after, limit)
+}
+
+// Masters implements trace.MasterData.
+func (s *Sharded) Masters(ctx context.Context, brand ids.BrandID, vocabulary string) ([]trace.Master, error) {
+	return s.brand(brand).Masters(ctx, brand, vocabulary)
 }

@@ -2,11 +2,13 @@ package tracetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
@@ -183,6 +185,7 @@ func questions(sscc string) []question {
 		{one("EQ_READPOINT_https://example.com/ns/door", "7"), []string{"object"}},
 		{trace.Parameters{"orderBy": {"eventTime"}, "orderDirection": {"ASC"}, "eventCountLimit": {"2"}}, []string{"object", "packing"}},
 		{trace.Parameters{"orderBy": {"eventTime"}, "eventCountLimit": {"2"}}, []string{"declared", "sensing"}},
+		{trace.Parameters{"orderBy": {"https://example.com/ns/run"}, "eventCountLimit": {"1"}}, []string{"object"}},
 		{trace.Parameters{"EQ_bizStep": {"packing"}, "MATCH_epc": {EPC(1, 1)}}, []string{"packing"}},
 		{trace.Parameters{"EQ_bizStep": {"commissioning"}, "EQ_disposition": {"active"}, "LT_eventTime": {"2026-02-01T10:00:00.001Z"}}, []string{"object"}},
 	}
@@ -275,5 +278,87 @@ func namedQueries(t *testing.T, w World) {
 	}
 	if _, err := s.Query(t.Context(), 1, "a"); !errors.Is(err, trace.ErrNoQuery) {
 		t.Errorf("after its removal: %v", err)
+	}
+}
+
+// inOrder asks for events in the order of an extension's field, page by page: numbers by their
+// value, then texts, and at the end what lacks it.
+func inOrder(t *testing.T, w World) {
+	s := Service(w.Open())
+	want := []string{"-2", "9.5", "10", "10", "north", "south", ""}
+	for i, at := range []int{3, 0, 5, 1, 6, 4, 2} {
+		var field any = want[at]
+		if want[at] == "" {
+			field = nil
+		}
+		capture(t, s, trace.CaptureSpec{Brand: ids.BrandID(1 + i%2)}, Document(Event(map[string]any{
+			"eventTime": fmt.Sprintf("2026-02-0%dT10:00:00Z", 1+i), "ex:rank": field, "epcList": []string{EPC(ids.BrandID(1+i%2), 1)},
+		})))
+	}
+	for direction, sign := range map[string]int{"ASC": 1, "DESC": -1} {
+		params := trace.Parameters{"orderBy": {"https://example.com/ns/rank"}, "orderDirection": {direction}}
+		q, err := s.NewQuery(t.Context(), 0, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for after, more := "", true; more; more = after != "" {
+			p, err := s.Events(t.Context(), q, params.Fingerprint(), after, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range p.Events {
+				text := ""
+				if len(e.Extensions) > 0 {
+					text = e.Extensions[0].Value.Text
+				}
+				got = append(got, text)
+			}
+			after = p.Next
+		}
+		expect := slices.Clone(want)
+		if sign < 0 {
+			slices.Reverse(expect[:4])
+			slices.Reverse(expect[4:6])
+		}
+		if diff := cmp.Diff(expect, got); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", direction, diff)
+		}
+	}
+}
+
+// companyPrefixes has a URN tell the prefix of a company for the brand's other identifiers.
+func companyPrefixes(t *testing.T, w World) {
+	s := Service(w.Open())
+	write := func(brand ids.BrandID, uri string) (string, error) {
+		u, err := s.URNs(t.Context(), []ids.BrandID{brand})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Form().EPC(uri), u.Err()
+	}
+	const sscc = "https://id.gs1.org/00/040123450000001112"
+	capture(t, s, trace.CaptureSpec{Brand: 1}, Document(Event(map[string]any{"epcList": []string{sscc}})))
+	if got, err := write(1, sscc); !errors.Is(err, trace.ErrNoURN) {
+		t.Errorf("without any URN: %q, %v", got, err)
+	}
+	capture(t, s, trace.CaptureSpec{Brand: 1}, Document(Event(map[string]any{"epcList": []string{"urn:epc:id:sgtin:4012345.022222.17"}})))
+	for uri, want := range map[string]string{
+		sscc: "urn:epc:id:sscc:4012345.0000000111", EPC(1, 1): URN(1, 1), "https://id.gs1.org/414/4012345000115": "urn:epc:id:sgln:4012345.00011.0",
+		"urn:epc:id:sgtin:0614141.012345.1": "urn:epc:id:sgtin:0614141.012345.1", "https://example.com/site": "https://example.com/site",
+	} {
+		if got, err := write(1, uri); got != want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", uri, got, err, want)
+		}
+	}
+	if _, err := write(2, sscc); !errors.Is(err, trace.ErrNoURN) {
+		t.Errorf("another brand's prefix: %v", err)
+	}
+	if _, err := write(1, "https://id.gs1.org/00/106141410000000014"); !errors.Is(err, trace.ErrNoURN) {
+		t.Errorf("another company's: %v", err)
+	}
+	capture(t, s, trace.CaptureSpec{Brand: 1}, Document(Event(map[string]any{"epcList": []string{"urn:epc:id:sgtin:401234.0555555.17"}})))
+	if got, err := write(1, sscc); !errors.Is(err, trace.ErrNoURN) {
+		t.Errorf("two prefixes fit: %q, %v", got, err)
 	}
 }

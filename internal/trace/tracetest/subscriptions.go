@@ -111,7 +111,7 @@ type standing struct {
 
 func newStanding(t *testing.T, w World, clock *Moving, mail *Mail) *standing {
 	store := w.At(clock)
-	service := trace.NewService(trace.UsualLimits(), store, store, Items{}, clock)
+	service := trace.NewService(trace.UsualLimits(), store, store, store, Items{}, clock)
 	s := &standing{T: t, store: store, clock: clock, mail: mail, Standing: trace.NewStanding(service, store, mail)}
 	s.d = trace.NewDispatcher(s.Standing, slog.New(slog.DiscardHandler), func() {})
 	return s

@@ -33,6 +33,7 @@ type Store interface {
 	trace.Store
 	trace.Queries
 	trace.Subscriptions
+	trace.MasterData
 }
 
 // Clock is a clock that stands still.
@@ -48,7 +49,7 @@ func Start() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
 
 // Service makes the use cases over a store.
 func Service(s Store) *trace.Service {
-	return trace.NewService(trace.UsualLimits(), s, s, Items{}, Clock{Start()})
+	return trace.NewService(trace.UsualLimits(), s, s, s, Items{}, Clock{Start()})
 }
 
 // Run holds a store to the contract.
@@ -56,7 +57,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 	for name, test := range map[string]func(t *testing.T, w World){
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
-		"Queries": queries, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
+		"Queries": queries, "InOrder": inOrder, "Masters": masters, "CompanyPrefixes": companyPrefixes, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
 		"Subscriptions": subscriptions, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost,
 	} {
 		t.Run(name, func(t *testing.T) {
