@@ -107,12 +107,15 @@ func Decompress(uri string) (Link, error) {
 	return DecompressPath(uri[:len(uri)-len(rest)+slash], rest[slash:], query)
 }
 
-// DecompressPath reads a compressed path, "/AQnYUc1gmiERBhQ" or "/01/09506000134352/…",
-// and the query behind it. Its fault has the code "gs1.bad_compressed" when the path
+// DecompressPath reads a compressed path, "/AQnYUc1gmiERBhQ", "/01/09506000134352/…" or
+// an EPC as tags hold it, "/eh3066C4…", and the query behind it. Its fault has the code "gs1.bad_compressed" when the path
 // cannot be a compressed one at all.
 func DecompressPath(stem, escapedPath, query string) (Link, error) {
 	segments := strings.Split(strings.TrimPrefix(escapedPath, "/"), "/")
 	last := segments[len(segments)-1]
+	if len(segments) == 1 && isTagPath(last) && len(last) <= linkBytesMax {
+		return decompressTag(stem, last, query)
+	}
 	if len(escapedPath) > linkBytesMax || len(segments) != 1 && len(segments) != 3 || last == "" {
 		return Link{}, badCompressed("is not a compressed path")
 	}
@@ -132,6 +135,11 @@ func DecompressPath(stem, escapedPath, query string) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	return l.withQuery(stem, more, query)
+}
+
+// withQuery adds what stood beside the compressed part.
+func (l Link) withQuery(stem, more, query string) (Link, error) {
 	l.Stem = stem
 	attributes, rest, err := ParseQuery(&l.ID, query)
 	if err != nil {
@@ -294,9 +302,12 @@ func (r *bitReader) readText(encoding uint64, n int) (string, error) {
 	return string(b), nil
 }
 
-func (r *bitReader) readDigits(n int) (string, error) {
+func (r *bitReader) readDigits(n int) (string, error) { return r.readNumber(n, digitBits(n)) }
+
+// readNumber reads a number of n digits from so many bits.
+func (r *bitReader) readNumber(n, width int) (string, error) {
 	v := new(big.Int)
-	for range digitBits(n) {
+	for range width {
 		v.Lsh(v, 1)
 		v.Or(v, new(big.Int).SetUint64(r.take(1)))
 	}

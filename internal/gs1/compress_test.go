@@ -92,7 +92,7 @@ func TestCompressRoundTrip(t *testing.T) {
 }
 
 func FuzzDecompress(f *testing.F) {
-	for _, s := range []string{"", "ARHKVAdpQg", "AQnYUc1gmiERBhQ0ytiyZuAGOLc1TXgpNWCv1", "JAaasHt_dNNt4ADESMALumsUfMAm34"} {
+	for _, s := range []string{"", "ARHKVAdpQg", "AQnYUc1gmiERBhQ0ytiyZuAGOLc1TXgpNWCv1", "JAaasHt_dNNt4ADESMALumsUfMAm34", "ehfb342cde795211411234538566cb0afc4", "eh3d76451fd75411def6b4cc00000003039000", "ee3952114132e83c2bf1494197c61dbc3665b600"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -282,11 +284,31 @@ func TestCompressed(t *testing.T) {
 			t.Errorf("Link: %s", rec.Header().Get("Link"))
 		}
 	}
+	// An EPC as a tag holds it: SGTIN+ with a serial of 18 digits.
+	tag := "/eh" + fmt.Sprintf("f70%s12%015x", strings.TrimPrefix(rice, "/01/"), number(t, genuine))
+	rec := w.ask("GET", tag+"?x=y")
+	wantLocation(t, rec, w.ask("GET", rice+"/21/"+genuine+"?x=y").Header().Get("Location"))
+	if !strings.Contains(rec.Header().Get("Link"), "<"+root+rice+"/21/"+genuine+`>; rel="owl:sameAs"`) {
+		t.Errorf("Link: %s", rec.Header().Get("Link"))
+	}
+	wantLocation(t, w.ask("GET", "/eh30"+"66C4409047E140075BCD15"+"?linkType=gs1:pip"), w.ask("GET", rice+"/21/123456789?linkType=gs1:pip").Header().Get("Location"))
+	if rec := w.ask("GET", tag[:len(tag)-3]); rec.Code != http.StatusTeapot {
+		t.Errorf("a tag that was cut short: %d", rec.Code)
+	}
 	behind := gs1.Link{ID: gs1.ID{Key: gs1.Element{AI: "10", Value: "L1"}}}
 	wantLocation(t, w.ask("GET", rice+behind.Compressed()+"?linkType=gs1:certificationInfo"), "https://brand.example/l1?linkType=gs1:certificationInfo")
 	if rec := w.ask("GET", "/nothing-of-the-kind"); rec.Code != http.StatusTeapot {
 		t.Errorf("another path: %d", rec.Code)
 	}
+}
+
+func number(t *testing.T, digits string) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // linksets are read as RFC 9264 says, member by member.
