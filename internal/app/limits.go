@@ -1,12 +1,14 @@
 package app
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -73,6 +75,27 @@ func (a *App) brandMisses(brand int32) (limit.Rate, bool) {
 		return limit.Rate{}, false
 	}
 	return limit.Within(int64(n), time.Hour), true
+}
+
+// gtinWait bounds how long a miss waits to hear whose it is.
+const gtinWait = 100 * time.Millisecond
+
+// brandOf is the brand that a GTIN names, for whom a miss counts. An edge knows it from
+// what it holds of products. Where it cannot be known now the miss names nobody.
+func (a *App) brandOf(ctx context.Context, gtin gs1.GTIN) ids.BrandID {
+	var brand ids.BrandID
+	var err error
+	if a.edge != nil {
+		brand, _, err = a.local.BrandOf(gtin)
+	} else {
+		ctx, cancel := context.WithTimeout(ctx, gtinWait)
+		defer cancel()
+		brand, _, err = a.store.BrandOf(ctx, gtin)
+	}
+	if err != nil {
+		a.log.DebugContext(ctx, "whose a GTIN is cannot be told; the miss counts for no brand", "error", err)
+	}
+	return brand
 }
 
 // tellSettings says which settings of a brand are in force.

@@ -119,7 +119,7 @@ func (a *App) linkRoutes(rt *httpx.Router, scans *verifyhttp.Handler) {
 			}
 			return ""
 		},
-		Pages: pages{a.site, a.proj, a.texts}, Proxies: a.proxies, Limits: a.httpLimits(), URL: a.URL, Clock: a.clock, Log: a.log,
+		Pages: pages{a.site, a.proj, a.texts}, Proxies: a.proxies, Limits: a.httpLimits(), BrandOf: a.brandOf, URL: a.URL, Clock: a.clock, Log: a.log,
 	})
 	scans.Compressed = h.Compressed
 	h.Mount(rt)

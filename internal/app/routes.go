@@ -79,7 +79,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 func (a *App) scanRoutes(rt *httpx.Router) {
 	scans := verifyhttp.Deps{
 		Service: a.Verify, Links: tokenLinks{a.codes}, Pages: pages{a.site, a.proj, a.texts}, Observer: a.product,
-		Proxies: a.proxies, Limits: a.httpLimits(), Gate: a.gate, Log: a.log,
+		Proxies: a.proxies, Limits: a.httpLimits(), BrandOf: a.brandOf, Gate: a.gate, Log: a.log,
 	}
 	if a.tracer != nil {
 		scans.Tracer = scanTraces{a.tracer}

@@ -46,6 +46,7 @@ func (r *Reader) Code(b *Batch, no int64) codebook.Code { return r.items.Code(b.
 type Label struct {
 	Product ids.ProductID `json:"product"`
 	Name    string        `json:"name"`
+	BrandID ids.BrandID   `json:"brand_id"` // 0 in what a version before this one wrote
 	Brand   string        `json:"brand"`
 	Help    string        `json:"help"`
 	GTIN    gs1.GTIN      `json:"gtin"`

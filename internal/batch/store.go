@@ -31,6 +31,9 @@ type Catalog interface {
 	CreateProduct(ctx context.Context, r ids.Request, p Product) (_ Product, replayed bool, _ error)
 	Product(ctx context.Context, id ids.ProductID) (Product, error)
 	Products(ctx context.Context, brand ids.BrandID, after ids.ProductID, limit int) ([]Product, error)
+	// BrandOf is the brand whose product has a GTIN; of several products the first that was
+	// made. ok is false when none has it.
+	BrandOf(ctx context.Context, gtin gs1.GTIN) (brand ids.BrandID, ok bool, _ error)
 	// ChangeTexts changes a product's texts, or a brand's, and tells the feed.
 	ChangeTexts(ctx context.Context, r ids.Request, t TextChange) (replayed bool, _ error)
 	// Settings gives those of a brand, of version 0 when nobody ever set them.

@@ -178,7 +178,7 @@ func (r *roles) issued(no string, product any) []string {
 func TestRoles(t *testing.T) {
 	r := newRoles(t)
 	brand := r.post("/api/v1/brands", map[string]any{"name": "云岭酒业"})["brand_id"]
-	product := r.post("/api/v1/products", map[string]any{"brand_id": brand, "name": "云岭原浆"})["product_id"]
+	product := r.post("/api/v1/products", map[string]any{"brand_id": brand, "name": "云岭原浆", "gtin": "09506000134352"})["product_id"]
 	early := r.issued("early", product) // comes with the snapshot
 	edges := []*harness.Server{r.startEdge("edge-1"), r.startEdge("edge-2")}
 	late := r.issued("late", product) // comes with the feed
@@ -276,15 +276,16 @@ func (r *roles) settings(edges []*harness.Server, brand any, code string) {
 	r.limited(edges[1], code)
 }
 
-// limited: a stranger who names the brand and is wrong has as many misses as it chose.
+// limited: a stranger who names the brand and is wrong has as many misses as it chose,
+// whether he names it by a code or by a GTIN, which an edge knows without SQL.
 func (r *roles) limited(e *harness.Server, code string) {
 	r.t.Helper()
-	ask := func(path string) int {
+	ask := func(from, path string) int {
 		q, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, e.URL+path, http.NoBody)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		q.Header.Set("X-Forwarded-For", "203.0.113.7")
+		q.Header.Set("X-Forwarded-For", from)
 		resp, err := http.DefaultClient.Do(q)
 		if err != nil {
 			r.t.Fatal(err)
@@ -297,8 +298,17 @@ func (r *roles) limited(e *harness.Server, code string) {
 		if want == http.StatusNotFound {
 			path += "?token=0000000000000000AB"
 		}
-		if got := ask(path); got != want {
+		if got := ask("203.0.113.7", path); got != want {
 			r.t.Errorf("request %d: the edge answers a stranger %d, want %d", i, got, want)
+		}
+	}
+	for i, want := range []int{200, 200, 200, 429} {
+		path := "/api/v1/codes/" + code + "/verify"
+		if i == 1 || i == 2 {
+			path = "/gs1/verify" + linkedPath + "/21/000000000000000000"
+		}
+		if got := ask("203.0.113.8", path); got != want {
+			r.t.Errorf("request %d with a GTIN: the edge answers a stranger %d, want %d", i, got, want)
 		}
 	}
 }

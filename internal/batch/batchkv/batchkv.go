@@ -24,6 +24,7 @@ const (
 	keyMeta     = 'm' // where the last checkpoint stands, and whose it is
 	keyBatch    = 'b' // first serial → the batch
 	keyLabel    = 'l' // product → what a consumer reads of it
+	keyGTIN     = 'g' // GTIN → the product that has it, and its brand
 	keySegments = 's' // first serial → segments of a batch
 	keyPage     = 'p' // first serial, page → bitmaps of a batch
 	keyNote     = 'n' // shard, seq → note of a change

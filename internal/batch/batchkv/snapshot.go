@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/kvdb"
 )
@@ -34,10 +35,11 @@ func labelKey(id ids.ProductID) []byte {
 
 // PutLabels keeps what consumers read of products, for a process that has no SQL.
 func (s *Store) PutLabels(labels []batch.Label) error {
-	b := s.db.NewBatch()
+	b := s.db.NewIndexedBatch()
 	for _, l := range labels {
-		raw, err := json.Marshal(l)
-		if err == nil {
+		err := putGTIN(b, &l)
+		raw, err2 := json.Marshal(l)
+		if err = errors.Join(err, err2); err == nil {
 			err = b.Set(labelKey(l.Product), raw, nil)
 		}
 		if err != nil {
@@ -55,6 +57,57 @@ func (s *Store) Label(id ids.ProductID) (l batch.Label, ok bool, err error) {
 	}
 	err = json.Unmarshal(raw, &l)
 	return l, err == nil, err
+}
+
+// BrandOf is the brand whose product has a GTIN; of several products the first that was
+// made. ok is false when no label here has it.
+func (s *Store) BrandOf(gtin gs1.GTIN) (brand ids.BrandID, ok bool, _ error) {
+	_, brand, err := readGTIN(s.db, gtin)
+	return brand, brand != 0, err
+}
+
+func gtinKey(gtin gs1.GTIN) []byte { return append([]byte{keyGTIN}, gtin...) }
+
+func readGTIN(from pebble.Reader, gtin gs1.GTIN) (product ids.ProductID, brand ids.BrandID, err error) {
+	raw, closer, err := from.Get(gtinKey(gtin))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("read a GTIN: %w", err)
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	if len(raw) != 8 {
+		return 0, 0, errors.New("the entry of a GTIN is damaged")
+	}
+	return ids.ProductID(binary.BigEndian.Uint32(raw)), ids.BrandID(binary.BigEndian.Uint32(raw[4:])), nil
+}
+
+// putGTIN keeps whose the label's GTIN is, and forgets the one that the product had.
+func putGTIN(b *pebble.Batch, l *batch.Label) error {
+	if raw, closer, err := b.Get(labelKey(l.Product)); err == nil {
+		var old batch.Label
+		err = errors.Join(json.Unmarshal(raw, &old), closer.Close())
+		if err == nil && old.GTIN != "" && old.GTIN != l.GTIN {
+			var of ids.ProductID
+			if of, _, err = readGTIN(b, old.GTIN); err == nil && of == l.Product {
+				err = b.Delete(gtinKey(old.GTIN), nil)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	} else if !errors.Is(err, pebble.ErrNotFound) {
+		return err
+	}
+	if l.GTIN == "" || l.BrandID == 0 {
+		return nil
+	}
+	if of, _, err := readGTIN(b, l.GTIN); err != nil || of != 0 && of < l.Product {
+		return err
+	}
+	value := binary.BigEndian.AppendUint32(nil, uint32(l.Product))
+	return b.Set(gtinKey(l.GTIN), binary.BigEndian.AppendUint32(value, uint32(l.BrandID)), nil)
 }
 
 // Restorer takes a snapshot of another process, file by file, then labels, and puts

@@ -62,7 +62,7 @@ func TestSnapshotIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	carry(t, dir, r)
-	label := batch.Label{Product: 2001, Name: "龙井", Brand: "Tea house", Help: "400", GTIN: "09506000134352"}
+	label := batch.Label{Product: 2001, Name: "龙井", BrandID: 1001, Brand: "Tea house", Help: "400", GTIN: "09506000134352"}
 	if err := r.PutLabels([]batch.Label{label}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +83,9 @@ func TestSnapshotIsRestored(t *testing.T) {
 	}
 	if got, ok, err := s.Label(2001); got != label || !ok || err != nil {
 		t.Errorf("label %+v, %v, %v", got, ok, err)
+	}
+	if brand, ok, err := s.BrandOf(label.GTIN); brand != 1001 || !ok || err != nil {
+		t.Errorf("the brand of a GTIN %d, %v, %v", brand, ok, err)
 	}
 	if _, ok, err := s.Label(2002); ok || err != nil {
 		t.Errorf("a label that is not there: %v, %v", ok, err)
@@ -124,4 +127,35 @@ func TestBrokenSnapshotChangesNothing(t *testing.T) {
 	if at, fresh, err := s.Load(); at.Positions[0] != 9 || fresh || err != nil {
 		t.Errorf("it stands at %+v, fresh %v, %v", at, fresh, err)
 	}
+}
+
+// TestBrandOfGTIN: the first product that was made names the brand, in whatever order
+// labels come; a GTIN that its product no longer has names none.
+func TestBrandOfGTIN(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, filepath.Join(t.TempDir(), "projection"), "key_1")
+	defer closed(t, s)
+	const gtin, other = gs1.GTIN("09506000134352"), gs1.GTIN("09506000134369")
+	put := func(labels ...batch.Label) {
+		t.Helper()
+		if err := s.PutLabels(labels); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(gtin gs1.GTIN, want ids.BrandID) {
+		t.Helper()
+		if got, ok, err := s.BrandOf(gtin); got != want || ok != (want != 0) || err != nil {
+			t.Errorf("(01)%s is of brand %d, %v, %v, want %d", gtin, got, ok, err, want)
+		}
+	}
+	want(gtin, 0)
+	put(batch.Label{Product: 9, BrandID: 3, GTIN: gtin}, batch.Label{Product: 5, BrandID: 2, GTIN: gtin}, batch.Label{Product: 7, BrandID: 4, GTIN: gtin})
+	want(gtin, 2)
+	put(batch.Label{Product: 5, BrandID: 2, GTIN: other}, batch.Label{Product: 6, GTIN: gtin}) // of a version that told no brand
+	want(gtin, 0)
+	want(other, 2)
+	put(batch.Label{Product: 7, BrandID: 4, GTIN: gtin}) // its next label brings it back
+	want(gtin, 4)
+	put(batch.Label{Product: 7, BrandID: 4})
+	want(gtin, 0)
 }

@@ -194,6 +194,28 @@ func (s *Store) Products(ctx context.Context, brand ids.BrandID, after ids.Produ
 		`SELECT `+productColumns+` FROM products WHERE brand_id = ? AND product_id > ? ORDER BY product_id LIMIT ?`, brand, after, limit)
 }
 
+// BrandOf implements batch.Catalog.
+func (s *Store) BrandOf(ctx context.Context, gtin gs1.GTIN) (ids.BrandID, bool, error) {
+	found, err := s.owner(ctx, gtin)
+	return found.brand, found.product != 0, err
+}
+
+// owner is the first product that has a GTIN.
+type owner struct {
+	product ids.ProductID
+	brand   ids.BrandID
+}
+
+func (s *Store) owner(ctx context.Context, gtin gs1.GTIN) (owner, error) {
+	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (o owner, err error) {
+		return o, r.Scan(&o.product, &o.brand)
+	}, `SELECT product_id, brand_id FROM products WHERE gtin = ? ORDER BY product_id LIMIT 1`, string(gtin))
+	if err != nil || len(all) == 0 {
+		return owner{}, err
+	}
+	return all[0], nil
+}
+
 // announce stamps the transaction and writes its events.
 func announce(ctx context.Context, tx *sqldb.Tx, shard ids.Shard, c clock.Clock, events ...batch.Event) (outbox.Stamp, error) {
 	stamp, err := outbox.Commit(ctx, tx, shard, c.Now())

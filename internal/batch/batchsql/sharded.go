@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/idem"
@@ -191,6 +192,18 @@ func (s *Sharded) Products(ctx context.Context, brand ids.BrandID, after ids.Pro
 	}
 	lists, err := gather(s.all, func(one *Store) ([]batch.Product, error) { return one.Products(ctx, 0, after, limit) })
 	return merged(lists, err, limit, func(a, b batch.Product) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// BrandOf implements batch.Catalog.
+func (s *Sharded) BrandOf(ctx context.Context, gtin gs1.GTIN) (ids.BrandID, bool, error) {
+	all, err := gather(s.all, func(one *Store) (owner, error) { return one.owner(ctx, gtin) })
+	var first owner
+	for _, o := range all {
+		if o.product != 0 && (first.product == 0 || o.product < first.product) {
+			first = o
+		}
+	}
+	return first.brand, first.product != 0, err
 }
 
 // ChangeTexts implements batch.Catalog.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/chopmark/chopmark/internal/batch"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 )
 
@@ -52,6 +53,7 @@ func TestCatalog(t *testing.T, open Open) {
 	})
 	t.Run("TextsChangeAndTheRestStays", func(t *testing.T) { textsChange(t, open) })
 	t.Run("SettingsChangeAndTheFeedTells", func(t *testing.T) { settingsChange(t, open) })
+	t.Run("GTINNamesBrand", func(t *testing.T) { gtinNamesBrand(t, open) })
 	t.Run("ListsPageById", func(t *testing.T) { listsPageByID(t, open) })
 }
 
@@ -94,6 +96,23 @@ func textsChange(t *testing.T, open Open) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("feed (-want +got):\n%s", diff)
+	}
+}
+
+func gtinNamesBrand(t *testing.T, open Open) {
+	w := newWorld(t, open)
+	const gtin = gs1.GTIN("09506000134352")
+	if brand, ok, err := w.BrandOf(t.Context(), gtin); brand != 0 || ok || err != nil {
+		t.Errorf("before anybody has it: %d, %v, %v", brand, ok, err)
+	}
+	for _, name := range []string{"first", "second"} {
+		b, _ := w.addProduct(name)
+		_, _, err := w.CreateProduct(t.Context(), ids.Request{}, batch.Product{BrandID: b.ID, Name: name, GTIN: gtin})
+		w.must(err)
+		brand, ok, err := w.BrandOf(t.Context(), gtin)
+		if want := w.brand.ID + 1; brand != want || !ok || err != nil {
+			t.Errorf("%s: %d, %v, %v, want %d", name, brand, ok, err, want)
+		}
 	}
 }
 

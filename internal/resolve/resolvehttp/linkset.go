@@ -28,7 +28,7 @@ type target struct {
 func (h *Handler) linkset(w http.ResponseWriter, r *http.Request, q *question, from netip.Addr) int {
 	levels, item, err := h.Resolver.All(r.Context(), &q.link.ID)
 	if err != nil {
-		return h.missed(w, r, from, err)
+		return h.missed(w, r, from, q, err)
 	}
 	if item != nil {
 		levels[0].Links = append(h.own(q, item, levels[0].Links), levels[0].Links...)

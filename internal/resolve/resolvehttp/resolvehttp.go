@@ -8,6 +8,7 @@ package resolvehttp
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -36,7 +38,10 @@ type Deps struct {
 	Pages   Pages
 	Proxies httpx.Proxies
 	Limits  *httpx.Limits // nil = none
-	URL     string        // what our links begin with
+	// BrandOf is the brand whose product has a GTIN, 0 when none has: misses that name it
+	// count for it.
+	BrandOf func(ctx context.Context, gtin gs1.GTIN) ids.BrandID
+	URL     string // what our links begin with
 	Clock   clock.Clock
 	Log     *slog.Logger
 }
@@ -141,7 +146,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, q *question) in
 	}
 	a, err := h.find(r, q)
 	if err != nil {
-		return h.missed(w, r, from, err)
+		return h.missed(w, r, from, q, err)
 	}
 	if a.ToItem {
 		return h.item(w, r, q)
@@ -165,11 +170,16 @@ func (h *Handler) item(w http.ResponseWriter, r *http.Request, q *question) int 
 }
 
 // missed answers an error. A code that does not verify is a guess, at every door.
-func (h *Handler) missed(w http.ResponseWriter, r *http.Request, from netip.Addr, err error) int {
+func (h *Handler) missed(w http.ResponseWriter, r *http.Request, from netip.Addr, q *question, err error) int {
 	if errors.Is(err, resolve.ErrNoItem) {
-		h.Limits.Miss(r, from, 0)
+		h.miss(r, from, &q.link.ID)
 	}
 	return h.fail(w, r, err)
+}
+
+// miss counts a guess for the brand that it names, if there is one.
+func (h *Handler) miss(r *http.Request, from netip.Addr, id *gs1.ID) {
+	h.Limits.Miss(r, from, int32(h.BrandOf(r.Context(), gs1.GTIN(id.Key.Value))))
 }
 
 func (h *Handler) find(r *http.Request, q *question) (resolve.Answer, error) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/limit"
@@ -112,6 +113,12 @@ func newLimitedWorld(t *testing.T, limits *httpx.Limits) *world {
 	h := New(Deps{
 		Resolver: resolve.NewResolver(index, w), Verifier: w, URL: root, Pages: plainPages{}, Limits: limits, Clock: clock.Func(func() time.Time { return now }), Log: log,
 		Country: func(*http.Request) string { return w.country },
+		BrandOf: func(_ context.Context, gtin gs1.GTIN) ids.BrandID {
+			if "/01/"+gtin.String() == rice {
+				return 7
+			}
+			return 0
+		},
 		Item: func(rw http.ResponseWriter, r *http.Request, id *gs1.ID) int {
 			rw.Header().Set("Location", "/item/"+id.Value("21"))
 			rw.WriteHeader(http.StatusTemporaryRedirect)
@@ -508,6 +515,27 @@ func TestGuessesAreLimited(t *testing.T) {
 		for _, target := range []string{rice, item + genuine + "?linkType=gs1:pip", item + genuine + "?linkType=linkset", "/gs1/verify" + item + genuine} {
 			if rec := w.ask("GET", target); rec.Code != http.StatusTooManyRequests || rec.Header().Get("Retry-After") == "" {
 				t.Errorf("after guesses at %s, %s: %d %s", door, target, rec.Code, rec.Body)
+			}
+		}
+	}
+}
+
+// TestGuessesCountForTheirBrand: who names a GTIN of a brand guesses about that brand, and
+// takes nothing of what all strangers share.
+func TestGuessesCountForTheirBrand(t *testing.T) {
+	t.Parallel()
+	for _, gtin := range []string{rice, "/01/09506000134369"} {
+		for _, door := range []string{gtin + "/21/" + forged + "?linkType=gs1:pip", gtin + "/21/" + forged + "?linkType=linkset", "/gs1/verify" + gtin + "/21/" + forged} {
+			guard := limit.NewGuard(limit.Options{
+				Limits: limit.Limits{Misses: limit.Within(100, time.Hour), Budget: limit.Steady(1000, time.Hour)},
+				Clock:  clock.Func(func() time.Time { return now }), ProofKey: func() [32]byte { return [32]byte{5} },
+				Realm: func(int32) (limit.Rate, bool) { return limit.Within(2, time.Hour), true },
+			})
+			w := newLimitedWorld(t, httpx.NewLimits(guard, httpx.Proxies{}))
+			w.ask("GET", door)
+			known := gtin == rice
+			if full := guard.Realm(netip.MustParseAddr("192.0.2.1"), 7) != nil; full != known || (guard.Counts().BudgetLeft == 1) != known {
+				t.Errorf("%s: the brand's account is drawn on %v, of what all share %v is left", door, full, guard.Counts().BudgetLeft)
 			}
 		}
 	}

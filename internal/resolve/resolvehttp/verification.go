@@ -85,7 +85,7 @@ func (h *Handler) getVerification(w http.ResponseWriter, r *http.Request) int {
 		return h.fail(w, r, err)
 	}
 	if m.Data.Failure == noMatch {
-		h.Limits.Miss(r, from, 0)
+		h.miss(r, from, &ask.id)
 	}
 	body, err := json.Marshal(m)
 	if err != nil {

@@ -1,12 +1,16 @@
 package verifyhttp
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/limit"
@@ -24,7 +28,7 @@ func guarded(budget int64) *world {
 		Clock:  now, ProofKey: func() [32]byte { return [32]byte{5} },
 	})
 	rt := httpx.NewRouter(nil, noMetrics{}, slog.New(slog.DiscardHandler))
-	mount(rt, New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Limits: httpx.NewLimits(g, httpx.Proxies{}), Gate: httpx.NewGate(), Log: slog.New(slog.DiscardHandler)}))
+	mount(rt, New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Limits: httpx.NewLimits(g, httpx.Proxies{}), BrandOf: brandOf, Gate: httpx.NewGate(), Log: slog.New(slog.DiscardHandler)}))
 	w.h = rt
 	return w
 }
@@ -54,6 +58,37 @@ func TestMissesAreLimited(t *testing.T) {
 			t.Errorf("%s: %d scans were counted", name, n)
 		}
 	}
+}
+
+// TestGTINNamesBrand: a serial that does not verify, beside a GTIN of a brand, is a guess
+// about that brand.
+func TestGTINNamesBrand(t *testing.T) {
+	t.Parallel()
+	for gtin, known := range map[string]bool{theGTIN: true, "09506000134369": false} {
+		w := newWorld()
+		now := clock.Func(func() time.Time { return present })
+		g := limit.NewGuard(limit.Options{
+			Limits: limit.Limits{Misses: limit.Within(100, time.Hour), Budget: limit.Steady(1000, time.Hour)}, Clock: now, ProofKey: func() [32]byte { return [32]byte{5} },
+			Realm: func(int32) (limit.Rate, bool) { return limit.Within(2, time.Hour), true },
+		})
+		rt := httpx.NewRouter(nil, noMetrics{}, slog.New(slog.DiscardHandler))
+		mount(rt, New(Deps{
+			Service: verify.NewService(verify.Config{Grace: verify.DefaultGrace}, book, w, w, w, w, w, now), Links: w, Pages: plainPages{}, Observer: w,
+			Limits: httpx.NewLimits(g, httpx.Proxies{}), BrandOf: brandOf, Gate: httpx.NewGate(), Log: slog.New(slog.DiscardHandler),
+		}))
+		w.h = rt
+		want(t, w.ask("GET", "/01/"+gtin+"/21/"+code(unknown)), http.StatusTemporaryRedirect)
+		if full := g.Realm(netip.MustParseAddr("192.0.2.1"), 1001) != nil; full != known || (g.Counts().BudgetLeft == 1) != known {
+			t.Errorf("%s: the brand's account is drawn on %v, of what all share %v is left", gtin, full, g.Counts().BudgetLeft)
+		}
+	}
+}
+
+func brandOf(_ context.Context, gtin gs1.GTIN) ids.BrandID {
+	if gtin.String() == theGTIN {
+		return 1001
+	}
+	return 0
 }
 
 // TestProof: once too many missed, who has a miss is let in by a proof, shown in a header

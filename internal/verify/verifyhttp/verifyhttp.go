@@ -7,6 +7,7 @@ package verifyhttp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -81,6 +82,9 @@ type Deps struct {
 	Gate     *httpx.Gate
 	Tracer   Tracer // nil = no traces
 	Log      *slog.Logger
+
+	// BrandOf is the brand whose product has a GTIN, 0 when none has.
+	BrandOf func(ctx context.Context, gtin gs1.GTIN) ids.BrandID
 
 	// Compressed answers a path of one segment when that is a compressed Digital Link;
 	// nil = none is.
@@ -530,15 +534,18 @@ func (h *Handler) Item(w http.ResponseWriter, r *http.Request, id *gs1.ID) int {
 }
 
 // target is where an item leads. A GTIN that is not the item's is a guess that missed,
-// about the item's brand.
+// about the item's brand; a serial that does not verify is one about the GTIN's.
 func (h *Handler) target(r *http.Request, from netip.Addr, id *gs1.ID) (string, error) {
 	code, err := codebook.ParseCode(id.Value("21"))
 	if err != nil {
 		return "", err
 	}
 	item, err := h.Service.Target(r.Context(), code, gs1.GTIN(id.Key.Value), id.Value("10"))
-	if errors.Is(err, verify.ErrRefused) {
+	switch {
+	case errors.Is(err, verify.ErrRefused):
 		h.Limits.Miss(r, from, int32(item.BrandID))
+	case err == nil && item == nil:
+		h.Limits.Miss(r, from, int32(h.BrandOf(r.Context(), gs1.GTIN(id.Key.Value))))
 	}
 	if err != nil {
 		return "", err

@@ -98,7 +98,7 @@ func newWorld() *world {
 	log := slog.New(slog.NewJSONHandler(w, nil))
 	svc := verify.NewService(verify.Config{Grace: verify.DefaultGrace}, book, w, w, w, w, w, clock.Func(func() time.Time { return present }))
 	rt := httpx.NewRouter(nil, noMetrics{}, log)
-	h := New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, Gate: httpx.NewGate(), Log: log})
+	h := New(Deps{Service: svc, Links: w, Pages: plainPages{}, Observer: w, BrandOf: brandOf, Gate: httpx.NewGate(), Log: log})
 	mount(rt, h)
 	w.h = rt
 	return w

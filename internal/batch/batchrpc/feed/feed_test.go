@@ -362,7 +362,7 @@ func TestLabels(t *testing.T) {
 	want := func(p batch.Product, name, brand, help string) {
 		t.Helper()
 		got, ok, err := j.local.Label(p.ID)
-		if diff := cmp.Diff(batch.Label{Product: p.ID, Name: name, Brand: brand, Help: help}, got); diff != "" || !ok || err != nil {
+		if diff := cmp.Diff(batch.Label{Product: p.ID, Name: name, BrandID: p.BrandID, Brand: brand, Help: help}, got); diff != "" || !ok || err != nil {
 			t.Errorf("%v %v (-want +got):\n%s", ok, err, diff)
 		}
 	}
@@ -511,7 +511,7 @@ func TestKeysAndDial(t *testing.T) {
 func TestEntriesSurviveTheWire(t *testing.T) {
 	t.Parallel()
 	at := batchtest.Start()
-	label := &batch.Label{Product: 2001, Name: "龙井", Brand: "茶庄", Help: "400", GTIN: "09506000134352"}
+	label := &batch.Label{Product: 2001, Name: "龙井", BrandID: 1001, Brand: "茶庄", Help: "400", GTIN: "09506000134352"}
 	for _, e := range []batch.Entry{
 		{Seq: 1 << 40, At: at, Kind: batch.BatchCreated, Batch: &batch.Batch{
 			ID: "bat_1", ProductID: 2001, BrandID: 1001, No: "批", First: ids.SerialCount - 5, Quantity: batch.BatchMax, Mark: batch.Display,

@@ -318,7 +318,7 @@ func (f *follow) label(ctx context.Context, id ids.ProductID) (*batch.Label, err
 }
 
 func labelOf(p *batch.Product, brand string) *batch.Label {
-	return &batch.Label{Product: p.ID, Name: p.Name, Brand: brand, Help: p.Help, GTIN: p.GTIN}
+	return &batch.Label{Product: p.ID, Name: p.Name, BrandID: p.BrandID, Brand: brand, Help: p.Help, GTIN: p.GTIN}
 }
 
 // Snapshot implements FeedService.

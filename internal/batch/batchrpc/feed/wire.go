@@ -142,11 +142,14 @@ func fromRuns(raw []uint64) (batch.Runs, error) {
 }
 
 func toLabel(l *batch.Label) *feedpb.Label {
-	return &feedpb.Label{ProductId: int32(l.Product), Name: l.Name, Brand: l.Brand, Help: l.Help, Gtin: string(l.GTIN)}
+	return &feedpb.Label{ProductId: int32(l.Product), Name: l.Name, BrandId: int32(l.BrandID), Brand: l.Brand, Help: l.Help, Gtin: string(l.GTIN)}
 }
 
 func fromLabel(p *feedpb.Label) batch.Label {
-	return batch.Label{Product: ids.ProductID(p.GetProductId()), Name: p.GetName(), Brand: p.GetBrand(), Help: p.GetHelp(), GTIN: gs1.GTIN(p.GetGtin())}
+	return batch.Label{
+		Product: ids.ProductID(p.GetProductId()), Name: p.GetName(), BrandID: ids.BrandID(p.GetBrandId()), Brand: p.GetBrand(),
+		Help: p.GetHelp(), GTIN: gs1.GTIN(p.GetGtin()),
+	}
 }
 
 // size is about what an entry takes on the wire.

@@ -410,6 +410,7 @@ type Label struct {
 	Brand         string                 `protobuf:"bytes,3,opt,name=brand,proto3" json:"brand,omitempty"`
 	Help          string                 `protobuf:"bytes,4,opt,name=help,proto3" json:"help,omitempty"`
 	Gtin          string                 `protobuf:"bytes,5,opt,name=gtin,proto3" json:"gtin,omitempty"`
+	BrandId       int32                  `protobuf:"varint,6,opt,name=brand_id,json=brandId,proto3" json:"brand_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -477,6 +478,13 @@ func (x *Label) GetGtin() string {
 		return x.Gtin
 	}
 	return ""
+}
+
+func (x *Label) GetBrandId() int32 {
+	if x != nil {
+		return x.BrandId
+	}
+	return 0
 }
 
 type Change struct {
@@ -1383,14 +1391,15 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\vdescription\x18\f \x01(\tR\vdescription\x12%\n" +
 	"\x0ecreated_micros\x18\r \x01(\x03R\rcreatedMicros\x12(\n" +
 	"\x10signature_key_id\x18\x0e \x01(\tR\x0esignatureKeyId\x12%\n" +
-	"\x0esignature_gtin\x18\x0f \x01(\tR\rsignatureGtin\"x\n" +
+	"\x0esignature_gtin\x18\x0f \x01(\tR\rsignatureGtin\"\x93\x01\n" +
 	"\x05Label\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\x05R\tproductId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05brand\x18\x03 \x01(\tR\x05brand\x12\x12\n" +
 	"\x04help\x18\x04 \x01(\tR\x04help\x12\x12\n" +
-	"\x04gtin\x18\x05 \x01(\tR\x04gtin\"\xc3\x01\n" +
+	"\x04gtin\x18\x05 \x01(\tR\x04gtin\x12\x19\n" +
+	"\bbrand_id\x18\x06 \x01(\x05R\abrandId\"\xc3\x01\n" +
 	"\x06Change\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\rR\x02to\x12)\n" +
