@@ -86,6 +86,10 @@ func (p pages) get(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case strings.HasPrefix(name, "assets/"):
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	case strings.HasPrefix(name, "icon"):
+		h.Set("Cache-Control", "public, max-age=2592000") // images: 30 days
+	case name == "manifest.webmanifest":
+		h.Set("Cache-Control", "public, max-age=604800") // other static files: 7 days
 	case name == "":
 		name, absent = "index.html", ErrNotBuilt
 		fallthrough

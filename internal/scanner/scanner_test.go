@@ -33,7 +33,7 @@ func ask(t *testing.T, files fstest.MapFS, path string) *httptest.ResponseRecord
 func some() fstest.MapFS {
 	return fstest.MapFS{
 		"index.html": {Data: []byte("page")}, "index.html.br": {Data: []byte("packed")}, "sw.js": {Data: []byte("worker")},
-		"manifest.webmanifest": {Data: []byte("{}")}, "assets/r-1.wasm": {Data: []byte("wasm")},
+		"manifest.webmanifest": {Data: []byte("{}")}, "icon-192.png": {Data: []byte("icon")}, "assets/r-1.wasm": {Data: []byte("wasm")},
 		verifier: {Data: []byte("<style>a{}</style><script>b()</script>")},
 	}
 }
@@ -47,7 +47,9 @@ func TestRoutes(t *testing.T) {
 	}{
 		"/scan/":                          {200, "packed", "text/html; charset=utf-8", "no-cache"},
 		"/scan/sw.js":                     {200, "worker", "text/javascript; charset=utf-8", "no-cache"},
-		"/scan/manifest.webmanifest":      {200, "{}", "application/manifest+json", "no-cache"},
+		"/scan/manifest.webmanifest":      {200, "{}", "application/manifest+json", "public, max-age=604800"},
+		"/scan/icon-192.png":              {200, "icon", "image/png", "public, max-age=2592000"},
+		"/scan/icon-9.png":                {404, "", "application/json; charset=utf-8", "no-store"},
 		"/scan/assets/r-1.wasm":           {200, "wasm", "application/wasm", "public, max-age=31536000, immutable"},
 		"/scan/assets/none.js":            {404, "", "application/json; charset=utf-8", "no-store"},
 		"/scan/../scan/sw.js":             {404, "", "application/json; charset=utf-8", ""},

@@ -100,6 +100,7 @@ func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 		f = fault.New(fault.Internal, "internal", "internal error")
 	}
 	RetryAfter(w, f)
+	w.Header()["Cache-Control"] = []string{"no-store"} // also where the answer would have been kept
 	if f.Kind == fault.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}

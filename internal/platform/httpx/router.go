@@ -266,6 +266,7 @@ func (rt *Router) wrap(endpoint string, h Handler) http.Handler {
 		head := w.Header()
 		head[requestIDHeader] = []string{rt.ids.of(r)}
 		head.Set("X-Content-Type-Options", "nosniff")
+		head["Cache-Control"] = []string{"no-store"} // who means otherwise says so
 		if rt.public[endpoint] {
 			head.Set("Access-Control-Allow-Origin", "*")
 		}
