@@ -46,6 +46,7 @@ func visits() map[string]visit {
 		"PATCH /api/v1/products/{product_id}":                       {body: `{"name":"renamed"}`},
 		"POST /api/v1/products/{product_id}/claims":                 {body: `{"quantity":1,"claimant":"line"}`},
 		"POST /api/v1/codes/generate":                               {body: `{"brand_id":{brand_id},"product_id":{product_id},"batch_no":"{unique}","quantity":1}`},
+		"GET /api/v1/tasks":                                         free,
 		"GET /api/v1/tasks/{task_id}":                               {},
 		"POST /api/v1/batches":                                      {body: `{"product_id":{product_id},"batch_no":"{unique}","quantity":1}`},
 		"GET /api/v1/batches":                                       {query: "?product_id={product_id}"},

@@ -99,7 +99,7 @@ type FileJob struct {
 func (s *Service) newTask(cmd Command, kind string, b *Batch, spec FileSpec, pick func([]Claim) (Runs, []ids.ClaimID)) *NewTask {
 	id := ids.TaskID(ids.Beside(string(b.ID), "task"))
 	return &NewTask{
-		ID: id, Kind: kind, Step: StepReserve, File: spec.fileName(id), CreatedBy: cmd.Actor, CreatedAt: s.clock.Now(),
+		ID: id, BrandID: b.BrandID, Kind: kind, Step: StepReserve, File: spec.fileName(id), CreatedBy: cmd.Actor, CreatedAt: s.clock.Now(),
 		Payload: func(claimed []Claim) (json.RawMessage, int64, error) {
 			job := FileJob{BatchID: b.ID, Spec: spec}
 			job.Runs, job.Release = pick(claimed)

@@ -55,6 +55,7 @@ type NewBatch struct {
 // NewTask is a durable task that is born with its effect.
 type NewTask struct {
 	ID        ids.TaskID
+	BrandID   ids.BrandID
 	Kind      string
 	Step      string
 	Payload   func(claimed []Claim) (payload json.RawMessage, total int64, _ error)

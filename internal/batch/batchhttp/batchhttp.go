@@ -99,6 +99,7 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Allow("POST /api/v1/products/{product_id}/claims", batchIssue, a.postPoolClaim)
 
 	rt.Allow("POST /api/v1/codes/generate", batchIssue, a.postGenerate)
+	rt.Allow("GET /api/v1/tasks", taskRead, a.getTasks)
 	rt.Allow("GET /api/v1/tasks/{task_id}", taskRead, a.getTask)
 	rt.Public("GET "+filesPath+"{name}", a.getFile)
 

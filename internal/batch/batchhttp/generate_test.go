@@ -138,6 +138,9 @@ func TestTasks(t *testing.T) {
 	close(gate)
 	w.finish(r.text("task_id")).has(`"state":"done"`)
 	w.get(path(t, r.text("download_url")), "Authorization: ").ok()
+	w.get("/api/v1/tasks?limit=1").ok().has(r.text("task_id"), `"state":"done"`, `"brand_id":1001`, `"cursor":null`).head("Cache-Control", "no-store")
+	w.get("/api/v1/tasks?cursor=eyJsIjoiYmF0Y2hlcyJ9").fails(400, "input.bad_cursor")
+	w.get("/api/v1/tasks", "Authorization: ").fails(401, "auth.required")
 
 	for _, id := range []string{"task_123456", "x", "bat_00000000000000000000000000", "task_00000000000000000000000000", "..%2fx", strings.Repeat("t", 10<<10)} {
 		w.get("/api/v1/tasks/"+id).fails(404, "task.unknown")

@@ -37,23 +37,30 @@ func (a *api) getTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	brand, ofBrand := strings.CutPrefix(t.Subject, "brand:")
+	brand, ofBrand := brandOf(&t)
 	if !ids.ScopeOf(r.Context()).All() && !a.sees(r.Context(), &t, brand, ofBrand) {
 		return task.ErrUnknown
 	}
+	w.Header().Set("Cache-Control", "no-store")
+	return httpx.OK(w, a.viewTask(&t))
+}
+
+func (a *api) viewTask(t *task.Task) taskView {
 	v := taskView{TaskID: t.ID, State: t.State, Step: t.Step, Done: t.Done, Total: t.Total}
-	if !ofBrand {
+	if _, ofBrand := brandOf(t); !ofBrand {
 		v.BatchID = ids.BatchID(t.Subject)
 	}
 	if t.File != "" {
-		v.DownloadURL = a.downloadURL(&t)
+		v.DownloadURL = a.downloadURL(t)
 	}
 	if t.State == task.Failed {
 		v.Error = &taskError{t.ErrorCode, t.ErrorText}
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	return httpx.OK(w, v)
+	return v
 }
+
+// brandOf is the brand that a task is about where it is about no batch.
+func brandOf(t *task.Task) (brand string, ok bool) { return strings.CutPrefix(t.Subject, "brand:") }
 
 // sees reports whether a task is about the caller's goods: a batch, or where other domains
 // say so a brand.

@@ -219,7 +219,7 @@ func (s *Store) AppendEvents(ctx context.Context, shard ids.Shard, events []batc
 func newTask(t *batch.NewTask, b ids.BatchID, claimed []batch.Claim) (task.Task, error) {
 	payload, total, err := t.Payload(claimed)
 	return task.Task{
-		ID: t.ID, Kind: t.Kind, Step: t.Step, Payload: payload, Subject: string(b), File: t.File, Total: total,
+		ID: t.ID, Kind: t.Kind, Step: t.Step, Payload: payload, Subject: string(b), BrandID: t.BrandID, File: t.File, Total: total,
 		CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt,
 	}, err
 }

@@ -241,15 +241,16 @@ func reasonOf(body []byte, note httpx.Note) string {
 
 // api answers the routes.
 type api struct {
-	svc     *identity.Service
-	auth    *Authenticator
-	proxies httpx.Proxies
-	url     string // where people reach the console
-	brand   func(ctx context.Context, b ids.BrandID) error
-	change  func(ctx context.Context, a identity.Approval, by string) (effect string, _ error)
-	keys    *passkeys
-	tickets *identity.Tickets
-	stop    context.Context //nolint:containedctx // the life of the process: streams end with it
+	svc      *identity.Service
+	auth     *Authenticator
+	proxies  httpx.Proxies
+	url      string // where people reach the console
+	brand    func(ctx context.Context, b ids.BrandID) error
+	change   func(ctx context.Context, a identity.Approval, by string) (effect string, _ error)
+	keys     *passkeys
+	provider bool // of identities
+	tickets  *identity.Tickets
+	stop     context.Context //nolint:containedctx // the life of the process: streams end with it
 }
 
 // Deps is what the routes need.
@@ -274,7 +275,7 @@ type Deps struct {
 func Mount(rt *httpx.Router, d Deps) {
 	a := &api{
 		svc: d.Service, auth: d.Auth, proxies: d.Proxies, url: d.PublicURL, brand: d.Brand, change: d.Change,
-		tickets: d.Service.Tickets(), stop: d.Stopping,
+		tickets: d.Service.Tickets(), stop: d.Stopping, provider: d.Provider != nil,
 	}
 	keys, err := newPasskeys(d.PublicURL)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 )
 
 func (a *api) mountSignIn(rt *httpx.Router) {
+	rt.Public("GET /api/v1/signin", private(a.getSignIn))
 	rt.Public("POST /api/v1/signin", private(a.ours(a.postSignIn)))
 	rt.Public("POST /api/v1/signin/first", private(a.ours(a.postFirst)))
 	rt.Public("POST /api/v1/signin/accept", private(a.ours(a.postAccept)))
@@ -85,6 +86,17 @@ func (a *api) canOpen(r *http.Request, ask deviceAsk) error {
 		return errNeedsTLS
 	}
 	return nil
+}
+
+// ways are the ways to sign in beside a password.
+type ways struct {
+	Passkeys bool `json:"passkeys"`
+	Provider bool `json:"provider"` // GET /signin/oidc
+}
+
+// getSignIn answers GET /api/v1/signin, for a page that offers no more than there is.
+func (a *api) getSignIn(w http.ResponseWriter, _ *http.Request) error {
+	return httpx.OK(w, ways{Passkeys: a.keys.party != nil, Provider: a.provider})
 }
 
 // postSignIn answers POST /api/v1/signin.

@@ -59,6 +59,7 @@ type Task struct {
 	Payload    json.RawMessage // what to do; never changes
 	Checkpoint json.RawMessage // how far it came; the handler's own shape
 	Subject    string          // what it works on, a batch
+	BrandID    ids.BrandID     // whose goods those are
 	File       string          // the name of the file that it makes
 	Done       int64
 	Total      int64
@@ -75,12 +76,12 @@ var ErrUnknown = fault.New(fault.NotFound, "task.unknown", "no such task")
 // ErrTakenOver answers a run whose task has ended, or is another's by now.
 var ErrTakenOver = fault.New(fault.Conflict, "task.taken_over", "the task has ended already, or another process has taken it over")
 
-const columns = `task_id, kind, state, step, payload, checkpoint, subject, file, done, total, error_code, error_text, created_by, created_at, finished_at`
+const columns = `task_id, kind, state, step, payload, checkpoint, subject, brand_id, file, done, total, error_code, error_text, created_by, created_at, finished_at`
 
 // Insert adds a queued task in the transaction of what it belongs to.
 func Insert(ctx context.Context, tx *sqldb.Tx, t Task) error {
-	const insert = `INSERT INTO tasks (` + columns + `, owner, lease_until, fence) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0,0)`
-	_, err := tx.ExecContext(ctx, insert, t.ID, t.Kind, Queued, t.Step, []byte(t.Payload), []byte("{}"), t.Subject, t.File,
+	const insert = `INSERT INTO tasks (` + columns + `, owner, lease_until, fence) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',0,0)`
+	_, err := tx.ExecContext(ctx, insert, t.ID, t.Kind, Queued, t.Step, []byte(t.Payload), []byte("{}"), t.Subject, t.BrandID, t.File,
 		t.Done, t.Total, "", "", t.CreatedBy, sqldb.Micros(t.CreatedAt), 0)
 	if err != nil {
 		return fmt.Errorf("insert task: %w", err)
@@ -102,7 +103,7 @@ func Find(ctx context.Context, q sqldb.Querier, id ids.TaskID) (Task, error) {
 
 func scan(r *sql.Rows) (t Task, err error) {
 	var created, finished int64
-	err = r.Scan(&t.ID, &t.Kind, &t.State, &t.Step, (*[]byte)(&t.Payload), (*[]byte)(&t.Checkpoint), &t.Subject, &t.File,
+	err = r.Scan(&t.ID, &t.Kind, &t.State, &t.Step, (*[]byte)(&t.Payload), (*[]byte)(&t.Checkpoint), &t.Subject, &t.BrandID, &t.File,
 		&t.Done, &t.Total, &t.ErrorCode, &t.ErrorText, &t.CreatedBy, &created, &finished)
 	t.CreatedAt, t.FinishedAt = sqldb.Time(created), sqldb.Time(finished)
 	return t, err

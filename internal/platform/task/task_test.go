@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -655,4 +656,52 @@ func TestLostAnswerOfACheckpoint(t *testing.T) {
 	if got := find(t, db, id); got.State != Done || got.Step != "whole" || proxy.Left() != 0 {
 		t.Errorf("%+v, %d cuts left", got, proxy.Left())
 	}
+}
+
+// TestList: a scope sees the tasks of its brands alone, pages meet without gap or repeat,
+// and what a task is to do stays inside.
+func TestList(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
+		db := open(t, fresh)
+		r := newRunner(db, newWorker(nil), 1)
+		var want []ids.TaskID // newest first
+		own := map[ids.TaskID]bool{}
+		for i := range 12 {
+			made := Task{
+				ID: ids.TaskID(ids.New("task")), Kind: "work", Payload: json.RawMessage(`{"secret":1}`), BrandID: ids.BrandID(1001 + i%3),
+				CreatedAt: start().Add(time.Duration(i/4) * time.Second), // four of a time
+			}
+			must(t, db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return Insert(ctx, tx, made) }))
+			want, own[made.ID] = append(want, made.ID), made.BrandID != 1002
+		}
+		list := func(scope ids.Scope) (all []ids.TaskID) {
+			before, id := start().Add(time.Hour), ids.TaskID("")
+			for {
+				some, err := r.List(ids.WithScope(t.Context(), scope), before, id, 2)
+				must(t, err)
+				if len(some) == 0 {
+					return all
+				}
+				for _, one := range some {
+					if len(one.Payload) != 0 {
+						t.Errorf("a list tells %s", one.Payload)
+					}
+					all = append(all, one.ID)
+				}
+				before, id = some[len(some)-1].CreatedAt, some[len(some)-1].ID
+			}
+		}
+		whole := list(ids.AllBrands())
+		if len(whole) != len(want) || len(slices.Compact(slices.Sorted(slices.Values(whole)))) != len(want) {
+			t.Errorf("%d of %d tasks, or one twice: %v", len(whole), len(want), whole)
+		}
+		some := slices.DeleteFunc(slices.Clone(whole), func(id ids.TaskID) bool { return !own[id] })
+		if diff := cmp.Diff(some, list(ids.OnlyBrands(1001, 1003))); diff != "" || len(some) != 8 {
+			t.Errorf("of two brands (-want +got):\n%s", diff)
+		}
+		if got := list(ids.Scope{}); len(got) != 0 {
+			t.Errorf("nobody's scope lists %v", got)
+		}
+	})
 }

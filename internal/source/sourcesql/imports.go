@@ -53,7 +53,7 @@ func (s *Store) AddImport(ctx context.Context, r ids.Request, p source.Push) (id
 		}
 		return p.ID, task.Insert(ctx, tx, task.Task{
 			ID: ids.TaskID(p.ID), Kind: TaskImport, Step: stepAdd, Payload: payload, Subject: "brand:" + strconv.Itoa(int(p.Brand)),
-			Total: int64(len(p.Rows)), CreatedBy: p.CreatedBy, CreatedAt: p.CreatedAt,
+			BrandID: p.Brand, Total: int64(len(p.Rows)), CreatedBy: p.CreatedBy, CreatedAt: p.CreatedAt,
 		})
 	})
 	return ids.TaskID(effect), replayed, err

@@ -163,6 +163,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List tasks
+         * @description Those about the caller's brands, the newest first.
+         */
+        get: operations["listTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tasks/{task_id}": {
         parameters: {
             query?: never;
@@ -1260,7 +1280,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** How one may sign in, beside a password */
+        get: operations["getSignIn"];
         put?: never;
         /** Sign in with a password */
         post: operations["signIn"];
@@ -3055,6 +3076,47 @@ export interface components {
                 code: string;
                 message: string;
             } | null;
+        };
+        ListedTask: {
+            task_id: components["schemas"]["TaskID"];
+            /** @enum {string} */
+            state: "queued" | "running" | "done" | "failed";
+            /** @enum {string} */
+            step: "ValidateRequest" | "ReserveCodes" | "GenerateCodes" | "NotifyCompletion" | "AddRows";
+            /** Format: int64 */
+            done: number;
+            /** Format: int64 */
+            total: number;
+            /** @description Empty for a task that makes no file. */
+            download_url: string;
+            /** @description Empty for a task that is about no batch. */
+            batch_id: string;
+            error: {
+                code: string;
+                message: string;
+            } | null;
+            /** @description generate, export, or what another domain has tasks for. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description 0 = it was made before tasks told.
+             */
+            brand_id: number;
+            created_by: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            finished_at: string | null;
+        };
+        TaskList: {
+            tasks: components["schemas"]["ListedTask"][];
+            cursor: string | null;
+        };
+        SignInWays: {
+            /** @description The installation has a name that passkeys are made for. */
+            passkeys: boolean;
+            /** @description GET /signin/oidc leads to a provider of identities. */
+            provider: boolean;
         };
         BatchAsk: {
             product_id: components["schemas"]["ProductID"];
@@ -5533,6 +5595,66 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listTasks: {
+        parameters: {
+            query?: {
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "tasks": [
+                     *           {
+                     *             "task_id": "task_7x8y2k4m6n0p1r3t01j9zq3v5w",
+                     *             "state": "done",
+                     *             "step": "NotifyCompletion",
+                     *             "done": 10000,
+                     *             "total": 10000,
+                     *             "download_url": "https://code.example.com/api/v1/files/task_7x8y2k4m6n0p1r3t01j9zq3v5w.zip?expires=1772442000&sig=fpeEXwBpbRIGsM1mIcvUmxUpbvIaVcVBVeSxSWWbLkQ",
+                     *             "batch_id": "bat_01j9zq3v5w7x8y2k4m6n0p1r3t",
+                     *             "error": null,
+                     *             "kind": "export",
+                     *             "brand_id": 1001,
+                     *             "created_by": "alice",
+                     *             "created_at": "2026-03-01T08:30:15.123456Z",
+                     *             "finished_at": "2026-03-01T08:30:16.123456Z"
+                     *           }
+                     *         ],
+                     *         "cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["TaskList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
             500: components["responses"]["Internal"];
         };
     };
@@ -9582,6 +9704,43 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getSignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What there is. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "passkeys": true,
+                     *         "provider": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["SignInWays"];
+                    };
+                };
+            };
             500: components["responses"]["Internal"];
         };
     };
