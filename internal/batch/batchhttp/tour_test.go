@@ -85,14 +85,14 @@ func (w *world) tourReads() (link string) {
 	for _, target := range []string{
 		"/api/v1/brands", "/api/v1/brands/1001", "/api/v1/brands/1001/settings", "/api/v1/products", "/api/v1/products/32025", "/api/v1/batches", "/api/v1/batches/" + batchID,
 		"/api/v1/batches/" + whole + "/claims", "/api/v1/codes/" + code, "/api/v1/codes/" + code + "/changes", "/api/v1/codes/" + code + "/link",
-		"/api/v1/codes/" + code + "/qr.svg", "/api/v1/codes/" + code + "/qr.png", "/api/v1/events", "/api/v1/tasks/" + r.text("task_id"),
+		"/api/v1/codes/" + code + "/qr.svg", "/api/v1/codes/" + code + "/qr.png", "/api/v1/events", "/api/v1/tasks", "/api/v1/tasks/" + r.text("task_id"),
 	} {
 		w.get(target + "?tz=Asia/Shanghai").ok()
 		w.get(target, "Authorization: Bearer nonsense").fails(401, "auth.required")
 	}
 	for _, target := range []string{
 		"/api/v1/brands?limit=0", "/api/v1/brands/x", "/api/v1/brands/x/settings", "/api/v1/products?limit=0", "/api/v1/products/x", "/api/v1/batches?limit=0",
-		"/api/v1/batches/" + batchID + "?tz=x", "/api/v1/batches/" + batchID + "/claims?limit=0", "/api/v1/events?limit=0",
+		"/api/v1/batches/" + batchID + "?tz=x", "/api/v1/batches/" + batchID + "/claims?limit=0", "/api/v1/events?limit=0", "/api/v1/tasks?limit=0",
 		"/api/v1/codes/1", "/api/v1/codes/1/changes", "/api/v1/codes/1/link", "/api/v1/codes/1/qr.svg", "/api/v1/codes/1/qr.png",
 	} {
 		if r := w.get(target); r.status != http.StatusBadRequest {

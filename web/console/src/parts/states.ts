@@ -5,8 +5,8 @@ export const targets = [
 ] as const;
 export type Target = (typeof targets)[number];
 
-const good = new Set(["active", "in_progress", "in_transit", "sellable_accessible", "sellable_not_accessible", "retail_sold", "dispensed", "authentic", "authentic_again", "sold", "done", "approved"]);
-const warn = new Set(["returned", "inactive", "damaged", "stolen", "no_pedigree_match", "suspicious", "consumed", "superseded", "unconfirmed", "invited", "pending", "running", "queued"]);
+const good = new Set(["active", "in_progress", "in_transit", "sellable_accessible", "sellable_not_accessible", "retail_sold", "dispensed", "authentic", "authentic_again", "sold", "done", "approved", "closed"]);
+const warn = new Set(["returned", "inactive", "damaged", "stolen", "no_pedigree_match", "suspicious", "consumed", "superseded", "unconfirmed", "invited", "pending", "running", "queued", "open"]);
 const bad = new Set(["recalled", "void", "expired", "destroyed", "disposed", "failed", "rejected", "disabled"]);
 
 /** How a state or verdict is coloured; its words tell the same. */

@@ -5,7 +5,7 @@ const en: Words = {
   save: "Save", cancel: "Cancel", close: "Close", search: "Find", copy: "Copy", copied: "Copied", reason: "Reason", reasonHint: "Goes into the history and cannot be changed later", none: "none", all: "all", loading: "Loading…", refresh: "Refresh", name: "Name", number: "Number", created: "Created", edit: "Edit", add: "Add", remove: "Remove", next: "Next", yes: "yes", no: "no", saved: "Saved", days: "{n} days",
   nav: {
     goods: "Goods", people: "People", system: "System", overview: "Overview", products: "Brands and products", batches: "Batches", codes: "Codes", events: "Events", log: "Transparency log",
-    users: "Users and roles", keys: "API keys", approvals: "Approvals", audit: "Audit log", deadletters: "Dead letters", health: "Health", me: "My account", settings: "Brand settings", tenants: "Tenants",
+    users: "Users and roles", keys: "API keys", approvals: "Approvals", audit: "Audit log", deadletters: "Dead letters", health: "Health", me: "My account", settings: "Brand settings", tenants: "Tenants", tasks: "Tasks", trace: "Trace explorer", complaints: "Complaints", connections: "Connections",
   },
   status: {
     offline: "The server cannot be reached", offlineHint: "Check the network and try again. A change without an answer is sent under the same name, so it takes effect once.",
@@ -20,7 +20,7 @@ const en: Words = {
     signin_refused: "Login, password or code is not right. After several failures you have to wait.", signin_needs_https: "Open this page over HTTPS.",
   },
   signin: {
-    title: "Sign in", login: "Login", password: "Password", code: "Code of your authenticator", recovery: "Recovery code", useRecovery: "Use a recovery code", useCode: "Use the authenticator", submit: "Sign in", passkey: "Use a passkey", first: "Make the first administrator", firstHint: "This link works once.",
+    title: "Sign in", login: "Login", password: "Password", code: "Code of your authenticator", recovery: "Recovery code", useRecovery: "Use a recovery code", useCode: "Use the authenticator", submit: "Sign in", passkey: "Use a passkey", provider: "Sign in with your organisation", first: "Make the first administrator", firstHint: "This link works once.",
     accept: "Set your password", acceptHint: "At least 10 characters; a sentence is fine.", name: "Name", email: "Mail", done: "The password is set; sign in.",
     ended: { replaced: "You signed in on another device; this one is signed out.", forced: "This session was ended; sign in again.", password_changed: "The password was changed; sign in again.", account_changed: "Your role or rights were changed; sign in again.", disabled: "This account is disabled; ask an administrator.", erased: "This account is gone.", signed_out: "You are signed out.", expired: "The session has ended; sign in again." },
   },
@@ -29,6 +29,7 @@ const en: Words = {
     sellable_not_accessible: "in the shop's store", retail_sold: "sold", dispensed: "dispensed", returned: "returned", recalled: "recalled",
     stolen: "stolen", damaged: "damaged", no_pedigree_match: "papers do not match", destroyed: "destroyed", disposed: "disposed of", expired: "expired",
     void: "void", reissued: "reissued", inner_code_checked: "inner code checked", pending: "pending", approved: "approved", done: "done",
+    open: "open", closed: "closed", queued: "queued", running: "running", failed: "failed",
     rejected: "rejected", invited: "invited", disabled: "disabled", erased: "erased",
   },
   verdict: {
@@ -95,7 +96,7 @@ const en: Words = {
   code: {
     version: "Label version", reissue: "Reissue the label", reissueHint: "The old label stops working at once; scans of it answer “superseded”.",
     qr: "QR code", until: "This link lasts until {at}", scans: "Scans", changes: "Changes", noScans: "Not scanned yet.", noChanges: "No changes.",
-    first: "first", far: "far from the scan before", innerUnused: "not used",
+    first: "first", far: "far from the scan before", innerUnused: "not used", story: "Its way", loading: "A system has not answered yet…", unavailable: "A system cannot be asked at the moment.", undo: "Undo", undoHint: "Takes back the change to “{state}”; the item gets its state of before.", undoWhole: "Of all items that the change moved",
   },
   me: {
     enroll: "Set up a second factor first", enrollHint: "Administrators need an authenticator or a passkey; other pages open after it.",
@@ -161,9 +162,32 @@ const en: Words = {
     behind: "Records waiting", newest: "Newest scan", letters: "Dead letters, records", lettersStats: "Dead letters, statistics",
     metrics: "More is at /metrics for Prometheus.",
   },
+  tasks: {
+    hint: "Files being written and lists being added; what was begun goes on over restarts", kind: "Task", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
+    kinds: { generate: "Issue and write", export: "Write a file", trace_import: "Add a list" },
+  },
+  stage: { production: "Production", processing: "Processing", logistics: "Logistics", sales: "Sales", quality: "Quality" },
+  trace: {
+    hint: "EPCIS events, what is in what, and the way of goods", epc: "EPC or Digital Link; a * at the end finds by its beginning", capture: "Send events", filters: "More filters", type: "Type", step: "Business step", disposition: "Disposition", place: "Read point", from: "From", to: "To", order: "Order", eventTime: "Happened", recordTime: "Recorded", goods: "Goods", events: "Events",
+    none: "No such events", noneHint: "Send a document, or have a system send them to /epcis/capture.", contained: "What is in what", asOf: "As of {at}", slider: "As of", since: "since {at}", holds: "holds {n} items",
+    send: "Send", document: "EPCIS document", documentHint: "JSON or XML, at most 32 MB and 10,000 events", proceed: "Keep the good events when others are refused", taken: "All events were taken", refused: "Events were refused",
+    results: { accepted: "accepted", duplicate: "known already", rejected: "rejected", not_stored: "not stored" }, reports: "Reports as CSV", flow: "Flow of goods", complete: "Completeness of traces",
+    types: { ObjectEvent: "Objects", AggregationEvent: "Packing", TransactionEvent: "Transaction", TransformationEvent: "Transformation", AssociationEvent: "Association" },
+  },
+  complaints: {
+    hint: "What people say of goods that look wrong", text: "What they say", photo: "Photo", none: "No complaints", noneHint: "The scan page lets everybody say that something looks wrong.", one: "Complaint", open: "open", closed: "closed", close: "Close it", outcome: "What came of it",
+  },
+  connect: {
+    hint: "Where events are posted to, and which systems are asked about items", secret: "The secret for signatures", hooks: "Webhooks", newHook: "New webhook", url: "Address", types: "Events", typesHint: "Such as code.generated; none = all", noHooks: "No webhooks", noHooksHint: "A system that you name gets every event of a brand, signed.", hookHint: "An https address; posts are signed as Standard Webhooks are",
+    sources: "Systems that are asked", newSource: "New system", noSources: "No systems", noSourcesHint: "Their answers stand in the story of an item.", sourceHint: "https:// or grpcs://host:port", token: "Token", tokenHint: "Sent as a bearer; never shown again. Empty: it stays as it is", enabled: "It is asked", test: "Ask it now", answers: "It answers, in {ms} ms", fails: "It does not answer well", dropHint: "Nothing is sent or asked any more; what came stays.",
+    kinds: { MES: "MES, a factory's", WMS: "WMS, a warehouse's", ERP: "ERP, an office's" },
+    ask: { hook: "New webhook", source: "New system", edit: "Edit the system", test: "Ask the system about a code", drop: "Remove the system", dropHook: "Remove the webhook" },
+  },
   settings: {
-    nameHint: "On the scan page", days: "Days that scanners' addresses are kept", daysHint: "0 to 365; 0 keeps none",
-    texts: "The texts of the scan page are edited with each product.",
+    page: "Scan page", nameHint: "On the scan page", hidePlaces: "Show no places on the scan page and in the public timeline", texts: "The texts of the scan page are edited with each product.",
+    privacy: "Privacy and limits", days: "Days that scanners' addresses are kept", daysHint: "0 to 365; 0 keeps none", misses: "Misses of an address an hour", missesHint: "Who guesses codes more often is made to wait; 0 = the usual",
+    timeline: "Public timeline", timelineHint: "Who is signed in for the brand sees everything.", hide: "Hide", hideHint: "Stages (logistics), keys (carrier, location) or both (logistics.carrier), separated by spaces", show: "Show beyond the usual", showHint: "Keys of details, separated by spaces", usualMask: "Mask names as usual (inspector)", mask: "Keys whose names are masked", maskHint: "Separated by spaces; none = nothing is masked",
+    links: "Where links may lead", linksHint: "It counts at once, also for links that are there.", hosts: "Hosts", hostsHint: "One a line, such as brand.example or *.brand.example", http: "Plain http too", glnHint: "13 digits; answers for verifications, may stay empty",
   },
 };
 export default en;

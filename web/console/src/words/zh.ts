@@ -3,7 +3,7 @@ const zh = {
   save: "保存", cancel: "取消", close: "关闭", search: "查找", copy: "复制", copied: "已复制", reason: "原因", reasonHint: "会写入历史，之后不能修改", none: "无", all: "全部", loading: "加载中…", refresh: "刷新", name: "名称", number: "编号", created: "建立时间", edit: "编辑", add: "添加", remove: "移除", next: "下一步", yes: "是", no: "否", saved: "已保存", days: "{n} 天",
   nav: {
     goods: "商品", people: "人员", system: "系统", overview: "总览", products: "品牌与产品", batches: "批次", codes: "查码", events: "事件", log: "透明日志",
-    users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置", tenants: "租户",
+    users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置", tenants: "租户", tasks: "任务", trace: "追溯", complaints: "投诉", connections: "连接",
   },
   status: {
     offline: "连接不到服务器", offlineHint: "请检查网络后重试；未得到答复的修改会以同一编号重发，不会重复生效。",
@@ -18,7 +18,7 @@ const zh = {
     signin_refused: "账号、口令或验证码不对。多次失败后需等待。", signin_needs_https: "请通过 HTTPS 打开本页。",
   },
   signin: {
-    title: "登录", login: "账号", password: "口令", code: "动态验证码", recovery: "恢复码", useRecovery: "改用恢复码", useCode: "改用动态验证码", submit: "登录", passkey: "使用通行密钥", first: "建立第一个管理员", firstHint: "此链接只能使用一次。",
+    title: "登录", login: "账号", password: "口令", code: "动态验证码", recovery: "恢复码", useRecovery: "改用恢复码", useCode: "改用动态验证码", submit: "登录", passkey: "使用通行密钥", provider: "使用企业账号登录", first: "建立第一个管理员", firstHint: "此链接只能使用一次。",
     accept: "设置口令", acceptHint: "至少 10 个字符；可用一句话。", name: "姓名", email: "邮箱", done: "口令已设置，请登录。",
     ended: { replaced: "您在另一台设备登录，本设备已退出。", forced: "此会话已被结束，请重新登录。", password_changed: "口令已更改，请重新登录。", account_changed: "您的角色或权限已更改，请重新登录。", disabled: "账号已停用，请联系管理员。", erased: "账号已注销。", signed_out: "您已退出。", expired: "登录已过期，请重新登录。" },
   },
@@ -26,6 +26,7 @@ const zh = {
     encoded: "已生成", inactive: "未激活", active: "已激活", in_progress: "处理中", in_transit: "运输中", sellable_accessible: "在售", sellable_not_accessible: "店内库存",
     retail_sold: "已售出", dispensed: "已发药", returned: "已退回", recalled: "已召回", stolen: "被盗", damaged: "损坏", no_pedigree_match: "单据不符", destroyed: "已销毁",
     disposed: "已废弃", expired: "已过期", void: "已作废", reissued: "已换发", inner_code_checked: "内码已查验", pending: "待审批", approved: "已批准", done: "已执行",
+    open: "待处理", closed: "已处理", queued: "排队中", running: "进行中", failed: "失败",
     rejected: "已拒绝", invited: "已邀请", disabled: "已停用", erased: "已注销",
   },
   verdict: {
@@ -77,7 +78,7 @@ const zh = {
   },
   code: {
     version: "标签版本", reissue: "换发标签", reissueHint: "旧标签立即失效，扫旧标签会看到“旧标签”。", qr: "二维码", until: "此链接有效至 {at}", scans: "扫码时间线", changes: "变更",
-    noScans: "还没有扫码。", noChanges: "没有变更。", first: "首次", far: "异地", innerUnused: "未使用",
+    noScans: "还没有扫码。", noChanges: "没有变更。", first: "首次", far: "异地", innerUnused: "未使用", story: "商品经过", loading: "有系统尚未答复…", unavailable: "有系统暂时无法询问。", undo: "撤销", undoHint: "撤销改为“{state}”的更改，商品恢复到之前的状态。", undoWhole: "撤销这次更改涉及的全部商品",
   },
   me: {
     enroll: "请先设置第二重验证", enrollHint: "管理员须有动态验证码或通行密钥，设置后才能使用其他页面。", recoveryCodes: "恢复码", recoveryHint: "每个只能用一次，只在此显示一次。请抄下或存到安全的地方。", kept: "我已保存",
@@ -129,8 +130,32 @@ const zh = {
     hint: "每 5 秒更新", well: "一切正常", look: "需要注意", ready: "接受请求", lag: "统计延迟", behind: "待处理记录", newest: "最近扫码", letters: "死信（记录）", lettersStats: "死信（统计）",
     metrics: "更多指标在 /metrics（Prometheus）。",
   },
+  tasks: {
+    hint: "正在写入的文件和正在导入的列表；重启后会继续", kind: "任务", by: "提交人", none: "没有任务", noneHint: "导出、大批领取和上传会列在这里。",
+    kinds: { generate: "发行并写文件", export: "写文件", trace_import: "导入列表" },
+  },
+  stage: { production: "生产", processing: "加工", logistics: "物流", sales: "销售", quality: "质量" },
+  trace: {
+    hint: "EPCIS 事件、包装关系与商品流向", epc: "EPC 或 Digital Link；以 * 结尾可按开头查找", capture: "提交事件", filters: "更多条件", type: "类型", step: "业务步骤", disposition: "状态", place: "读取点", from: "从", to: "到", order: "排序", eventTime: "发生时间", recordTime: "记录时间", goods: "商品", events: "事件",
+    none: "没有符合的事件", noneHint: "在此提交文件，或由系统发送到 /epcis/capture。", contained: "包装关系", asOf: "截至 {at}", slider: "截至时间", since: "自 {at}", holds: "含 {n} 件",
+    send: "提交", document: "EPCIS 文件", documentHint: "JSON 或 XML，最多 32 MB、10,000 个事件", proceed: "有错误时仍保存正确的事件", taken: "全部事件已接收", refused: "有事件被拒绝",
+    results: { accepted: "已接收", duplicate: "已有", rejected: "被拒绝", not_stored: "未保存" }, reports: "CSV 报表", flow: "商品流向", complete: "追溯完整度",
+    types: { ObjectEvent: "对象", AggregationEvent: "包装", TransactionEvent: "交易", TransformationEvent: "转化", AssociationEvent: "关联" },
+  },
+  complaints: {
+    hint: "消费者认为有问题的商品", text: "说明", photo: "照片", none: "没有投诉", noneHint: "任何人都可在扫码页上反映问题。", one: "投诉", open: "待处理", closed: "已处理", close: "结案", outcome: "处理结果",
+  },
+  connect: {
+    hint: "事件发往哪里，向哪些系统询问商品", secret: "签名密钥", hooks: "Webhook", newHook: "新建 Webhook", url: "地址", types: "事件", typesHint: "例如 code.generated；不填为全部", noHooks: "没有 Webhook", noHooksHint: "指定的系统会收到品牌的每个事件，并带签名。", hookHint: "https 地址；按 Standard Webhooks 签名",
+    sources: "数据来源系统", newSource: "新建系统", noSources: "没有系统", noSourcesHint: "它们的答复会出现在商品的经过里。", sourceHint: "https:// 或 grpcs://主机:端口", token: "令牌", tokenHint: "以 Bearer 发送，不再显示；留空则不变", enabled: "启用", test: "立即询问", answers: "答复正常，{ms} 毫秒", fails: "答复不正常", dropHint: "不再发送或询问；已有的内容保留。",
+    kinds: { MES: "MES（工厂）", WMS: "WMS（仓库）", ERP: "ERP（办公）" },
+    ask: { hook: "新建 Webhook", source: "新建系统", edit: "编辑系统", test: "向系统询问一个码", drop: "移除系统", dropHook: "移除 Webhook" },
+  },
   settings: {
-    nameHint: "显示在扫码页上", days: "保存扫码地址的天数", daysHint: "0 到 365；0 为不保存", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
+    page: "扫码页", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开的商品经过不显示地点", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
+    privacy: "隐私与限额", days: "保存扫码地址的天数", daysHint: "0 到 365；0 为不保存", misses: "每个地址每小时的错码数", missesHint: "超过者须等待；0 为默认",
+    timeline: "公开的商品经过", timelineHint: "登录后有此品牌权限的人能看到全部。", hide: "隐藏", hideHint: "阶段（logistics）、字段（carrier、location）或两者（logistics.carrier），以空格分隔", show: "额外显示", showHint: "详情字段，以空格分隔", usualMask: "按默认遮盖姓名（inspector）", mask: "遮盖姓名的字段", maskHint: "以空格分隔；留空为不遮盖",
+    links: "链接的目标", linksHint: "立即生效，已有的链接也受约束。", hosts: "主机", hostsHint: "每行一个，例如 brand.example 或 *.brand.example", http: "也允许 http", glnHint: "13 位数字，可留空；用于核验答复",
   },
 };
 export default zh;
