@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, "../../../..");
 export interface Server { url: string; link: string; stop: () => Promise<void> }
 
 /** The program as it is built from this tree, on a data directory of its own. CHOPMARK_BIN names one that is built already. */
-export async function start(): Promise<Server> {
+export async function start(...more: string[]): Promise<Server> {
   const dir = mkdtempSync(join(tmpdir(), "chopmark-console-"));
   let bin = process.env.CHOPMARK_BIN ?? "";
   if (!bin) {
@@ -20,7 +20,7 @@ export async function start(): Promise<Server> {
     if (built.status !== 0) throw new Error(built.stderr);
   }
   const port = await free();
-  const child = spawn(bin, ["serve", "--data", join(dir, "data"), "--listen", `127.0.0.1:${port}`, "--grpc-listen", "127.0.0.1:0", "--public-url", `http://localhost:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(bin, ["serve", "--data", join(dir, "data"), "--listen", `127.0.0.1:${port}`, "--grpc-listen", "127.0.0.1:0", "--public-url", `http://localhost:${port}`, ...more], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   child.stderr.on("data", (part: Buffer) => { said += part; });
   const link = await new Promise<string>((done, fail) => {
