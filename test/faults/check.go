@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/chopmark/chopmark/internal/scan/scanevent"
+	"github.com/chopmark/chopmark/internal/batch/batchevent"
 	"github.com/chopmark/chopmark/test/harness"
 )
 
@@ -141,7 +141,7 @@ func (w *world) checkEvents(ctx context.Context) error {
 		var events []event
 		for i := range page.Events {
 			e := &page.Events[i]
-			if e.Type == scanevent.DataSynced { // tells how far consumers are; nobody asked for it
+			if e.Type != batchevent.CodeGenerated && e.Type != batchevent.CodeStateChanged { // of what is not asked for here
 				continue
 			}
 			events = append(events, event{e.ID, e.Type, e.Brand, e.fact()})

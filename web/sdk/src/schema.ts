@@ -3504,7 +3504,7 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed";
+            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed" | "product.changed" | "place.changed";
             subject: string;
             /** Format: date-time */
             time: string;
@@ -3544,6 +3544,14 @@ export interface components {
             /** @constant */
             type?: "complaint.filed";
             data?: components["schemas"]["ComplaintFiled"];
+        } | {
+            /** @constant */
+            type?: "product.changed";
+            data?: components["schemas"]["ProductChanged"];
+        } | {
+            /** @constant */
+            type?: "place.changed";
+            data?: components["schemas"]["PlaceChanged"];
         });
         ComplaintFiled: {
             complaint_id: components["schemas"]["ComplaintID"];
@@ -3581,6 +3589,16 @@ export interface components {
             events: number;
             /** @description All of them, by their hashes. A capture of more is told in several events. */
             event_ids: string[];
+        };
+        /** @description It was made, or has other texts. */
+        ProductChanged: {
+            brand_id: components["schemas"]["BrandID"];
+            product_id: components["schemas"]["ProductID"];
+        };
+        PlaceChanged: {
+            brand_id: components["schemas"]["BrandID"];
+            /** @description They got a name or lost it. */
+            place_ids: string[];
         };
         /** @description Of scans with through, of rows of other systems with the rest. */
         DataSynced: {
