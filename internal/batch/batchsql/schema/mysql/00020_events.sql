@@ -2,7 +2,7 @@
 -- What events say of items: event names it, event_at is when it was; effective_at stays the
 -- time of the commit. Of covers, what part of their change they are, which change gave the
 -- state, and in which size to look for them.
-ALTER TABLE changes ADD COLUMN event VARBINARY(80) NOT NULL DEFAULT '';
+ALTER TABLE changes ADD COLUMN event VARBINARY(128) NOT NULL DEFAULT '';
 ALTER TABLE changes ADD COLUMN event_at BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX changes_event ON changes (brand_id, event, seq);
 ALTER TABLE change_covers ADD COLUMN part INT NOT NULL DEFAULT 0;
