@@ -3,6 +3,7 @@ package batchtest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestStatements(t *testing.T, open Open) {
 		w := newWorld(t, open)
 		b := w.make("lot", 1_000_000)
 		early := Start().Add(-48 * time.Hour)
-		want := w.statement(b, "ni:///1", early, gs1.InTransit, batch.Run{From: 1, To: 5}, batch.Run{From: 9, To: 100_000})
+		want := w.statement(b, "ni:///sha-256;"+strings.Repeat("a", 64)+"?ver=CBV2.0", early, gs1.InTransit, batch.Run{From: 1, To: 5}, batch.Run{From: 9, To: 100_000})
 		want.Covers = []batch.Cover{
 			{Batch: b.First, To: gs1.InTransit, Numbers: batch.Runs{{From: 1, To: 5}}},
 			{Batch: b.First, To: gs1.Recalled, Numbers: batch.Runs{{From: 9, To: 100_000}}, By: 7},
