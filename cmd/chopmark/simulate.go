@@ -99,7 +99,7 @@ func (s *simulateCmd) story(code string) []part {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(code)) // a hash never fails
 	n := h.Sum64()
-	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(n%180)) //nolint:gosec // below 180
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(n%180))
 	pick := func(of ...string) string { return of[n/7%uint64(len(of))] }
 	number := func(of string) string { return fmt.Sprintf("%s%010d", of, n%10_000_000_000) }
 	at := func(days, hour int) time.Time {
@@ -170,7 +170,7 @@ func (p *peer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "parts": parts}) // who asked may have gone
+	_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "parts": parts}) //nolint:errchkjson // who asked may have gone
 }
 
 // Ask implements sourcepb.TraceSourceServiceServer.

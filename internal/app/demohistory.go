@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -105,9 +106,7 @@ func (d *demo) events(j *journey, brand int) (all []map[string]any) {
 			"type": kind, "action": action, "eventTime": at(hours), "eventTimeZoneOffset": "+08:00", "bizStep": step, "disposition": state,
 			"readPoint": map[string]string{"id": demoGLN(place)}, "bizLocation": map[string]string{"id": demoGLN(place)},
 		}
-		for k, v := range more {
-			e[k] = v
-		}
+		maps.Copy(e, more)
 		all = append(all, e)
 	}
 	of := func(epcs ...string) map[string]any { return map[string]any{"epcList": epcs} }

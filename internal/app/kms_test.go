@@ -49,7 +49,7 @@ func TestKMS(t *testing.T) {
 	open := func(k KMSConfig) (*App, error) {
 		c := testConfig(data)
 		c.KMS = k
-		return Open(t.Context(), c, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		return Open(t.Context(), c, slog.New(slog.DiscardHandler))
 	}
 	with := KMSConfig{URL: url, Token: "the-token"}
 	use := func(k KMSConfig, fn func(d *desk)) {

@@ -30,7 +30,7 @@ func openDesk(t *testing.T, change func(c *Config)) *desk {
 	t.Helper()
 	c := testConfig(filepath.Join(t.TempDir(), "data"))
 	change(&c)
-	a, err := Open(t.Context(), c, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	a, err := Open(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

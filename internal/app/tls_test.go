@@ -85,7 +85,7 @@ func shake(t *testing.T, w *tlsWorld, client *tls.Config) tls.ConnectionState {
 }
 
 func tlsClient() *tls.Config {
-	return &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)} //nolint:gosec // the test's own server
+	return &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 }
 
 // TestTicketsOfAllProcesses holds that a client which visited one process resumes at

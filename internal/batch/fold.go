@@ -110,14 +110,15 @@ func (f *folding) run(active []int) {
 	f.state, f.by, f.fates, f.states = FirstState, -1, f.fates[:0], f.states[:0]
 	for k, i := range active {
 		s, to, fate := &f.steps[i], f.steps[i].To, moved
-		if s.Reverts != "" {
+		switch {
+		case s.Reverts != "":
 			to, fate = f.undo(active[:k], s)
-		} else if f.state == to {
+		case f.state == to:
 			fate = same
 			if s.Event != "" && (to == gs1.RetailSold || to == gs1.Dispensed) {
 				fate = refused // by another event: it is sold once
 			}
-		} else if !f.table.Allowed(f.state, to) {
+		case !f.table.Allowed(f.state, to):
 			fate = refused
 		}
 		if fate == moved || fate == same {

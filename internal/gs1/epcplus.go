@@ -29,12 +29,12 @@ func plusOf(header uint64) ([]AI, plus) {
 	case header >= first && header < first+uint64(len(keys)):
 		at = int(header - first)
 	case header >= firstWithHost && header < firstWithHost+uint64(len(hosts)):
-		at, p = hosts[header-firstWithHost], plus{host: true}
+		at, p = hosts[header-firstWithHost], plus{host: true} //nolint:gosec // within, by the case
 	}
 	if at < 0 {
 		return nil, p
 	}
-	return toAIs(strings.Fields(keys[at])), p
+	return toAIs(strings.Fields(keys[at])), p //nolint:gosec // within, by the cases
 }
 
 // readPlus reads the key's AIs, and those that follow when the first bit says so
@@ -56,7 +56,7 @@ func (r *bitReader) readPlus(ais []AI, p plus) (all []Element, err error) {
 		if kind >= len(kinds) {
 			return nil, badCompressed("has a date of no known kind")
 		}
-		if add(kinds[kind], r.readDate(), nil); err != nil {
+		if add(kinds[kind], r.readDate(), nil); err != nil { //nolint:gosec // within, as was just asked
 			return nil, err
 		}
 	}
@@ -148,7 +148,7 @@ func (r *bitReader) readComponents(e *entry) (string, error) {
 			text, err = r.readLengthy(c.max)
 		case packed:
 			for range c.max {
-				text += hexDigit(r.take(4))
+				text += hexDigit(r.take(4)) //nolint:perfsprint // a few digits
 			}
 		default:
 			text, err = r.readNumber(c.max, numberBits(c.max))
@@ -230,7 +230,7 @@ func (r *bitReader) readDate() string {
 func (r *bitReader) readClock(parts int) (value string) {
 	width := 5
 	for range parts {
-		value += fmt.Sprintf("%02d", r.take(width))
+		value += fmt.Sprintf("%02d", r.take(width)) //nolint:perfsprint // a few digits
 		width = 6
 	}
 	return value

@@ -162,7 +162,7 @@ func (r *bitReader) readTagKey(f tagForm, s scheme, prefix string, width int) (s
 			if c < 0x20 {
 				c |= 0x40
 			}
-			prefix += string(rune(c))
+			prefix += string(rune(c)) //nolint:perfsprint // a few digits
 		}
 		return prefix, nil
 	}

@@ -70,7 +70,7 @@ func (s *Service) gcm() cipher.AEAD {
 }
 
 func (s *Service) sealToken(id EndpointID, token string) []byte {
-	return s.gcm().Seal(nil, nil, []byte(token), []byte(id))
+	return s.gcm().Seal(nil, nil, []byte(token), []byte(id)) //nolint:gosec // the cipher makes its own nonce
 }
 
 // post is what is sent of a delivery.

@@ -99,7 +99,7 @@ func newLive(s *Service) (*live, error) {
 	var err error
 	l.cache, err = otter.New(&otter.Options[question, entry]{
 		MaximumWeight:    cacheBytes,
-		Weigher:          func(q question, e entry) uint32 { return weight(e.parts) + uint32(len(q.ask.BatchNo)) }, //nolint:gosec // limits bound it
+		Weigher:          func(q question, e entry) uint32 { return weight(e.parts) + uint32(len(q.ask.BatchNo)) },
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[question, entry]) time.Duration { return e.Value.keep }),
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func weight(parts []Part) uint32 {
 			}
 		}
 	}
-	return uint32(n) //nolint:gosec // limits bound it
+	return uint32(n)
 }
 
 func (l *live) close() {
@@ -321,7 +321,7 @@ func (l *live) fetch(k question, sys System) entry {
 // jittered cuts a little off a life, so that not all ends at once.
 func jittered(life time.Duration, now time.Time) time.Duration {
 	const golden = 0x9E3779B97F4A7C15                                                   // 2^64/φ: nothing here needs to be unguessable
-	return life - time.Duration(uint64(now.UnixNano())*golden%uint64(life/jitterShare)) //nolint:gosec // both are positive
+	return life - time.Duration(uint64(now.UnixNano())*golden%uint64(life/jitterShare))
 }
 
 // through asks a system if its breaker lets it.

@@ -141,7 +141,7 @@ func TestURL(t *testing.T) {
 		"grpcs://mes.example": {}, "grpcs://mes.example:1/path": {}, "https:" + strings.Repeat("x", urlBytesMax): {}, "https:mes.example": {},
 	} {
 		for n, private := range []bool{false, true} {
-			if _, err := checkURL(address, private); (err == nil) != want[n] {
+			if err := checkURL(address, private); (err == nil) != want[n] {
 				t.Errorf("%s, private %v: %v", address, private, err)
 			}
 		}

@@ -73,7 +73,7 @@ func (s *Service) checkSystem(kind, name, url, token string) error {
 	if len(bad) > 0 {
 		return fault.New(fault.Invalid, "source.bad", "%s: %s", bad[0].Field, bad[0].Reason).With(bad...)
 	}
-	_, err := checkURL(url, s.Private)
+	err := checkURL(url, s.Private)
 	return err
 }
 

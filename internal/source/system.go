@@ -45,8 +45,8 @@ const urlBytesMax = 2000
 
 // checkURL is the rule for a system's address. What a name leads to is looked at again
 // when it is asked. private lets this network in, without TLS too.
-func checkURL(address string, private bool) (*url.URL, error) {
-	bad := func(why string) (*url.URL, error) { return nil, fault.Field("source.bad_url", "url", "%s", why) }
+func checkURL(address string, private bool) error {
+	bad := func(why string) error { return fault.Field("source.bad_url", "url", "%s", why) }
 	if len(address) > urlBytesMax {
 		return bad("is too long")
 	}
@@ -68,7 +68,7 @@ func checkURL(address string, private bool) (*url.URL, error) {
 		return bad("must be https:// or grpcs:// and a host")
 	}
 	if private {
-		return u, nil
+		return nil
 	}
 	if u.Scheme == "http" || u.Scheme == "grpc" {
 		return bad("must be https:// or grpcs://")
@@ -78,7 +78,7 @@ func checkURL(address string, private bool) (*url.URL, error) {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && !ip.Unmap().IsGlobalUnicast() || err == nil && ip.Unmap().IsPrivate() {
 		return bad("must not lead into this network")
 	}
-	return u, nil
+	return nil
 }
 
 // sameHost reports whether a token for one address may go to the other.

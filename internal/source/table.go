@@ -130,8 +130,7 @@ func (s *Service) read(ctx context.Context, t Table, raw []byte) (p Preview, row
 		if p.Rows++; p.Rows > TableRowsMax {
 			return p, nil, ErrTooLarge
 		}
-		var broken *csv.ParseError
-		if errors.As(err, &broken) { // where the next line begins is not known
+		if broken, ok := errors.AsType[*csv.ParseError](err); ok { // where the next line begins is not known
 			p.fail(LineError{broken.StartLine, "", "its quotes do not match; what follows was not read"})
 			return p, rows, nil
 		}

@@ -54,7 +54,7 @@ func (q *Queries) Run(ctx context.Context) {
 			q.tell(ctx)
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queriesEnd)
-			defer cancel()
+			defer cancel() //nolint:gocritic // it returns at once
 			q.tell(ctx)
 			return
 		}

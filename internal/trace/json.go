@@ -176,10 +176,12 @@ func (r *jsonReader) value(depth int) (n node, err error) {
 		r.at++
 		if c == '[' {
 			n.kind = list
-			return n, r.list(&n, depth-1)
+			err := r.list(&n, depth-1)
+			return n, err
 		}
 		n.kind = object
-		return n, r.object(&n, depth-1)
+		err := r.object(&n, depth-1)
+		return n, err
 	case c == '-' || '0' <= c && c <= '9':
 		n.kind = number
 		return n, r.number(&n.text)

@@ -49,7 +49,7 @@ func FormOf(format string) (Form, bool) {
 
 // next reads on, and moves the places. A brand's events come in the order of record, each
 // brand's beside the others'.
-func (f *Follow) next(ctx context.Context) (b Batch, _ error) {
+func (f *Follow) next(ctx context.Context) (b Batch, _ error) { //nolint:gocognit // one loop with its three bounds
 	ctx = under(ctx, f.query.Brand)
 	brands, err := f.standing.brandsOf(ctx, f.query.Brand)
 	if err != nil {

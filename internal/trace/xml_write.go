@@ -123,7 +123,7 @@ func (w *xmlWriter) word(v *vocabulary, word string) string {
 	return v.full(word)
 }
 
-func (w *xmlWriter) list(name, element string, all []string, always bool) {
+func (w *xmlWriter) list(name, element string, all []string, always bool) { //nolint:unparam // the two say what they are
 	if len(all) > 0 || always {
 		w.in(name, func() {
 			for _, s := range all {

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestXMLComesBackEqual(t *testing.T) {
 				n++
 				if p := d.Events[i].Problems; len(p) > 0 {
 					t.Errorf("%s, event %d: %v", name, i, p)
-				} else if got, want := c.prehash(d.Events[i].Event), c.prehash(events[i]); string(got) != string(want) {
+				} else if got, want := c.prehash(d.Events[i].Event), c.prehash(events[i]); !bytes.Equal(got, want) {
 					t.Errorf("%s, event %d (sent, back):\n%s\n%s", name, i, want, got)
 				} else if d.Events[i].Event.ID != events[i].ID {
 					t.Errorf("%s, event %d: eventID %q came back as %q", name, i, events[i].ID, d.Events[i].Event.ID)

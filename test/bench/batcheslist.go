@@ -105,7 +105,7 @@ func fillBatches(ctx context.Context, path string, common, rare int32) error {
 
 // listCursor leads to what is older than the i-th batch, as the list's own cursors do.
 func listCursor(i int) string {
-	raw, _ := json.Marshal(map[string]any{"l": "batches", "n": 1000 * i, "i": fmt.Sprintf("bat_%026d", i)}) // of plain values
+	raw, _ := json.Marshal(map[string]any{"l": "batches", "n": 1000 * i, "i": fmt.Sprintf("bat_%026d", i)}) //nolint:errchkjson // of plain values
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func benchSearch(ctx context.Context, b *bench) (err error) {
 	began := time.Now()
 	var all []find.Document
 	for n := range searchProducts {
-		d := find.Document{Kind: find.Product, ID: fmt.Sprint(n), Brand: ids.BrandID(1000 + n%100), Title: "product " + fmt.Sprint(n), At: began}
+		d := find.Document{Kind: find.Product, ID: strconv.Itoa(n), Brand: ids.BrandID(1000 + n%100), Title: "product " + strconv.Itoa(n), At: began}
 		for w := range searchWords {
 			d.Words = append(d.Words, searchWord(n*searchWords+w))
 		}

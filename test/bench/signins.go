@@ -30,7 +30,7 @@ const (
 // benchSignIns scans at a steady rate, alone and beside a thousand sign-ins a minute, in
 // turns, so that a noisy machine hits both.
 func benchSignIns(ctx context.Context, b *bench) error {
-	server, codes, err := b.verifyServer(ctx, "signins", "--trusted-proxy", "127.0.0.0/8")
+	server, codes, err := b.verifyServer(ctx, "sign-ins", "--trusted-proxy", "127.0.0.0/8")
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func signInOnce(url string) (status int, _ error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := http.NewRequest(http.MethodPost, url+"/api/v1/signin", bytes.NewReader(body)) //nolint:noctx // one that was begun is awaited
+	r, err := http.NewRequest(http.MethodPost, url+"/api/v1/signin", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}

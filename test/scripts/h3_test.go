@@ -67,7 +67,7 @@ func TestIndependentHTTP3(t *testing.T) {
 	}
 
 	// The same port over TCP says that there is HTTP/3.
-	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own server
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodHead, "https://"+s.TLS+"/"+code, http.NoBody)
 	if err != nil {

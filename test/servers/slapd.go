@@ -57,7 +57,7 @@ func StartLDAP(t testing.TB, people ...string) *LDAP {
 	t.Helper()
 	needs(t, "slapd", "slapd", "slapadd")
 	f := Certificate(t)
-	dir, err := os.MkdirTemp("", "chopmark-slapd-")
+	dir, err := os.MkdirTemp("", "chopmark-slapd-") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func openTunHere(pid int, name string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer ns.Close()
+		defer func() { _ = ns.Close() }()
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			return nil, err
 		}

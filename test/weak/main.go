@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,7 +93,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	bin, err := harness.Locate(ctx, dir)
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func all(ctx context.Context, bin string, runs int, only string) error {
 				errs[i] = err
 				return
 			}
-			cmd := exec.CommandContext(ctx, self, "-runs", fmt.Sprint(runs), inside, string(name), bin)
+			cmd := exec.CommandContext(ctx, self, "-runs", strconv.Itoa(runs), inside, string(name), bin)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 			cmd.Stderr = os.Stderr
 			text, err := cmd.Output()
@@ -146,7 +147,7 @@ func measure(ctx context.Context, w world, bin string, runs int) error {
 	if err != nil {
 		return err
 	}
-	defer tun.Close()
+	defer func() { _ = tun.Close() }()
 	if err := deviceUp(ctx, "weak0", serverAddress); err != nil {
 		return err
 	}
@@ -154,13 +155,13 @@ func measure(ctx context.Context, w world, bin string, runs int) error {
 	if err != nil {
 		return err
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	go echo(socket) // ends with its socket
 	data, err := os.MkdirTemp("", "weak")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(data)
+	defer func() { _ = os.RemoveAll(data) }()
 	if b.server, err = harness.Start(ctx, bin, filepath.Join(data, "data"), "--tls-listen", net.JoinHostPort(serverHost, tlsPort), "--tls-self-signed"); err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func measure(ctx context.Context, w world, bin string, runs int) error {
 	if err != nil {
 		return err
 	}
-	defer far.Close()
+	defer func() { _ = far.Close() }()
 	go b.up.carry(newLink(w.shape, 1), far, tun)
 	go b.down.carry(newLink(w.shape, 2), tun, far)
 	if _, err := b.tell(ask{Do: "up", Path: "weak1"}); err != nil {

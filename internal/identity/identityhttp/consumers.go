@@ -73,7 +73,7 @@ func (c *consumers) door(rt *httpx.Router, flow codeFlow, path string) {
 }
 
 func (c *consumers) cookie(r *http.Request, value string, life time.Duration) *http.Cookie {
-	made := sessionCookie(cookieName, value, life)
+	made := sessionCookie(cookieName, value, life) //nolint:gosec // it sets all of them
 	if made.Name = consumerCookie; c.auth.cookieFor(r) == cookieNamePlain {
 		made.Name, made.Secure = consumerCookiePlain, false
 	}

@@ -68,7 +68,7 @@ func TestConsumer(t *testing.T) {
 	h.want(h.ask(b, "GET", "/api/v1/consumer/me", ""), 200, `"phone":"****00"`)
 	h.want(h.ask(b, "GET", "/api/v1/consumer/export", ""), 200, `"phone":"+8613800138000"`)
 	h.want(h.ask(b, "GET", "/api/v1/me", ""), 401, "")
-	pass := strings.Split(strings.TrimPrefix(set, "consumer="), ";")[0]
+	pass, _, _ := strings.Cut(strings.TrimPrefix(set, "consumer="), ";")
 	for _, header := range []string{"Authorization: Bearer " + pass, "Cookie: session_id=" + pass} {
 		h.want(h.ask(http.DefaultClient, "GET", "/api/v1/me", "", header), 401, "")
 		h.want(h.ask(http.DefaultClient, "GET", "/api/v1/users", "", header), 401, "")

@@ -193,7 +193,7 @@ func (v *visit) complete() { v.once.Do(func() { v.server.unproven.Add(-1) }) }
 // visit begins to watch a connection. QUIC's own idle time is of packets: a client that
 // pings and never asks is closed here.
 func (s *Server) visit(c *quic.Conn) *visit {
-	v := c.Context().Value(provenKey{}).(*visit)
+	v := c.Context().Value(provenKey{}).(*visit) //nolint:forcetypeassert // ConnContext put it there
 	v.conn = c
 	v.idle = time.AfterFunc(s.IdleTimeout, func() {
 		_ = c.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "idle") // it may be gone
@@ -247,7 +247,7 @@ func (v *visit) end() {
 
 // serve answers one request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	v := r.Context().Value(visitKey{}).(*visit)
+	v := r.Context().Value(visitKey{}).(*visit) //nolint:forcetypeassert // ConnContext put it there
 	v.begin()
 	defer v.end()
 	control := http.NewResponseController(w)

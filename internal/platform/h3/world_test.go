@@ -165,7 +165,7 @@ func (s tokens) Put(key string, token *quic.ClientToken) {
 
 func newVisitor() *visitor {
 	v := &visitor{saved: make(chan struct{}, 100)}
-	v.tls = &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}, ClientSessionCache: tls.NewLRUClientSessionCache(4)} //nolint:gosec // the test's own server
+	v.tls = &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}, ClientSessionCache: tls.NewLRUClientSessionCache(4)}
 	v.quic = &quic.Config{TokenStore: tokens{quic.NewLRUTokenStore(4, 4), v.saved}, DisablePathMTUDiscovery: true, HandshakeIdleTimeout: 20 * time.Second}
 	return v
 }

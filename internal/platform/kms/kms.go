@@ -59,7 +59,7 @@ func New(c Config) (*Transit, error) {
 	switch {
 	case !ok:
 		return nil, errors.New("must be https://host:8200/MOUNT/KEY")
-	case u.Scheme != "https" && !(u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())):
+	case u.Scheme != "https" && !(u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())): //nolint:staticcheck // it reads as it is meant
 		return nil, errors.New("must be https://, or http:// to this machine")
 	case c.Token == "":
 		return nil, errors.New("needs a token")

@@ -38,8 +38,9 @@ func newPeer(t *testing.T) *peer {
 	})
 	mux.HandleFunc("POST /v1/transit/decrypt/chopmark", func(w http.ResponseWriter, r *http.Request) {
 		var q struct{ Ciphertext string }
-		key, ok := "", json.NewDecoder(r.Body).Decode(&q) == nil
-		if key, ok = p.sealed[q.Ciphertext], ok && p.sealed[q.Ciphertext] != ""; !ok {
+		err := json.NewDecoder(r.Body).Decode(&q)
+		key := p.sealed[q.Ciphertext]
+		if err != nil || key == "" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}

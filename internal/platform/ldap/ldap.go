@@ -152,7 +152,7 @@ func (d *Directory) dial() (*ldap.Conn, error) {
 	}
 	conn.SetTimeout(timeout)
 	if d.plain {
-		if err := conn.StartTLS(config); err != nil && !(d.local && ldap.IsErrorAnyOf(err, ldap.LDAPResultProtocolError, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultUnavailable)) {
+		if err := conn.StartTLS(config); err != nil && !(d.local && ldap.IsErrorAnyOf(err, ldap.LDAPResultProtocolError, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultUnavailable)) { //nolint:staticcheck // it reads as it is meant
 			return nil, errors.Join(away(err), conn.Close())
 		}
 	}

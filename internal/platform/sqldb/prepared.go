@@ -46,7 +46,7 @@ func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if first := p.of[query]; first != nil {
-		_ = stmt.Close() // another was as quick
+		_ = stmt.Close() //nolint:sqlclosecheck // another was as quick
 		return first
 	}
 	p.of[query] = stmt
@@ -62,7 +62,7 @@ func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 
 // QueryContext implements Querier.
 func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if stmt := p.statement(ctx, query); stmt != nil {
+	if stmt := p.statement(ctx, query); stmt != nil { //nolint:sqlclosecheck // kept, and closed with the pool
 		return stmt.QueryContext(ctx, args...)
 	}
 	return p.pool.QueryContext(ctx, query, args...)
@@ -70,7 +70,7 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 
 // QueryRowContext implements Querier.
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if stmt := p.statement(ctx, query); stmt != nil {
+	if stmt := p.statement(ctx, query); stmt != nil { //nolint:sqlclosecheck // kept, and closed with the pool
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return p.pool.QueryRowContext(ctx, query, args...)

@@ -52,7 +52,7 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	}
 	if t.kept != nil {
 		if stmt := t.kept.known(query); stmt != nil {
-			stmt = t.tx.StmtContext(ctx, stmt)
+			stmt = t.tx.StmtContext(ctx, stmt) //nolint:sqlclosecheck // closed with the transaction
 			r, err := stmt.ExecContext(ctx, args...)
 			return r, t.note(err)
 		}

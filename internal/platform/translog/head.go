@@ -190,7 +190,10 @@ func (l *Log) Held(ctx context.Context, kind string, subjects []string) (map[str
 			args = append(args, s)
 		}
 		query := `SELECT subject FROM translog_leaves WHERE idx < ? AND kind = ? AND subject IN (?` + strings.Repeat(`,?`, len(part)-1) + `)`
-		found, err := sqldb.Collect(ctx, l.db.Reader(), func(r *sql.Rows) (s string, err error) { return s, r.Scan(&s) }, query, args...)
+		found, err := sqldb.Collect(ctx, l.db.Reader(), func(r *sql.Rows) (s string, err error) {
+			err = r.Scan(&s)
+			return s, err
+		}, query, args...)
 		if err != nil {
 			return nil, fmt.Errorf("look subjects up in the transparency log: %w", err)
 		}

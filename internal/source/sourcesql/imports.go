@@ -35,7 +35,7 @@ type job struct {
 func (s *Store) AddImport(ctx context.Context, r ids.Request, p source.Push) (ids.TaskID, bool, error) {
 	parts := make([][]byte, 0, len(p.Rows)/partRows+1)
 	for rows := range slices.Chunk(p.Rows, partRows) {
-		body, err := json.Marshal(rows)
+		body, err := json.Marshal(rows) //nolint:musttag // a form of our own, read below
 		if err != nil {
 			return "", false, fmt.Errorf("encode rows of a file: %w", err)
 		}
@@ -101,7 +101,7 @@ func (i *Importer) add(ctx context.Context, id ids.TaskID, j *job, n int) error 
 			return err // another process was first
 		}
 		var rows []source.Row
-		if err := json.Unmarshal(all[0], &rows); err != nil {
+		if err := json.Unmarshal(all[0], &rows); err != nil { //nolint:musttag // what was written above
 			return fmt.Errorf("read rows of task %s: %w", id, err)
 		}
 		return insertRows(ctx, tx, j.Brand, rows, sqldb.Micros(i.store.clock.Now()))
@@ -116,7 +116,7 @@ func (i *Importer) Finish(ctx context.Context, tx *sqldb.Tx, t *task.Task, failu
 	}
 	if failure != nil {
 		t.ErrorText += fmt.Sprintf("; %d of %d rows were added", t.Done, t.Total)
-		return nil
+		return nil //nolint:nilerr // see above
 	}
 	var j job
 	if err := json.Unmarshal(t.Payload, &j); err != nil {

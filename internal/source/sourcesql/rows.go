@@ -20,7 +20,7 @@ const rowColumns = `code, batch_no, product_id, trace_type, data_source, locatio
 func scanRow(r *sql.Rows) (row source.Row, err error) {
 	var data []byte
 	var happened int64
-	if err = r.Scan(&row.Code, &row.BatchNo, &row.Product, &row.Stage, &row.Source, &row.Location, &data, &happened); err != nil {
+	if err := r.Scan(&row.Code, &row.BatchNo, &row.Product, &row.Stage, &row.Source, &row.Location, &data, &happened); err != nil {
 		return row, err
 	}
 	row.Time = sqldb.Time(happened)

@@ -55,7 +55,8 @@ func (a *api) formOf(w http.ResponseWriter, r *http.Request, p *trace.Page) (for
 			return form, nil, err
 		}
 		w.Header().Set("GS1-EPC-Format", asURN)
-		return urns.Form(), urns, nil
+		form = urns.Form()
+		return form, urns, nil
 	}
 	format, err := epcFormat(r)
 	if err != nil {

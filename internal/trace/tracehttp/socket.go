@@ -56,7 +56,7 @@ func (a *api) subscribeBySocket(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("GS1-Query-Min-Record-Time", stamp(c.From()))
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
-		return nil //nolint:nilerr // it was answered
+		return nil
 	}
 	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(socketInSize)

@@ -29,7 +29,8 @@ func (s *Store) Masters(ctx context.Context, brand ids.BrandID, vocabulary strin
 		if err := r.Scan(&body); err != nil {
 			return m, err
 		}
-		return m, json.Unmarshal(body, &m)
+		err = json.Unmarshal(body, &m)
+		return m, err
 	}, `SELECT body FROM trace_masters WHERE brand_id = ? AND vocabulary = ?`, brand, vocabularyKey(brand, vocabulary))
 	if err != nil {
 		return nil, fmt.Errorf("read master data: %w", err)

@@ -158,7 +158,7 @@ func eventIDs(t *testing.T, documents [][]byte) (all []string) {
 				}
 			}
 		}
-		if err := json.Unmarshal(raw, &d); err != nil || d.EPCISBody.QueryResults.SubscriptionID == "" {
+		if err := json.Unmarshal(raw, &d); err != nil || d.EPCISBody.QueryResults.SubscriptionID == "" { //nolint:musttag // names fit without regard to case
 			t.Fatalf("%v: %s", err, raw)
 		}
 		for _, e := range d.EPCISBody.QueryResults.ResultsBody.EventList {
