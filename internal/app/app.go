@@ -345,7 +345,8 @@ func (a *App) openDomains(ctx context.Context) error {
 	if err := a.openSources(); err != nil {
 		return err
 	}
-	if err := a.openTimeline(ctx); err != nil {
+	a.openTimeline()
+	if err := a.openWords(ctx); err != nil {
 		return err
 	}
 	a.followOthers()

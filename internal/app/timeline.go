@@ -27,8 +27,8 @@ import (
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
-// openTimeline wires the stories of items, and the words that they are looked for by.
-func (a *App) openTimeline(ctx context.Context) error {
+// openTimeline wires the stories of items.
+func (a *App) openTimeline() {
 	c := timeline.Config{
 		Items: storyItems{a.Batches}, Store: timelinesql.Over(a.dbs, a.clock), Rules: a.storyRules,
 		Canonical: trace.Canonical, Clock: a.clock, Log: a.log,
@@ -41,7 +41,6 @@ func (a *App) openTimeline(ctx context.Context) error {
 		c.Sources = storySources{a.Sources}
 	}
 	a.Stories = timeline.NewService(c)
-	return a.openWords(ctx)
 }
 
 func (a *App) timelineRoutes(rt *httpx.Router, auth httpx.Authenticator) {

@@ -1,8 +1,8 @@
 // Package find finds products, batches, places and events by words of theirs.
 //
 // Promise: a word finds what has it anywhere in its words, in the middle too, whatever the
-// script and the case, and nothing of a brand that the caller may not see (the suite
-// in findtest). An index is a copy: it can be thrown away at any time, and fills again from
+// script and the case, and nothing of a brand that the caller may not see (the suite,
+// TestScope). An index is a copy: it can be thrown away at any time, and fills again from
 // what was told.
 package find
 
