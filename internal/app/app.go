@@ -65,7 +65,6 @@ type App struct {
 	Sources  *source.Service  // what other systems know; nil without SQL
 	standing *events.Standing // subscriptions to events
 	Stories  *timeline.Service
-	words    *wordFeeder // nil where nobody asks for words
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -346,9 +345,6 @@ func (a *App) openDomains(ctx context.Context) error {
 		return err
 	}
 	a.openTimeline()
-	if err := a.openWords(ctx); err != nil {
-		return err
-	}
 	a.followOthers()
 	if err := a.openLinks(ctx); err != nil {
 		return err

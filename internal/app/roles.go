@@ -67,7 +67,6 @@ func (a *App) run() {
 		a.logFacts()
 		a.watchTraces()
 	}
-	a.feedWords()
 	a.pushCommits()
 	a.sightings.Stream().Start()
 }

@@ -10,15 +10,6 @@ const (
 	CodeStateChanged = "code.state_changed"
 )
 
-// ProductChanged is a topic of ours: a product was made, or has other texts.
-const ProductChanged = "product.changed"
-
-// Product names a product; GET /api/v1/products/{product_id} gives it.
-type Product struct {
-	BrandID   int32 `json:"brand_id"`
-	ProductID int32 `json:"product_id"`
-}
-
 // Generated tells that codes came into being (kind "batch"), that a file of them
 // is ready ("file"), or that a file could not be made ("failed").
 type Generated struct {

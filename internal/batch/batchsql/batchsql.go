@@ -153,13 +153,6 @@ func (s *Store) CreateProduct(ctx context.Context, r ids.Request, p batch.Produc
 		_, err = tx.ExecContext(ctx, insert, id, p.BrandID, p.Name, string(p.GTIN), p.Description, p.Help,
 			p.Pool.Target, p.Pool.BatchQuantity, p.Pool.ExpireHours, seconds(p.Pool.RotateEvery), p.Pool.Mark, p.Pool.InnerCode,
 			sqldb.Micros(p.CreatedAt), p.Pool.Signed)
-		if err != nil {
-			return "", err
-		}
-		told, err := productEvent(p.BrandID, ids.ProductID(id))
-		if err == nil {
-			_, err = announce(ctx, tx, ids.ShardOf(p.BrandID), s.clock, told)
-		}
 		return strconv.Itoa(int(id)), err
 	})
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/chopmark/chopmark/internal/batch"
-	"github.com/chopmark/chopmark/internal/batch/batchevent"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
@@ -19,15 +18,7 @@ func (s *Store) ChangeTexts(ctx context.Context, r ids.Request, t batch.TextChan
 		if err != nil {
 			return "", err
 		}
-		var told []batch.Event
-		if t.ProductID != 0 {
-			e, err := productEvent(t.BrandID, t.ProductID)
-			if err != nil {
-				return "", err
-			}
-			told = append(told, e)
-		}
-		stamp, err := announce(ctx, tx, ids.ShardOf(t.BrandID), s.clock, told...)
+		stamp, err := announce(ctx, tx, ids.ShardOf(t.BrandID), s.clock)
 		if err != nil {
 			return "", err
 		}
@@ -50,9 +41,4 @@ func setTexts(ctx context.Context, tx *sqldb.Tx, t batch.TextChange) (effect str
 	const update = `UPDATE products SET name = COALESCE(?, name), description = COALESCE(?, description), help = COALESCE(?, help) WHERE product_id = ?`
 	_, err = tx.ExecContext(ctx, update, t.Name, t.Description, t.Help, t.ProductID)
 	return strconv.Itoa(int(t.ProductID)), err
-}
-
-// productEvent tells others that a product is another now.
-func productEvent(brand ids.BrandID, product ids.ProductID) (batch.Event, error) {
-	return batch.NewEvent(batchevent.ProductChanged, brand, fmt.Sprintf("product %d", product), batchevent.Product{BrandID: int32(brand), ProductID: int32(product)})
 }

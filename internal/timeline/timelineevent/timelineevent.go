@@ -14,16 +14,3 @@ type Queried struct {
 	Queries int64     `json:"queries"`
 	Signed  int64     `json:"signed"` // of them with a key or a session
 }
-
-// PlaceChanged is a topic of ours: a brand calls places otherwise.
-const PlaceChanged = "place.changed"
-
-// PlacesMax is how many places one message names.
-const PlacesMax = 100
-
-// Places names places that got a name or lost it; GET /api/v1/brands/{brand_id}/places gives
-// what they are called.
-type Places struct {
-	BrandID  int32    `json:"brand_id"`
-	PlaceIDs []string `json:"place_ids"`
-}

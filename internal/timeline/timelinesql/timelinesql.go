@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -112,33 +111,12 @@ func (s *Store) ChangePlaces(ctx context.Context, brand ids.BrandID, set []timel
 		if n > most && len(set) > 0 {
 			return timeline.ErrTooManyPlaces
 		}
-		return s.tellPlaces(ctx, tx, brand, set, remove)
+		return nil
 	})
 	if err != nil && !errors.Is(err, timeline.ErrTooManyPlaces) {
 		return fmt.Errorf("change places of brand %d: %w", brand, err)
 	}
 	return err
-}
-
-// tellPlaces tells others which places are called otherwise now.
-func (s *Store) tellPlaces(ctx context.Context, tx *sqldb.Tx, brand ids.BrandID, set []timeline.Place, remove []string) error {
-	changed := slices.Clone(remove)
-	for _, p := range set {
-		changed = append(changed, p.ID)
-	}
-	var told []outbox.Event
-	for part := range slices.Chunk(changed, timelineevent.PlacesMax) {
-		data, err := json.Marshal(timelineevent.Places{BrandID: int32(brand), PlaceIDs: part})
-		if err != nil {
-			return fmt.Errorf("encode place.changed: %w", err)
-		}
-		told = append(told, outbox.Event{Type: timelineevent.PlaceChanged, BrandID: brand, Subject: fmt.Sprintf("brand %d", brand), Data: data})
-	}
-	stamp, err := outbox.Commit(ctx, tx, ids.ShardOf(brand), s.clock.Now())
-	if err != nil {
-		return err
-	}
-	return outbox.Append(ctx, tx, stamp, told...)
 }
 
 // TellQueried implements timeline.Store: a transaction for each shard.
