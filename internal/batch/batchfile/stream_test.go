@@ -524,7 +524,7 @@ func TestMemoryIsConstant(t *testing.T) {
 			return after.TotalAlloc - before.TotalAlloc
 		}
 		few, many := use(20*unitRows), use(60*unitRows)
-		if many > few+few/10+64<<10 || many > 16<<20 {
+		if many > few+few/10+64<<10 || many > 24<<20 {
 			t.Errorf("%s: %d bytes allocated for %d rows, %d for %d", name, few, 20*unitRows, many, 60*unitRows)
 		}
 	}

@@ -134,7 +134,7 @@ var mountedElsewhere = []string{
 	"POST /api/v1/backup", "POST /api/v1/webhooks", "GET /api/v1/webhooks", "DELETE /api/v1/webhooks/{webhook_id}",
 	"GET /api/v1/links", "PUT /api/v1/links", "DELETE /api/v1/links",
 	"GET /api/v1/brands/{brand_id}/link-policy", "PUT /api/v1/brands/{brand_id}/link-policy",
-	"GET /api/v1/search", "GET /api/v1/openapi.json", "GET /api/v1/log/proof", "GET /api/v1/containers/{epc}",
+	"GET /api/v1/openapi.json", "GET /api/v1/log/proof", "GET /api/v1/containers/{epc}",
 	"POST /api/v1/complaints", "GET /api/v1/complaints", "GET /api/v1/complaints/{complaint_id}",
 	"GET /api/v1/complaints/{complaint_id}/photo", "POST /api/v1/complaints/{complaint_id}/close",
 	"GET /api/v1/trace/{code}", "GET /api/v1/brands/{brand_id}/places", "PATCH /api/v1/brands/{brand_id}/places",
