@@ -130,7 +130,7 @@ func TestGBK(t *testing.T) {
 // TestImportRefusesAFileWithAWrongLine: nothing of it is kept.
 func TestImportRefusesAFileWithAWrongLine(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t) // its store keeps no file: to try would panic
+	w := newWorld(t)                                                                                                                       // its store keeps no file: to try would panic
 	_, _, _, err := w.Import(t.Context(), ids.Request{}, "alice", table(), []byte("条码,time,检验员\n"+ours+",2026-02-01,a\nx,2026-02-01,b\n")) //nolint:dogsled // only why it was refused is of interest
 	f, _ := fault.From(err)
 	if !errors.Is(err, ErrBadLines) || len(f.Details) != 1 || f.Details[0].Field != "line 3, 条码" {

@@ -18,16 +18,22 @@ import (
 // TestEarly is a return visit: it is answered early, and counts afterwards.
 func TestEarly(t *testing.T) {
 	t.Parallel()
-	w, v := serve(t, certificate(t, 0), nil), newVisitor()
-	v.first(t, w)
-	c := v.dial(t, w.addr)
-	if got := c.ask(t, http3.MethodGet0RTT, "/scan"); got != "early" {
-		t.Fatalf("a return visit was %s", got)
-	}
-	w.wants(t, "early")
-	w.wants(t, "proven")
-	if got := c.ask(t, http.MethodGet, "/scan"); got != "late" {
-		t.Errorf("the second request of a connection was %s", got)
+	for tries := 5; ; tries-- { // where the machine is busy the handshake may end before the request is looked at
+		w, v := serve(t, certificate(t, 0), nil), newVisitor()
+		v.first(t, w)
+		c := v.dial(t, w.addr)
+		if got := c.ask(t, http3.MethodGet0RTT, "/scan"); got != "early" {
+			if tries > 0 {
+				continue
+			}
+			t.Fatalf("a return visit was %s", got)
+		}
+		w.wants(t, "early")
+		w.wants(t, "proven")
+		if got := c.ask(t, http.MethodGet, "/scan"); got != "late" {
+			t.Errorf("the second request of a connection was %s", got)
+		}
+		return
 	}
 }
 
