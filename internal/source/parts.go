@@ -320,7 +320,7 @@ func (l *live) fetch(k question, sys System) entry {
 
 // jittered cuts a little off a life, so that not all ends at once.
 func jittered(life time.Duration, now time.Time) time.Duration {
-	const golden = 0x9E3779B97F4A7C15                                                   // 2^64/φ: nothing here needs to be unguessable
+	const golden = 0x9E3779B97F4A7C15 // 2^64/φ: nothing here needs to be unguessable
 	return life - time.Duration(uint64(now.UnixNano())*golden%uint64(life/jitterShare))
 }
 
