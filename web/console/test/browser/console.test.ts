@@ -272,7 +272,7 @@ drive("an organisation's people sign in by its provider", async () => {
 });
 
 drive("events are sent, found and traced", async () => {
-  const pallet = "https://id.gs1.org/00/340123450000001116", item = `${server.url}/${code}`;
+  const pallet = "https://id.gs1.org/00/340123450000001113", item = `${server.url}/${code}`;
   const event = (hour: string, action: string): object => ({ type: "AggregationEvent", eventTime: `2026-01-01T${hour}:00:00Z`, eventTimeZoneOffset: "+00:00", action, bizStep: action === "ADD" ? "packing" : "unpacking", parentID: pallet, childEPCs: [item], readPoint: { id: "https://example.com/<svg/onload=window.__ran=1>" } });
   const sent = (...list: object[]): string => JSON.stringify({ "@context": ["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"], type: "EPCISDocument", schemaVersion: "2.0", creationDate: "2026-01-02T00:00:00Z", epcisBody: { eventList: list } });
   await open("/trace");
@@ -305,7 +305,7 @@ drive("settings, tasks, connections and complaints", async () => {
   await page.getByText("Saved").waitFor();
   await page.reload();
   await field("trace_hide").waitFor();
-  expect([await field("trace_hide").inputValue(), await field("hosts").inputValue()]).toEqual(["logistics.carrier", "brand.example\n*.brand.example"]);
+  expect([await field("trace_hide").inputValue(), await field("hosts").inputValue()]).toEqual(["logistics.carrier", "*.brand.example\nbrand.example"]);
   await sound("settings");
   await picture("settings");
   await open("/tasks");
