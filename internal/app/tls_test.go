@@ -206,7 +206,7 @@ func TestRapidReset(t *testing.T) {
 		running.Add(-1)
 	}))
 	t.Cleanup(func() { close(hold) })                                                                                                           // before the server is closed
-	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}).DialContext(t.Context(), "tcp", addr) //nolint:gosec // the test's own server
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestRapidReset(t *testing.T) {
 func TestSlowHead(t *testing.T) {
 	t.Parallel()
 	addr := listenTLS(t, http.NotFoundHandler())
-	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", addr) //nolint:gosec // the test's own server
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

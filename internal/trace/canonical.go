@@ -134,7 +134,7 @@ func plainURN(uri string) bool {
 	if !ok || len(name)+1+len(body)+len(head) != len(uri) {
 		return false
 	}
-	together := 0
+	var together int
 	switch name {
 	case "sgtin":
 		together = sgtin

@@ -40,7 +40,7 @@ func TestStatements(t *testing.T, open Open) {
 		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("committed (-want +got):\n%s", diff)
 		}
-		read, err := w.FindEvent(t.Context(), b.BrandID, "ni:///1")
+		read, err := w.FindEvent(t.Context(), b.BrandID, want.Event)
 		w.must(err)
 		if diff := cmp.Diff(want, read, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("by its event (-want +got):\n%s", diff)

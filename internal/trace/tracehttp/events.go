@@ -94,7 +94,8 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, p *trace.Page, name 
 		return err
 	}
 	around := trace.Around{Query: name, Created: a.Clock.Now(), Form: form}
-	kind, raw := asJSON, []byte(nil)
+	kind := asJSON
+	var raw []byte
 	if formatOf(r.Header.Get("Accept")) == asXML {
 		kind = asXML
 		raw, err = a.xml(r, p.Events, around)
