@@ -205,7 +205,7 @@ func TestRapidReset(t *testing.T) {
 		<-hold
 		running.Add(-1)
 	}))
-	t.Cleanup(func() { close(hold) })                                                                                                           // before the server is closed
+	t.Cleanup(func() { close(hold) }) // before the server is closed
 	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
