@@ -163,12 +163,16 @@ func wantsPage(r *http.Request) bool {
 }
 
 // mayRead is whose codes the caller of a public route may read beyond what the public may. A
-// key that is not valid is refused rather than passed over.
+// key that is not valid is refused rather than passed over; a session that has ended is none.
 func (a *api) mayRead(r *http.Request) (ids.Scope, error) {
-	if r.Header.Get("Authorization") == "" {
+	key := r.Header.Get("Authorization") != ""
+	if !key && r.Header.Get("Cookie") == "" {
 		return ids.Scope{}, nil
 	}
 	p, err := a.Auth.Authenticate(r)
+	if err != nil && !key {
+		return ids.Scope{}, nil //nolint:nilerr // anybody may ask
+	}
 	if err != nil || !p.May(codeRead) {
 		return ids.Scope{}, err
 	}

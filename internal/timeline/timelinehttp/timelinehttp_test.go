@@ -46,7 +46,7 @@ func (seven) May(p httpx.Permission) bool { return true }
 func (seven) Scope() ids.Scope            { return ids.OnlyBrands(7) }
 
 func (*world) Authenticate(r *http.Request) (httpx.Principal, error) {
-	if r.Header.Get("Authorization") != key {
+	if r.Header.Get("Authorization") != key && r.Header.Get("Cookie") != "session_id=good" {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
 	return httpx.Principal{ID: "k", Access: seven{}}, nil
@@ -195,11 +195,13 @@ func TestTrace(t *testing.T) {
 	}
 	w.is(w.ask("GET", path, "", "Authorization: "+key), 200, "王建国", `"cost":12`)
 	w.is(w.ask("GET", path, "", "Authorization: Bearer nonsense"), 401, "auth.required")
+	w.is(w.ask("GET", path, "", "Cookie: session_id=good"), 200, "王建国", `"cost":12`)
+	w.is(w.ask("GET", path, "", "Cookie: session_id=over"), 200, "王**", "!cost")
 	w.is(w.ask("GET", path+"?tz=Nowhere", ""), 400, "input.bad_zone")
 	w.is(w.ask("GET", path+"?lang=zh", "", "Accept: text/html,application/xhtml+xml"), 200, "story zh "+printed)
 	w.is(w.ask("GET", path, "", "Accept: application/json, text/html"), 200, `"timeline"`)
 	w.is(w.ask("HEAD", path, ""), 200)
-	if w.asked != 4 || w.signed != 1 {
+	if w.asked != 6 || w.signed != 2 {
 		t.Errorf("%d were counted, %d with a key", w.asked, w.signed)
 	}
 }
