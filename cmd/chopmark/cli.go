@@ -31,6 +31,8 @@ type cli struct {
 	Simulate simulateCmd `cmd:"" help:"Run a small MES, WMS or ERP that can be asked about items, for demos and tests."`
 	Doctor   doctorCmd   `cmd:"" help:"Check data directory, keys and files."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	DeriveKeys deriveKeysCmd `cmd:"" hidden:"" help:"Hash passwords for the server that started this, which asks on standard input."`
 }
 
 // dataFlags are common to all that open a data directory.
@@ -121,6 +123,7 @@ func (s *serveCmd) config() app.Config {
 // Run serves until a signal ends it.
 func (s *serveCmd) Run(ctx context.Context, started *configuration) error {
 	cfg := s.config()
+	cfg.People.Deriver = deriver()
 	go steadyMemory(ctx) // ends with ctx
 	level := &slog.LevelVar{}
 	level.Set(s.level())

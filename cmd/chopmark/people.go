@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
+	"runtime"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/app"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
+	"github.com/chopmark/chopmark/internal/platform/argon"
 )
 
 // peopleFlags are for those who sign in.
@@ -94,4 +97,24 @@ func (f *ldapFlags) config() app.LDAPConfig {
 		URL: f.LDAPURL, CA: f.LDAPCA, BindDN: f.LDAPBindDN, BindPassword: f.LDAPBindPass, Users: f.LDAPUsers, UserFilter: f.LDAPUserFilter,
 		Groups: f.LDAPGroups, GroupFilter: f.LDAPGroupFilter, ID: f.LDAPID, Roles: f.LDAPRole, Tenant: f.LDAPTenant,
 	}
+}
+
+// deriveKeysCmd is the process in which passwords are hashed.
+type deriveKeysCmd struct{}
+
+// Run answers until the server closes its end. A signal, which a terminal sends to both, ends the server alone.
+func (deriveKeysCmd) Run() error {
+	return argon.Serve(os.Stdin, os.Stdout)
+}
+
+// deriver is how the server starts that process: this very program, also after its file was replaced.
+func deriver() []string {
+	program := "/proc/self/exe"
+	if runtime.GOOS != "linux" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil // in the server itself
+		}
+	}
+	return []string{program, "derive-keys"}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/identity/identitysql"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/argon"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
 
@@ -35,6 +36,9 @@ type PeopleConfig struct {
 	OIDC           OIDCConfig
 	Consumers      ConsumersConfig
 	LDAP           LDAPConfig
+
+	// Deriver is a program that runs argon.Serve; none: passwords are hashed in this process.
+	Deriver []string
 
 	KeepSessions, KeepApprovals, KeepConsumers int // days; 0 = the usual
 }
@@ -113,6 +117,11 @@ func (a *App) openIdentity(ctx context.Context) error {
 	}
 	if cfg.Consumers.Senders, err = a.People.Consumers.senders(a.clock); err != nil {
 		return err
+	}
+	if len(a.People.Deriver) > 0 {
+		aside := argon.NewAside(a.People.Deriver, cfg.Hashing, a.log)
+		cfg.Derive = aside.Derive
+		a.closers = append(a.closers, aside.Close)
 	}
 	store, secrets := identitysql.New(a.db, a.clock), a.keys.peopleKeys()
 	if secrets.Keeper, err = a.keeper(ctx, store); err != nil {

@@ -34,10 +34,22 @@ const (
 // ErrBusy answers a sign-in that found too many before it.
 var ErrBusy = fault.New(fault.Unavailable, "signin.busy", "too many people sign in at this moment; try again").After(2 * time.Second)
 
-// passwords hashes, few at a time.
-type passwords struct{ turns chan struct{} }
+// Derive is argon2.IDKey, wherever it is done.
+type Derive func(password, salt []byte, time, memory uint32, threads uint8, length uint32) ([]byte, error)
 
-func newPasswords(atATime int) *passwords { return &passwords{make(chan struct{}, max(1, atATime))} }
+func deriveHere(password, salt []byte, time, memory uint32, threads uint8, length uint32) ([]byte, error) {
+	return argon2.IDKey(password, salt, time, memory, threads, length), nil
+}
+
+// passwords hashes, few at a time.
+type passwords struct {
+	turns  chan struct{}
+	derive Derive
+}
+
+func newPasswords(atATime int, derive Derive) *passwords {
+	return &passwords{make(chan struct{}, max(1, atATime)), derive}
+}
 
 func (p *passwords) turn(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, hashWaitMax)
@@ -58,7 +70,10 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	defer func() { <-p.turns }()
 	var salt [argonSalt]byte
 	rand.Read(salt[:])
-	sum := argon2.IDKey([]byte(password), salt[:], argonTime, argonMemory, argonThreads, argonKey)
+	sum, err := p.derive([]byte(password), salt[:], argonTime, argonMemory, argonThreads, argonKey)
+	if err != nil {
+		return "", err
+	}
 	b := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
 		b.EncodeToString(salt[:]), b.EncodeToString(sum)), nil
@@ -74,7 +89,10 @@ func (p *passwords) check(ctx context.Context, hash, password string) (bool, err
 	if !ok {
 		memory, times, threads, salt, want = argonMemory, argonTime, argonThreads, make([]byte, argonSalt), make([]byte, argonKey)
 	}
-	sum := argon2.IDKey([]byte(password), salt, times, memory, threads, uint32(len(want)))
+	sum, err := p.derive([]byte(password), salt, times, memory, threads, uint32(len(want)))
+	if err != nil {
+		return false, err
+	}
 	return subtle.ConstantTimeCompare(sum, want) == 1 && ok, nil
 }
 

@@ -20,8 +20,9 @@ type Config struct {
 	Longest   time.Duration // a session ends after it in any case
 	Renewal   Renewal
 	Conflicts map[ClientType]Conflict
-	Hashing   int  // how many passwords are hashed at a time
-	Shared    bool // other processes change the same records
+	Hashing   int    // how many passwords are hashed at a time
+	Derive    Derive // nil = in this process
+	Shared    bool   // other processes change the same records
 	Consumers ConsumerConfig
 	Keep      Keep
 	Elsewhere Elsewhere         // people who are not known here; nil = none
@@ -41,6 +42,9 @@ func (c *Config) fill() {
 	usual := DefaultConflicts()
 	maps.Copy(usual, c.Conflicts)
 	c.Conflicts = usual
+	if c.Derive == nil {
+		c.Derive = deriveHere
+	}
 	c.Consumers.fill()
 	c.Keep.fill()
 }
@@ -75,7 +79,7 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		cfg.PassKeys = func() [][32]byte { return [][32]byte{secrets.Tokens} }
 	}
 	s := &Service{
-		cfg: cfg, store: store, clock: c, log: log, secrets: &secrets, passwords: newPasswords(cfg.Hashing),
+		cfg: cfg, store: store, clock: c, log: log, secrets: &secrets, passwords: newPasswords(cfg.Hashing, cfg.Derive),
 		live: newLiveSessions(), wake: make(chan struct{}, 1), used: usedKeys{at: map[string]time.Time{}},
 		passes: NewPasses(cfg.PassKeys, c.Now), sending: make(chan struct{}, sendsMax),
 	}
