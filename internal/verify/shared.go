@@ -1,11 +1,15 @@
 package verify
 
 import (
+	"errors"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
+
+// ErrNotAsked says that Shared counted nothing, since what it asks did not answer lately.
+var ErrNotAsked = errors.New("counts are not asked for: there was no answer lately")
 
 // Sum is what is known of an item's scans, with its places as they are: the form in
 // which processes and stores tell each other. The zero Sum is of an item that nobody
@@ -46,7 +50,8 @@ func (s *Sum) Seen(what verifyevent.What) Seen {
 // asking process knows by itself, which may be more when the rest was lost.
 //
 // It must answer soon, whatever happens to what it asks. An error says that it does not
-// know; the scan may be counted there all the same, and nobody must count it again.
+// know; the scan may be counted there all the same, and nobody must count it again. Only after
+// ErrNotAsked it is not.
 type Shared interface {
 	// Count counts a scan and gives the sum with it, and what is particular about it by
 	// the rules of Tally.

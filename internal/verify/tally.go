@@ -61,6 +61,20 @@ func (t *Tally) Add(at int64, device uint64, in uint32, place, last *Place) (wha
 	return what
 }
 
+// AddDoubtful is Add for a scan that Shared was asked to count without an answer, when this tally
+// said known. If it says more by now, from answers to other scans, this one may be in them: it
+// is not added, and nobody hears of a scan too many. The summary, which has each scan once, mends
+// what may be one too few.
+func (t *Tally) AddDoubtful(known, at int64, device uint64, in uint32, place, last *Place) verifyevent.What {
+	count, sessions := t.Count, t.Sessions
+	what := t.Add(at, device, in, place, last)
+	if count > known {
+		t.Count, t.Sessions = count, sessions
+		what &^= verifyevent.NewSession
+	}
+	return what
+}
+
 // Again counts a scan whose particulars were found before: it is read from the log.
 func (t *Tally) Again(s *verifyevent.Sighting, in uint32) {
 	if t.Count == 0 {
@@ -72,7 +86,9 @@ func (t *Tally) Again(s *verifyevent.Sighting, in uint32) {
 		t.Count = max(t.Count, s.Count)
 		return
 	}
+	count := t.Count
 	t.count(s.At, in, s.What)
+	t.Count = max(count, s.Count) // one more, unless it was doubtful
 }
 
 func (t *Tally) count(at int64, in uint32, what verifyevent.What) {

@@ -55,9 +55,34 @@ func TestTallyAgain(t *testing.T) {
 	for i := range int64(200) {
 		at, device := (i*7919%97)*int64(time.Hour/time.Microsecond)+1, uint64(i%5)<<32
 		s := verifyevent.Sighting{At: at, Device: device, What: counted.Add(at, device, uint32(i%3), nil, nil)}
+		s.Count = counted.Count
 		read.Again(&s, uint32(i%3))
 		if counted != read {
 			t.Fatalf("after %d: counted %+v, read %+v", i+1, counted, read)
+		}
+	}
+}
+
+// TestTallyDoubtful: what may have been counted is not counted again, also when the log is read.
+func TestTallyDoubtful(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name            string
+		known, raised   int64
+		want, wantVisit int64
+	}{
+		{"nobody else scanned", 3, 3, 4, 4},
+		{"others did, perhaps with it", 3, 5, 5, 5},
+		{"the first", 0, 0, 1, 1},
+	} {
+		counted := Tally{Count: c.raised, Sessions: c.raised, FirstAt: 1, LastAt: 1}
+		read := counted
+		s := verifyevent.Sighting{At: 9, Device: 7 << 32, What: counted.AddDoubtful(c.known, 9, 7<<32, 0, nil, nil), Count: counted.Count}
+		if counted.Count != c.want || counted.Sessions != c.wantVisit {
+			t.Errorf("%s: %+v; want %d scans, %d sessions", c.name, counted, c.want, c.wantVisit)
+		}
+		if read.Again(&s, 0); read != counted {
+			t.Errorf("%s: read back as %+v, counted %+v", c.name, read, counted)
 		}
 	}
 }

@@ -96,12 +96,15 @@ func newBreaker(log *slog.Logger) circuitbreaker.CircuitBreaker[any] {
 		Build()
 }
 
+// ErrNotAsked is the ErrUnavailable of a Guard that did not call fn.
+var ErrNotAsked = errors.New("it did not answer lately")
+
 // Guard lets fn ask Redis within the budget. Its error is ErrUnavailable when Redis was
-// not reached, did not answer in time, or is not asked because it did not lately; what
+// not reached, did not answer in time, or is not asked because it did not lately (ErrNotAsked); what
 // Redis refuses comes as it is. fn must end with its context.
 func (d *DB) Guard(fn func(ctx context.Context) error) error {
 	if !d.breaker.TryAcquirePermit() {
-		return ErrUnavailable
+		return ErrUnavailable.Because(ErrNotAsked)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), d.budget)
 	defer cancel()

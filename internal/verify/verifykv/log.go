@@ -196,9 +196,13 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 func (l *Log) countLocked(s *verify.Sighting, t *tally, all shared) (verify.Seen, *group) {
 	at, in := s.At.UnixMicro(), l.places.number(s.Place)
 	what, count := all.what, all.sum.Count
-	if all.told {
+	switch {
+	case all.told:
 		t.Counted(&all.sum, at, s.Device, l.places.number(&all.sum.FirstIn), in)
-	} else {
+	case all.doubtful:
+		what = t.AddDoubtful(all.known, at, s.Device, in, s.Place, l.places.of(t.LastIn))
+		count = t.Count
+	default:
 		what = t.Add(at, s.Device, in, s.Place, l.places.of(t.LastIn))
 		count = t.Count
 	}

@@ -554,3 +554,59 @@ func TestAnyInWhileCountsAreWritten(t *testing.T) {
 		t.Errorf("after its count was written: %v, %v", found, err)
 	}
 }
+
+// slow is a Shared that counts, and whose answer to the first scan never comes.
+type slow struct {
+	mu      sync.Mutex
+	sum     verify.Sum // guarded by mu
+	counted chan struct{}
+	give    chan struct{}
+}
+
+func (s *slow) Count(scan *verify.Sighting, own verify.Sum) (verify.Sum, verifyevent.What, error) {
+	s.mu.Lock()
+	if s.sum.Count < own.Count {
+		s.sum.Raise(&own)
+	}
+	s.sum.Raise(&verify.Sum{Count: s.sum.Count + 1, FirstAt: scan.At.UnixMicro(), LastAt: scan.At.UnixMicro()})
+	sum := s.sum
+	s.mu.Unlock()
+	if sum.Count > 1 {
+		return sum, 0, nil
+	}
+	close(s.counted)
+	<-s.give
+	return verify.Sum{}, 0, errors.New("the answer did not come")
+}
+
+func (s *slow) Look(_ ids.Serial, own verify.Sum) (verify.Sum, error) { return own, nil }
+
+// A scan whose count nobody confirmed is not added to an answer that has it in it already, which would
+// bring the scan that nobody made to all processes.
+func TestDoubtfulIsNotCountedTwice(t *testing.T) {
+	t.Parallel()
+	all := &slow{counted: make(chan struct{}), give: make(chan struct{})}
+	fs := vfs.NewMem()
+	l := mustOpen(t, "sightings", Options{FS: fs, Shared: all}, idle)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if seen, err := l.Record(sighting(1, 1)); err != nil || !seen.Partial || seen.Count != 2 {
+			t.Errorf("the doubtful one: %+v, %v; want 2, partial", seen, err)
+		}
+	})
+	<-all.counted
+	if seen, err := l.Record(sighting(1, 2)); err != nil || seen.Partial || seen.Count != 2 {
+		t.Errorf("the one that was told: %+v, %v; want 2", seen, err)
+	}
+	close(all.give)
+	wg.Wait()
+	if seen, err := l.Record(sighting(1, 3)); err != nil || seen.Count != 3 {
+		t.Errorf("after both: %+v, %v; want 3", seen, err)
+	}
+	mustClose(t, l)
+	l = mustOpen(t, "sightings", Options{FS: fs}, idle)
+	defer mustClose(t, l)
+	if seen, err := l.Seen(1); err != nil || seen.Count != 3 {
+		t.Errorf("read back: %+v, %v; want 3", seen, err)
+	}
+}

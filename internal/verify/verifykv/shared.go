@@ -1,15 +1,19 @@
 package verifykv
 
 import (
+	"errors"
+
 	"github.com/chopmark/chopmark/internal/verify"
 	"github.com/chopmark/chopmark/internal/verify/verifyevent"
 )
 
 // shared is what was told of a scan that is counted beside those of other processes.
 type shared struct {
-	told bool // false: nobody was asked, or nobody answered
-	sum  verify.Sum
-	what verifyevent.What
+	told     bool // false: nobody was asked, or nobody answered
+	sum      verify.Sum
+	what     verifyevent.What
+	doubtful bool  // nobody answered, who may have counted it
+	known    int64 // how many scans were known here when they were asked
 }
 
 // ask counts a scan beside those of other processes. It holds no lock while it waits.
@@ -28,9 +32,9 @@ func (l *Log) ask(s *verify.Sighting) (shared, error) {
 	l.mu.Unlock()
 	sum, what, err := l.shared.Count(s, own)
 	if err != nil {
-		return shared{}, nil //nolint:nilerr // Partial tells; the breaker in front of the others has logged it
+		return shared{doubtful: !errors.Is(err, verify.ErrNotAsked), known: own.Count}, nil //nolint:nilerr // Partial tells; the breaker in front of the others has logged it
 	}
-	return shared{true, sum, what | verifyevent.Shared}, nil
+	return shared{told: true, sum: sum, what: what | verifyevent.Shared}, nil
 }
 
 // sum is a tally with its places as they are.

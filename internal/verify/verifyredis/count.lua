@@ -5,7 +5,8 @@
 --   o1 o2 o3 o4 the last operations, "id count what",
 --   p, pi last at and in before the last operation
 local key, op, at, device, place, life, own = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local known = #ARGV > 6 -- what is known elsewhere is given: take it over
+local again = ARGV[7] == '1' -- the answer to the same operation did not come
+local known = #ARGV > 7      -- what is known elsewhere is given: take it over
 
 local h = redis.call('HMGET', key, 'c', 's', 'f', 'fi', 'l', 'li', 'p', 'pi', 'v1', 'v2', 'v3', 'o1', 'o2', 'o3', 'o4')
 local item = {c = tonumber(h[1] or 0), s = tonumber(h[2] or 0), f = tonumber(h[3] or 0), fi = h[4] or '', l = tonumber(h[5] or 0), li = h[6] or ''}
@@ -19,8 +20,10 @@ for i = 12, 15 do
 	end
 end
 
+if again and h[12] and h[13] and h[14] and h[15] then return {-2} end -- it may have been before these four
+
 if known then
-	raise(item, 7)
+	raise(item, 8)
 elseif not h[1] then
 	return {0}
 elseif item.c < own then

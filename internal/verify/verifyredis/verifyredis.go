@@ -18,6 +18,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,9 @@ const (
 	counted     = 1
 	absent      = 0
 	behind      = -1 // Redis knows less than this process does
+	uncertain   = -2 // asked again, and it cannot be told whether the first time counted
+
+	firstTime, onceMore = "0", "1"
 )
 
 // Summary tells what is known for good of an item's scans: all of its sightings that
@@ -103,7 +107,7 @@ func key(s ids.Serial) string {
 func (c *Counts) Count(s *verify.Sighting, own verify.Sum) (verify.Sum, verifyevent.What, error) {
 	args := []string{
 		c.process + strconv.FormatUint(c.ops.Add(1), 36), strconv.FormatInt(s.At.UnixMicro(), 10), strconv.FormatUint(s.Device>>32, 10),
-		encodePlace(s.Place), c.life, strconv.FormatInt(own.Count, 10),
+		encodePlace(s.Place), c.life, strconv.FormatInt(own.Count, 10), firstTime,
 	}
 	var got reply // not read when Guard gives up: whoever still works for it may write it
 	err := c.db.Guard(func(ctx context.Context) error {
@@ -116,6 +120,9 @@ func (c *Counts) Count(s *verify.Sighting, own verify.Sum) (verify.Sum, verifyev
 		}
 		return err
 	})
+	if errors.Is(err, redisdb.ErrNotAsked) {
+		err = verify.ErrNotAsked
+	}
 	if err != nil {
 		return verify.Sum{}, 0, err
 	}
@@ -151,12 +158,16 @@ func (c *Counts) addSummary(ctx context.Context, s ids.Serial, sum *verify.Sum) 
 	return nil
 }
 
-// ask runs the script. The id in args makes it safe to ask again when the connection
-// broke: the answer may be all that was lost.
+// ask runs the script, and again when the connection broke: the answer may be all that was lost, and by
+// the id in args the script finds it. Where it cannot tell any more, nothing is counted again.
 func (c *Counts) ask(ctx context.Context, s ids.Serial, args []string) (r reply, err error) {
 	keys := []string{key(s)}
-	for range tries {
-		at, _ := strconv.ParseInt(args[1], 10, 64)
+	at, _ := strconv.ParseInt(args[1], 10, 64)
+	for n := range tries {
+		if n > 0 {
+			args = slices.Clone(args)
+			args[6] = onceMore
+		}
 		if r, err = parseReply(c.count.Exec(ctx, c.db.Client, keys, args), at); err == nil || ctx.Err() != nil {
 			break
 		}
@@ -164,8 +175,13 @@ func (c *Counts) ask(ctx context.Context, s ids.Serial, args []string) (r reply,
 			break
 		}
 	}
+	if err == nil && r.status == uncertain {
+		err = errUncertain
+	}
 	return r, err
 }
+
+var errUncertain = redisdb.Else(errors.New("whether a scan was counted is not known any more"))
 
 // Look implements verify.Shared.
 func (c *Counts) Look(s ids.Serial, own verify.Sum) (verify.Sum, error) {

@@ -2,6 +2,7 @@ package verifyredis
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -266,6 +267,35 @@ func TestAbsentIsLoaded(t *testing.T) {
 	truth.fail(nil)
 	if seen, err := p.Record(verifytest.Sighting(6, start.Add(time.Minute))); err != nil || seen.Partial || seen.Count != 2 || seen.What.Has(verifyevent.First) {
 		t.Errorf("what this process knew goes into Redis: %+v, %v", seen, err)
+	}
+}
+
+// An operation that is asked for again is found among the last four; where it may have been before
+// those, it is not counted again.
+func TestAgainIsNotCountedTwice(t *testing.T) {
+	t.Parallel()
+	s := servers.Redis(t)
+	p := newProcess(t, s.URL(), &summary{})
+	ask := func(op, again string) (reply, error) {
+		args := appendSum([]string{op, "1", "7", "", p.counts.life, "0", again}, &verify.Sum{})
+		return p.counts.ask(t.Context(), 9, args)
+	}
+	for n, op := range []string{"a", "b", "c", "d"} {
+		if r, err := ask(op, firstTime); err != nil || r.sum.Count != int64(n+1) {
+			t.Fatalf("%s: %+v, %v", op, r, err)
+		}
+		if r, err := ask("a", onceMore); err != nil || r.sum.Count != 1 {
+			t.Errorf("a again after %s: %+v, %v; want the first answer", op, r, err)
+		}
+	}
+	if r, err := ask("e", firstTime); err != nil || r.sum.Count != 5 {
+		t.Fatalf("e: %+v, %v", r, err)
+	}
+	if r, err := ask("a", onceMore); !errors.Is(err, errUncertain) {
+		t.Errorf("a again after four others: %+v, %v; want that it cannot be told", r, err)
+	}
+	if text, err := s.Command("HGET", key(9), "c"); err != nil || text != "5" {
+		t.Errorf("five operations counted %s, %v", text, err)
 	}
 }
 
