@@ -51,7 +51,7 @@ type dataFlags struct {
 	KMSHold     time.Duration   `name:"kms-hold" default:"1h" placeholder:"TIME" help:"How long a key of --kms is held in memory (${default})."`
 	Redis       string          `placeholder:"URL" help:"What processes share: redis://[:pass@]host:port/0, redis+sentinel://host:port/master, redis+cluster://host:port; several hosts by commas; rediss and ?ca=FILE for TLS."`
 	Kafka       string          `placeholder:"URL" help:"Tell of events there: host:port, by commas, or kafka://user:pass@host:port; kafkas and ?ca=FILE for TLS."`
-	Search      string          `placeholder:"URL" help:"Index scans in OpenSearch or Elasticsearch there; from Kafka."`
+	Search      string          `placeholder:"URL" help:"Search in OpenSearch or Elasticsearch there; with --kafka it indexes scans too."`
 	Blob        string          `placeholder:"URL" help:"Files: s3://key:secret@host:port/bucket?tls=0 or file:///dir. Default: under --data."`
 	AllowUnsafe bool            `help:"Start on servers that may lose what they have acknowledged."`
 	Config      kong.ConfigFlag `placeholder:"FILE" help:"YAML with these flags; unknown keys are refused."`

@@ -18,6 +18,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch/batchkv"
 	"github.com/chopmark/chopmark/internal/batch/batchsql"
 	"github.com/chopmark/chopmark/internal/complaint/complaintsql"
+	"github.com/chopmark/chopmark/internal/find"
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identitysql"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -65,6 +66,7 @@ type App struct {
 	Sources  *source.Service  // what other systems know; nil without SQL
 	standing *events.Standing // subscriptions to events
 	Stories  *timeline.Service
+	words    *find.Follower // nil where nobody asks for words
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -341,10 +343,9 @@ func (a *App) openDomains(ctx context.Context) error {
 	a.work.Go(func() { a.forgetTexts(a.background) })
 	a.openVerify()
 	a.openTrace()
-	if err := a.openSources(); err != nil {
+	if err := a.openTimeline(ctx); err != nil {
 		return err
 	}
-	a.openTimeline()
 	a.followOthers()
 	if err := a.openLinks(ctx); err != nil {
 		return err

@@ -47,9 +47,6 @@ func (c *EngineConfig) check() error {
 	if c.SQL == "" && c.SQLShard != "" {
 		return usage("sql-shard", "moves shards out of --sql: it needs that")
 	}
-	if c.Search != "" && c.Kafka == "" {
-		return usage("search", "is fed from Kafka: it needs --kafka")
-	}
 	return nil
 }
 

@@ -75,6 +75,7 @@ func visits() map[string]visit {
 		"POST /api/v1/brands/{brand_id}/origins":                    {body: `{"origins":["https://shop.example"]}`},
 		"POST /api/v1/brands/{brand_id}/scan-policy":                {body: `{"ip_days":1}`},
 		"GET /api/v1/events":                                        free,
+		"GET /api/v1/search":                                        {query: "?q=p&brand_id={brand_id}"},
 		"GET /api/v1/dead-letters":                                  {query: "?group=scan-records", free: true},
 		"POST /api/v1/dead-letters/replay":                          {body: `{}`, want: 400, free: true},
 		"POST /api/v1/dead-letters/discard":                         {body: `{}`, want: 400, free: true},

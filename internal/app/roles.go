@@ -67,6 +67,7 @@ func (a *App) run() {
 		a.logFacts()
 		a.watchTraces()
 	}
+	a.feedWords()
 	a.pushCommits()
 	a.sightings.Stream().Start()
 }

@@ -58,6 +58,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	a.traceRoutes(stopping, rt)
 	a.sourceRoutes(rt)
 	a.timelineRoutes(rt, auth)
+	a.wordRoutes(rt)
 	resolvehttp.MountLinks(rt, a.links.service)
 	streamhttp.Mount(rt, a.letterGroups())
 	notifyhttp.Mount(rt, a.notify)

@@ -27,8 +27,12 @@ import (
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
-// openTimeline wires the stories of items.
-func (a *App) openTimeline() {
+// openTimeline wires what other systems know, the stories of items, and the words that
+// things are looked for by.
+func (a *App) openTimeline(ctx context.Context) error {
+	if err := a.openSources(); err != nil {
+		return err
+	}
 	c := timeline.Config{
 		Items: storyItems{a.Batches}, Store: timelinesql.Over(a.dbs, a.clock), Rules: a.storyRules,
 		Canonical: trace.Canonical, Clock: a.clock, Log: a.log,
@@ -41,6 +45,7 @@ func (a *App) openTimeline() {
 		c.Sources = storySources{a.Sources}
 	}
 	a.Stories = timeline.NewService(c)
+	return a.openWords(ctx)
 }
 
 func (a *App) timelineRoutes(rt *httpx.Router, auth httpx.Authenticator) {

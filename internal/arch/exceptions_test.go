@@ -25,6 +25,7 @@ var exceptions = []exception{
 	{"sql-tidb", "internal/scan/scansql/topcodes.go", "foldTops", "the embedded engine: upsertTop is in SQLite's words"},
 	{"sql-tidb", "internal/scan/scansql/vault.go", "SetPolicy", "one of its two forms, upsertPolicy, is in SQLite's words"},
 	{"sql-tidb", "internal/scan/scansql/vault.go", "key", "one of its two forms, insertKey, is in SQLite's words"},
+	{"sql-tidb", "internal/find/findsql/findsql.go", "through", "MATCH is FTS5's; the file is SQLite's always"},
 	{"client-import", "internal/platform/stream/streamredis", "github.com/redis/rueidis", "the stream's engine on Redis; the other engines live beside it"},
 	{"client-import", "internal/platform/limit/limitredis", "github.com/redis/rueidis", "what processes share of limits; the engine in memory lies above it"},
 	{"wall-clock", "internal/platform/stream/streamredis", "time.Now", "how often it looks is measured; what is kept takes the Clock"},

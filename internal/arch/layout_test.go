@@ -24,7 +24,7 @@ const (
 // domains are the product's parts, as `ls internal/` shows them.
 var domains = []string{
 	"batch", "verify", "scan", "trace", "source", "timeline", "risk", "redeem", "catalog", "stock", "sale", "order",
-	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console", "complaint", "scanner",
+	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console", "complaint", "scanner", "find",
 }
 
 // edgesByNature are domains that are nothing but an edge: pages and the console
@@ -46,7 +46,7 @@ var leafPlatform = []string{"fault", "clock"}
 var stores = []string{"sqldb", "kvdb", "redisdb", "stream", "kafka", "search"}
 
 var (
-	engineSuffixes = []string{"sql", "kv", "redis", "file"}
+	engineSuffixes = []string{"sql", "kv", "redis", "file", "search"}
 	edgeSuffixes   = []string{"http", "rpc"}
 	outletSuffixes = []string{"kafka"}
 )

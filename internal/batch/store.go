@@ -42,6 +42,18 @@ type Catalog interface {
 	ChangeSettings(ctx context.Context, r ids.Request, c SettingsChange) (version int64, replayed bool, _ error)
 }
 
+// Arrivals tells what there is in the order in which it came to be, from the beginning on:
+// who keeps a copy elsewhere follows it.
+type Arrivals interface {
+	// ProductHeads is up to where there may be numbers of products, of each order that
+	// products are numbered in. A product that is made after the question must be above its order's.
+	ProductHeads(ctx context.Context) ([]int64, error)
+	// ProductsSince gives the products of an order above a number, in their order.
+	ProductsSince(ctx context.Context, order int, after int64, limit int) ([]Product, error)
+	// CatalogSince is Changes.Feed with nothing but BatchCreated and TextsChanged.
+	CatalogSince(ctx context.Context, shard ids.Shard, after int64, limit int) ([]Entry, error)
+}
+
 // NewBatch asks for a batch. The store takes its serials from the shard's counter
 // (at most limit of them in all) and makes counter, batch, and the claim and task
 // when there are any, one transaction.

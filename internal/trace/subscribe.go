@@ -66,6 +66,9 @@ type Subscriptions interface {
 	Advance(ctx context.Context, id string, p Progress, moved Places) (bool, error)
 	// Heads is where captures stand: what is captured after the question changes it.
 	Heads(ctx context.Context) (Heads, error)
+	// Numbered gives a shard's events from one number up to another, both included, in their
+	// order. They count like Heads; some numbers have no event.
+	Numbered(ctx context.Context, shard ids.Shard, from, to int64) ([]Stored, error)
 }
 
 // Places is up to where brands' events were read, in the order of record.

@@ -31,7 +31,7 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare-redirect" { // of the resolver bench
 		return serveBareRedirect()
 	}
-	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, timeline, guessing, refusal, resolver, regions, sign-ins, batches-list")
+	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, timeline, guessing, refusal, resolver, regions, sign-ins, batches-list, search")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")
 	events := flag.Int("events", 1_000_000, "how many events the timeline bench stores, each with a container of its own")
@@ -87,7 +87,7 @@ func run(ctx context.Context, only string, b *bench) (err error) {
 		{"overload", benchOverload}, {"distinct", benchDistinct}, {"redis", benchRedis}, {"claims", benchClaims}, {"visible", benchVisible},
 		{"records-mysql", benchRecordsMySQL}, {"backup", benchBackup}, {"translog", benchTranslog}, {"trace", benchTrace}, {"timeline", benchTimeline},
 		{"guessing", benchGuessing}, {"refusal", benchRefusal}, {"resolver", benchResolver}, {"regions", benchRegions},
-		{"sign-ins", benchSignIns}, {"batches-list", benchBatchesList},
+		{"sign-ins", benchSignIns}, {"batches-list", benchBatchesList}, {"search", benchSearch},
 	}
 	for _, one := range benches {
 		if only != "" && !strings.Contains(","+only+",", ","+one.name+",") {

@@ -36,6 +36,7 @@ func Store(t *testing.T, open func(t *testing.T) batch.Store) {
 	t.Run("Changes", func(t *testing.T) { TestChanges(t, open) })
 	t.Run("Feed", func(t *testing.T) { TestFeed(t, open) })
 	t.Run("Items", func(t *testing.T) { TestItems(t, open) })
+	t.Run("Arrivals", func(t *testing.T) { TestArrivals(t, open) })
 }
 
 // Start is when the suite's things are made.

@@ -1,5 +1,6 @@
-// Package search writes documents to OpenSearch or Elasticsearch over HTTP: the bulk API
-// and index templates, which are the same in both.
+// Package search writes documents to OpenSearch or Elasticsearch over HTTP and finds them
+// again: the bulk API, index templates and the search API, as far as they are the same in
+// both.
 //
 // Promise: a document that Index does not report was taken by the server, and sending it
 // again under its id leaves one document. What says nothing about the documents (no
@@ -95,6 +96,9 @@ type Document struct {
 	Index string
 	ID    string
 	Body  json.RawMessage
+	// Version, unless it is 0, keeps a document from the place of one whose version is
+	// larger: it is passed over then.
+	Version int64
 }
 
 // Index writes documents in as many requests as their size needs. rejected are those that
@@ -126,7 +130,11 @@ func (c *Client) Index(ctx context.Context, documents []Document) (rejected map[
 // linesOf is an action and its document, each on a line.
 func linesOf(d *Document) ([]byte, error) {
 	var out bytes.Buffer
-	action := map[string]map[string]string{"index": {"_index": d.Index, "_id": d.ID}}
+	of := map[string]any{"_index": d.Index, "_id": d.ID}
+	if d.Version != 0 {
+		of["version"], of["version_type"] = d.Version, "external_gte"
+	}
+	action := map[string]any{"index": of}
 	if err := json.NewEncoder(&out).Encode(action); err != nil {
 		return nil, fmt.Errorf("encode document %s: %w", d.ID, err)
 	}
@@ -174,6 +182,7 @@ func (c *Client) bulk(ctx context.Context, body []byte, documents []Document, fi
 		case !ok || item.ID != documents[i].ID:
 			return ErrUnavailable.Because(fmt.Errorf("the search server's answer has %q where %q was sent", item.ID, documents[i].ID))
 		case item.Status/100 == 2:
+		case item.Status == http.StatusConflict && documents[i].Version != 0: // a newer one is there
 		case !blames(item.Status):
 			return ErrUnavailable.After(wait).Because(fmt.Errorf("document %s: %d %s", item.ID, item.Status, cut(string(item.Error))))
 		default:

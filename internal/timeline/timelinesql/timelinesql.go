@@ -91,9 +91,16 @@ func (s *Store) ChangePlaces(ctx context.Context, brand ids.BrandID, set []timel
 			insert = `INSERT INTO timeline_places (brand_id, place_id, name, kind) VALUES (?,?,?,?)`
 			count  = `SELECT COUNT(*) FROM timeline_places WHERE brand_id = ?`
 		)
+		var changed []string
 		for _, id := range remove {
-			if _, err := tx.ExecContext(ctx, drop, brand, id); err != nil {
+			done, err := tx.ExecContext(ctx, drop, brand, id)
+			if err != nil {
 				return err
+			}
+			if n, err := done.RowsAffected(); err != nil {
+				return err
+			} else if n > 0 {
+				changed = append(changed, id)
 			}
 		}
 		for _, p := range set {
@@ -103,6 +110,7 @@ func (s *Store) ChangePlaces(ctx context.Context, brand ids.BrandID, set []timel
 			if _, err := tx.ExecContext(ctx, insert, brand, p.ID, p.Name, p.Kind); err != nil {
 				return err
 			}
+			changed = append(changed, p.ID)
 		}
 		var n int
 		if err := tx.QueryRowContext(ctx, count, brand).Scan(&n); err != nil {
@@ -111,7 +119,7 @@ func (s *Store) ChangePlaces(ctx context.Context, brand ids.BrandID, set []timel
 		if n > most && len(set) > 0 {
 			return timeline.ErrTooManyPlaces
 		}
-		return nil
+		return number(ctx, tx, brand, changed)
 	})
 	if err != nil && !errors.Is(err, timeline.ErrTooManyPlaces) {
 		return fmt.Errorf("change places of brand %d: %w", brand, err)

@@ -25,6 +25,7 @@ type World struct {
 // Run holds a store to its contract.
 func Run(t *testing.T, fresh func(t *testing.T) World) {
 	t.Run("places", func(t *testing.T) { t.Parallel(); places(t, fresh(t)) })
+	t.Run("changes", func(t *testing.T) { t.Parallel(); changes(t, fresh(t)) })
 	t.Run("queried", func(t *testing.T) { t.Parallel(); queried(t, fresh(t)) })
 }
 
@@ -75,6 +76,83 @@ func places(t *testing.T, w World) {
 	}
 	if len(list(7, "", 9)) != 1 {
 		t.Error("a refused change left something behind")
+	}
+}
+
+// changes: each place that there is or was stands once among the changes, where its last one
+// was, and what is changed later is above the heads of before.
+func changes(t *testing.T, w World) {
+	ctx, s := t.Context(), w.Store
+	heads := func() []int64 {
+		t.Helper()
+		all, err := s.PlaceHeads(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	read := func(from []int64) (all []timeline.PlaceChange) {
+		t.Helper()
+		for order, at := range from {
+			for {
+				page, err := s.PlacesSince(ctx, order, at, 2)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range page {
+					if c.No <= at || c.No > heads()[order] {
+						t.Errorf("change %d behind %d, the head is %v", c.No, at, heads())
+					}
+					at, c.No = c.No, 0
+					all = append(all, c)
+				}
+				if len(page) < 2 {
+					break
+				}
+			}
+		}
+		return all
+	}
+	change := func(brand ids.BrandID, remove string, set ...timeline.Place) {
+		t.Helper()
+		var gone []string
+		if remove != "" {
+			gone = []string{remove}
+		}
+		if err := s.ChangePlaces(ctx, brand, set, gone, 9); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b, c := timeline.Place{ID: "urn:a", Name: "甲", Kind: "store"}, timeline.Place{ID: "urn:b", Name: "B"}, timeline.Place{ID: "urn:c", Name: "C"}
+	start := make([]int64, len(heads()))
+	if got := read(start); len(got) != 0 {
+		t.Errorf("at the beginning: %v", got)
+	}
+	change(7, "", a, b, c)
+	change(9, "", a)
+	before := heads()
+	change(7, b.ID)
+	change(7, "urn:nowhere") // changes nothing
+	a.Name = "乙"
+	change(7, "", a)
+	later := []timeline.PlaceChange{{Brand: 7, Place: timeline.Place{ID: b.ID}, Gone: true}, {Brand: 7, Place: a}}
+	if diff := cmp.Diff(later, read(before)); diff != "" {
+		t.Errorf("changed later (-want +got):\n%s", diff)
+	}
+	all := read(start)
+	if len(all) != 4 {
+		t.Errorf("all changes: %v", all)
+	}
+	change(7, "", b)
+	if got := read(start); len(got) != 4 || got[3].Gone || got[3].Place != b {
+		t.Errorf("made again: %v", got)
+	}
+	over := heads()
+	if err := s.ChangePlaces(ctx, 7, []timeline.Place{{ID: "urn:d", Name: "d"}}, nil, 1); !errors.Is(err, timeline.ErrTooManyPlaces) {
+		t.Fatal(err)
+	}
+	if got := read(over); len(got) != 0 {
+		t.Errorf("a refused change stands: %v", got)
 	}
 }
 

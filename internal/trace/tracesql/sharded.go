@@ -72,6 +72,11 @@ func (s *Sharded) Heads(ctx context.Context) (heads trace.Heads, _ error) {
 	return heads, nil
 }
 
+// Numbered implements trace.Subscriptions.
+func (s *Sharded) Numbered(ctx context.Context, shard ids.Shard, from, to int64) ([]trace.Stored, error) {
+	return s.shard(shard).Numbered(ctx, shard, from, to)
+}
+
 // askMax is how long a capture waits for what the databases know of its request.
 const askMax = 2 * time.Second
 

@@ -1,11 +1,13 @@
 package tracesql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -199,4 +201,15 @@ func (s *Store) Heads(ctx context.Context) (heads trace.Heads, _ error) {
 		}
 	}
 	return heads, err
+}
+
+// Numbered implements trace.Subscriptions.
+func (s *Store) Numbered(ctx context.Context, shard ids.Shard, from, to int64) ([]trace.Stored, error) {
+	var numbers []int64
+	for n := from; n <= to; n++ {
+		numbers = append(numbers, numberOf(n, shard))
+	}
+	all, err := s.Events(ctx, numbers)
+	slices.SortFunc(all, func(a, b trace.Stored) int { return cmp.Compare(a.No, b.No) })
+	return all, err
 }

@@ -36,6 +36,7 @@ type Server struct {
 	mu        sync.Mutex
 	templates map[string]template                   // guarded by mu
 	indices   map[string]map[string]json.RawMessage // guarded by mu
+	versions  map[string]int64                      // guarded by mu: of "index/id"
 	writes    int                                   // guarded by mu: documents that were taken
 	requests  int                                   // guarded by mu: bulk requests
 }
@@ -56,10 +57,13 @@ type template struct {
 // New starts a server. What breaks the protocol fails the test.
 func New(tb testing.TB) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, templates: map[string]template{}, indices: map[string]map[string]json.RawMessage{}}
+	s := &Server{tb: tb, templates: map[string]template{}, indices: map[string]map[string]json.RawMessage{}, versions: map[string]int64{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /_index_template/{name}", s.putTemplate)
 	mux.HandleFunc("POST /_bulk", s.bulk)
+	mux.HandleFunc("GET /{index}/_doc/{id}", s.get)
+	mux.HandleFunc("DELETE /{index}", s.remove)
+	mux.HandleFunc("POST /{index}/_search", s.search)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		tb.Errorf("%s %s is no request of ours", r.Method, r.URL)
 		w.WriteHeader(http.StatusBadRequest)
@@ -177,14 +181,16 @@ var indexName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,254}$`)
 // index takes one document. Caller holds mu.
 func (s *Server) index(action, source string) any {
 	var a map[string]struct {
-		Index string `json:"_index"`
-		ID    string `json:"_id"`
+		Index       string `json:"_index"`
+		ID          string `json:"_id"`
+		Version     int64  `json:"version"`
+		VersionType string `json:"version_type"`
 	}
 	d := json.NewDecoder(strings.NewReader(action))
 	d.DisallowUnknownFields()
 	err := d.Decode(&a)
 	at := a["index"]
-	if err != nil || len(a) != 1 || at.ID == "" || len(at.ID) > 512 || !indexName.MatchString(at.Index) {
+	if err != nil || len(a) != 1 || at.ID == "" || len(at.ID) > 512 || !indexName.MatchString(at.Index) || at.VersionType != "" && at.VersionType != "external_gte" || (at.Version != 0) != (at.VersionType != "") {
 		s.tb.Errorf("action %s: %v", action, err)
 	}
 	item := func(status int, kind, reason string) any {
@@ -203,6 +209,10 @@ func (s *Server) index(action, source string) any {
 	if err := json.Unmarshal([]byte(source), &document); err != nil {
 		return item(http.StatusBadRequest, "document_parsing_exception", err.Error())
 	}
+	name := at.Index + "/" + at.ID
+	if at.Version < s.versions[name] && at.VersionType != "" {
+		return item(http.StatusConflict, "version_conflict_engine_exception", "current version is higher")
+	}
 	types := s.mapping(at.Index)
 	for field, value := range document {
 		if why := unlike(types[field], value); why != "" {
@@ -217,6 +227,7 @@ func (s *Server) index(action, source string) any {
 		status = http.StatusOK
 	}
 	s.indices[at.Index][at.ID] = json.RawMessage(source)
+	s.versions[name] = at.Version
 	s.writes++
 	return item(status, "", "")
 }
@@ -242,7 +253,7 @@ func (s *Server) mapping(index string) map[string]string {
 func unlike(kind string, value any) string {
 	ok := true
 	switch kind {
-	case "keyword":
+	case "keyword", "wildcard":
 		_, ok = value.(string)
 	case "integer", "long":
 		var n float64
