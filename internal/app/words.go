@@ -91,7 +91,9 @@ func (a *App) feedWords() {
 	a.work.Go(func() { a.words.Run(a.background) })
 }
 
-func (a *App) wordRoutes(rt *httpx.Router) { findhttp.Mount(rt, find.NewService(a.words.Index)) }
+func (a *App) wordRoutes(rt *httpx.Router) {
+	findhttp.Mount(rt, find.NewService(a.words.Index), knownBrands{a.Batches})
+}
 
 // upTo is where a page of an order ends: at its last, or, when that was all, at the head.
 func upTo(rows int, last, head int64) int64 {

@@ -2,6 +2,7 @@
 package findhttp
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -48,13 +49,24 @@ type answer struct {
 	Filling bool    `json:"filling"`
 }
 
+// Brands knows which brands there are.
+type Brands interface {
+	// HasBrand must be an error for a brand that is not there, or not the caller's.
+	HasBrand(ctx context.Context, id ids.BrandID) error
+}
+
 // Mount adds the route.
-func Mount(rt *httpx.Router, s *find.Service) {
+func Mount(rt *httpx.Router, s *find.Service, brands Brands) {
 	// get answers GET /api/v1/search.
 	rt.Allow("GET /api/v1/search", mayRead, func(w http.ResponseWriter, r *http.Request) error {
 		ask, err := askOf(r)
 		if err != nil {
 			return err
+		}
+		if ask.Brand != 0 {
+			if err := brands.HasBrand(r.Context(), ask.Brand); err != nil {
+				return err
+			}
 		}
 		page, err := s.Find(r.Context(), ask)
 		if err != nil {

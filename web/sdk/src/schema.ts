@@ -749,6 +749,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Find products, batches, places and events by words of theirs
+         * @description What has all of the words, in the middle of others too, whatever the case. Products first, then batches, places and events; of a brand the newest first. Kinds that the caller may not read are left out. What was changed a moment ago may be missing.
+         */
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/complaints": {
         parameters: {
             query?: never;
@@ -7904,6 +7924,87 @@ export interface operations {
             401: components["responses"]["NoKey"];
             404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
+        };
+    };
+    search: {
+        parameters: {
+            query: {
+                /** @description 1 to 8 words. */
+                q: string;
+                /** @description Only these of product, batch, place and event, with commas between. */
+                kind?: string;
+                /** @description Of this brand. */
+                brand_id?: components["schemas"]["BrandID"];
+                /** @description At most so many. */
+                limit?: number;
+                /** @description Where the last page ended. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found. A page may be short, or empty, with more behind it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "hits": [
+                     *           {
+                     *             "kind": "product",
+                     *             "id": "23",
+                     *             "brand_id": 1001,
+                     *             "title": "飞天茅台酒",
+                     *             "at": "2026-03-01T08:30:15.123456Z"
+                     *           }
+                     *         ],
+                     *         "cursor": null,
+                     *         "filling": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: {
+                            hits: {
+                                /** @enum {string} */
+                                kind: "product" | "batch" | "place" | "event";
+                                /** @description The number of a product, the batch_id, the identifier of a place, the hash of an event. */
+                                id: string;
+                                brand_id: components["schemas"]["BrandID"];
+                                /** @description A name, the number of a batch, the business step or the type of an event. */
+                                title: string;
+                                /**
+                                 * Format: date-time
+                                 * @description When it was made, or happened; null of places.
+                                 */
+                                at: string | null;
+                            }[];
+                            /** @description null = that is all. */
+                            cursor: string | null;
+                            /** @description The index is being filled: what was there before it may be missing. */
+                            filling: boolean;
+                        };
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     listComplaints: {

@@ -44,6 +44,11 @@ const en: Words = {
     doubted: "Doubtful, 24 hours", perMinute: "Scans per minute", lag: "{s} s behind, {n} records waiting", verdicts: "Verdicts",
     top: "Most scanned products", provinces: "Provinces", none: "No scans in 24 hours.", unknownPlace: "place not known",
   },
+  find: {
+    title: "Search", placeholder: "Products, batches, places, events", hint: "Any part of a name, number or identifier; several words narrow it. The arrow keys choose, Enter opens.",
+    none: "Nothing has “{q}”", filling: "The index is being filled: some things may be missing for a while.", count: "{n} found",
+    kinds: { product: "Products", batch: "Batches", place: "Places", event: "EPCIS events" },
+  },
   guide: {
     title: "Your first batch", brand: "Make a brand", brandHint: "Goods belong to a brand", product: "Make a product",
     productHint: "Its name and texts are on the scan page", batch: "Issue a batch", batchHint: "One code to ten billion at once",
@@ -168,7 +173,7 @@ const en: Words = {
   },
   stage: { production: "Production", processing: "Processing", logistics: "Logistics", sales: "Sales", quality: "Quality" },
   trace: {
-    hint: "EPCIS events, what is in what, and the way of goods", epc: "EPC or Digital Link; a * at the end finds by its beginning", capture: "Send events", filters: "More filters", type: "Type", step: "Business step", disposition: "Disposition", place: "Read point", from: "From", to: "To", order: "Order", eventTime: "Happened", recordTime: "Recorded", goods: "Goods", events: "Events",
+    hint: "EPCIS events, what is in what, and the way of goods", epc: "EPC or Digital Link; a * at the end finds by its beginning", capture: "Send events", filters: "More filters", type: "Type", step: "Business step", disposition: "Disposition", place: "Read point", event: "Event's ID", from: "From", to: "To", order: "Order", eventTime: "Happened", recordTime: "Recorded", goods: "Goods", events: "Events",
     none: "No such events", noneHint: "Send a document, or have a system send them to /epcis/capture.", contained: "What is in what", asOf: "As of {at}", slider: "As of", since: "since {at}", holds: "holds {n} items",
     send: "Send", document: "EPCIS document", documentHint: "JSON or XML, at most 32 MB and 10,000 events", proceed: "Keep the good events when others are refused", taken: "All events were taken", refused: "Events were refused",
     results: { accepted: "accepted", duplicate: "known already", rejected: "rejected", not_stored: "not stored" }, reports: "Reports as CSV", flow: "Flow of goods", complete: "Completeness of traces",

@@ -40,6 +40,11 @@ const zh = {
     hint: "最近的扫码与需要处理的事", now: "上一分钟扫码", day: "24 小时扫码", items: "24 小时首次扫码", doubted: "24 小时可疑", perMinute: "每分钟扫码", lag: "延迟 {s} 秒，待处理 {n} 条",
     verdicts: "判定", top: "扫码最多的产品", provinces: "省份", none: "24 小时内没有扫码。", unknownPlace: "未知地点",
   },
+  find: {
+    title: "搜索", placeholder: "产品、批次、地点、事件", hint: "名称、编号或标识的任意一部分；多个词可缩小范围。方向键选择，回车打开。",
+    none: "没有找到“{q}”", filling: "索引正在建立：有些内容可能暂时搜不到。", count: "找到 {n} 条",
+    kinds: { product: "产品", batch: "批次", place: "地点", event: "EPCIS 事件" },
+  },
   guide: {
     title: "开始使用", brand: "建立品牌", brandHint: "商品属于一个品牌", product: "建立产品", productHint: "扫码页上显示的名称和说明", batch: "发行批次", batchHint: "一次一个到一百亿个码",
     file: "下载、激活、扫码", fileHint: "把文件交给印刷厂，激活后扫码即为正品",
@@ -136,7 +141,7 @@ const zh = {
   },
   stage: { production: "生产", processing: "加工", logistics: "物流", sales: "销售", quality: "质量" },
   trace: {
-    hint: "EPCIS 事件、包装关系与商品流向", epc: "EPC 或 Digital Link；以 * 结尾可按开头查找", capture: "提交事件", filters: "更多条件", type: "类型", step: "业务步骤", disposition: "状态", place: "读取点", from: "从", to: "到", order: "排序", eventTime: "发生时间", recordTime: "记录时间", goods: "商品", events: "事件",
+    hint: "EPCIS 事件、包装关系与商品流向", epc: "EPC 或 Digital Link；以 * 结尾可按开头查找", capture: "提交事件", filters: "更多条件", type: "类型", step: "业务步骤", disposition: "状态", place: "读取点", event: "事件标识", from: "从", to: "到", order: "排序", eventTime: "发生时间", recordTime: "记录时间", goods: "商品", events: "事件",
     none: "没有符合的事件", noneHint: "在此提交文件，或由系统发送到 /epcis/capture。", contained: "包装关系", asOf: "截至 {at}", slider: "截至时间", since: "自 {at}", holds: "含 {n} 件",
     send: "提交", document: "EPCIS 文件", documentHint: "JSON 或 XML，最多 32 MB、10,000 个事件", proceed: "有错误时仍保存正确的事件", taken: "全部事件已接收", refused: "有事件被拒绝",
     results: { accepted: "已接收", duplicate: "已有", rejected: "被拒绝", not_stored: "未保存" }, reports: "CSV 报表", flow: "商品流向", complete: "追溯完整度",

@@ -296,6 +296,59 @@ drive("events are sent, found and traced", async () => {
   await picture("trace");
 });
 
+drive("words find products, batches, places and events, by keyboard too", async () => {
+  await open("/");
+  await page.evaluate(() => fetch("/api/v1/brands/1001/places", { method: "PATCH", headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() }, body: JSON.stringify({ set: [{ id: "https://example.com/x", name: "义乌 一号店", kind: "store" }] }) }));
+  const hit = (text: string | RegExp) => dialog().getByRole("link").filter({ hasText: text }).first();
+  const words = async (text: string): Promise<void> => { await field("find").fill(""); await field("find").fill(text); };
+  const found = async (text: string, link: string | RegExp): Promise<void> => { // what came a moment ago is there a moment later
+    await expect.poll(async () => { await words(text); await page.waitForTimeout(500); return hit(link).isVisible(); }, { timeout: 20_000 }).toBe(true);
+  };
+  await page.keyboard.press("/");
+  await field("find").waitFor();
+  await page.getByText(/Any part of a name/).waitFor();
+  await found("义乌", "一号店");
+  await found("ountain tea", "Mountain tea");
+  await sound("search");
+  await words("zzzz");
+  await page.getByText("Nothing has “zzzz”").waitFor();
+  await page.route("**/api/v1/search?*", (r) => r.fulfill({ status: 403, contentType: "application/json", body: `{"code":403,"message":"not now","error":"x","data":null}` }));
+  await words("lot-1");
+  await dialog().getByRole("alert").waitFor();
+  await page.unroute("**/api/v1/search?*");
+  await dialog().getByRole("button", { name: "Try again" }).click();
+  await hit("LOT-1").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "hidden" });
+  await page.keyboard.press("Control+k");
+  await words("lot-1");
+  await hit("LOT-1").waitFor();
+  await field("find").focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "States of 100,000 items" }).waitFor();
+  expect(await dialog().count(), "the search stays open").toBe(0);
+  await page.keyboard.press("/");
+  await found("340123450000001113", "packing");
+  await hit("packing").click();
+  await page.locator("tbody tr").first().waitFor();
+  expect([await page.locator("tbody tr").count(), await field("event").inputValue()]).toEqual([1, expect.stringContaining("ni:///")]);
+  await page.keyboard.press("/");
+  await words("一号店");
+  await hit("一号店").click();
+  await page.waitForURL(/place=/);
+  await page.locator("tbody tr").nth(1).waitFor();
+  await page.setViewportSize({ width: 360, height: 740 });
+  await button("Search").click();
+  await words("o");
+  await hit("LOT-1").waitFor();
+  await sound("search at 360");
+  await picture("search-360");
+  await page.setViewportSize({ width: 1200, height: 800 });
+  await picture("search");
+  await page.keyboard.press("Escape");
+});
+
 drive("settings, tasks, connections and complaints", async () => {
   await open("/brands/1001/settings");
   await field("trace_hide").fill("logistics.carrier");
