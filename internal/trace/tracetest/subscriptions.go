@@ -435,3 +435,61 @@ var errEnded = errors.New("the process has ended")
 func (forgetful) Advance(context.Context, string, trace.Progress, trace.Places) (bool, error) {
 	return false, errEnded
 }
+
+// numbered: captures are read again in the order of their numbers, a shard each, and none is
+// outside of what the heads said before and after it.
+func numbered(t *testing.T, w World) {
+	s := newStanding(t, w, &Moving{}, NewMail())
+	heads := func() trace.Heads {
+		t.Helper()
+		h, err := s.CaptureHeads(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	read := func(from, to trace.Heads) (all []string) {
+		t.Helper()
+		for shard := range ids.Shard(ids.Shards) {
+			after := from[shard]
+			for after < to[shard] {
+				upTo := min(to[shard], after+2)
+				briefs, err := s.Briefs(t.Context(), shard, after+1, upTo, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, b := range briefs {
+					if b.No <= after || b.No > upTo || ids.ShardOf(b.Brand) != shard {
+						t.Errorf("%+v is none of shard %d from %d to %d", b, shard, after, upTo)
+					}
+					after = b.No
+					all = append(all, b.Step+" "+b.Words[len(b.Words)-1])
+				}
+				after = upTo
+			}
+		}
+		return all
+	}
+	s.send(1, 2, 3)
+	middle := heads()
+	s.send(4, 5, 2) // 2 is known already
+	s.send(7)
+	var want []string
+	for _, n := range []int{2, 4, 1, 3, 5, 7} { // brand 1, then brand 2
+		step := "shipping"
+		if n%3 == 0 {
+			step = "packing"
+		}
+		want = append(want, step+" "+EPC(ids.BrandID(1+n%2), n))
+	}
+	all := read(trace.Heads{}, heads())
+	later := read(middle, heads())
+	slices.Sort(all)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Errorf("all (-want +got):\n%s", diff)
+	}
+	if len(later) != 3 {
+		t.Errorf("captured later: %v", later)
+	}
+}

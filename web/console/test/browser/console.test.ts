@@ -337,7 +337,8 @@ drive("words find products, batches, places and events, by keyboard too", async 
   await words("一号店");
   await hit("一号店").click();
   await page.waitForURL(/place=/);
-  await page.locator("tbody tr").nth(1).waitFor();
+  await page.locator("tbody tr").first().waitFor();
+  expect([await field("place").inputValue(), await field("event").inputValue()]).toEqual(["https://example.com/x", ""]);
   await page.setViewportSize({ width: 360, height: 740 });
   await button("Search").click();
   await words("o");
