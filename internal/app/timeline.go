@@ -33,8 +33,9 @@ func (a *App) openTimeline(ctx context.Context) error {
 	if err := a.openSources(); err != nil {
 		return err
 	}
+	store := timelinesql.Over(a.dbs, a.clock)
 	c := timeline.Config{
-		Items: storyItems{a.Batches}, Store: timelinesql.Over(a.dbs, a.clock), Rules: a.storyRules,
+		Items: storyItems{a.Batches}, Store: store, Rules: a.storyRules,
 		Canonical: trace.Canonical, Clock: a.clock, Log: a.log,
 	}
 	if a.Trace != nil {
@@ -45,7 +46,7 @@ func (a *App) openTimeline(ctx context.Context) error {
 		c.Sources = storySources{a.Sources}
 	}
 	a.Stories = timeline.NewService(c)
-	return a.openWords(ctx)
+	return a.openWords(ctx, store)
 }
 
 func (a *App) timelineRoutes(rt *httpx.Router, auth httpx.Authenticator) {

@@ -35,11 +35,11 @@ const (
 
 // openWords opens the index of words: at the search server, which one process feeds for all,
 // or in a file that each process with the API has for itself.
-func (a *App) openWords(ctx context.Context) error {
+func (a *App) openWords(ctx context.Context, places timeline.Places) error {
 	sum := sha256.Sum256([]byte(a.keys.present().Current(keyset.Codebook).ID))
 	owner := hex.EncodeToString(sum[:8])
 	f := find.Follower{Clock: a.clock, Log: a.log, Sources: map[string]find.Source{
-		"products": productWords{a.store}, "catalog": catalogWords{a.store}, "places": placeWords{a.Stories.Store}, "events": eventWords{a.standing},
+		"products": productWords{a.store}, "catalog": catalogWords{a.store}, "places": placeWords{places}, "events": eventWords{a.standing},
 	}}
 	switch {
 	case a.Search != "":
@@ -165,7 +165,7 @@ func (s catalogWords) Since(ctx context.Context, order int, after, head int64) (
 }
 
 // placeWords are places in the order of their last changes.
-type placeWords struct{ store timeline.Store }
+type placeWords struct{ store timeline.Places }
 
 var _ find.Source = placeWords{}
 

@@ -30,14 +30,18 @@ type Store interface {
 	// ChangePlaces must set and remove all at once, and refuse with ErrTooManyPlaces what
 	// would leave the brand with more than most.
 	ChangePlaces(ctx context.Context, brand ids.BrandID, set []Place, remove []string, most int) error
+	// TellQueried must tell trace.queried of each, in the order of each brand.
+	TellQueried(ctx context.Context, all []Queried) error
+}
+
+// Places tells which places were changed, in one order: who keeps a copy elsewhere follows it.
+type Places interface {
 	// PlaceHeads is up to where places were changed, of each order that changes are
 	// numbered in. A change after the question must be above its order's.
 	PlaceHeads(ctx context.Context) ([]int64, error)
 	// PlacesSince gives the places of an order whose last change is above a number, in the
 	// order of these.
 	PlacesSince(ctx context.Context, order int, after int64, limit int) ([]PlaceChange, error)
-	// TellQueried must tell trace.queried of each, in the order of each brand.
-	TellQueried(ctx context.Context, all []Queried) error
 }
 
 // PlaceChange is a place whose last change has a number.

@@ -41,7 +41,7 @@ func number(ctx context.Context, tx *sqldb.Tx, brand ids.BrandID, changed []stri
 	return nil
 }
 
-// PlaceHeads implements timeline.Store: an order for each database, as in dbs.All.
+// PlaceHeads implements timeline.Places: an order for each database, as in dbs.All.
 func (s *Store) PlaceHeads(ctx context.Context) (heads []int64, _ error) {
 	for _, db := range s.dbs.All() {
 		var last int64
@@ -53,7 +53,7 @@ func (s *Store) PlaceHeads(ctx context.Context) (heads []int64, _ error) {
 	return heads, nil
 }
 
-// PlacesSince implements timeline.Store.
+// PlacesSince implements timeline.Places.
 func (s *Store) PlacesSince(ctx context.Context, order int, after int64, limit int) ([]timeline.PlaceChange, error) {
 	const query = `SELECT c.change_no, c.brand_id, c.place_id, p.name, p.kind FROM timeline_place_changes c
 		LEFT JOIN timeline_places p ON p.brand_id = c.brand_id AND p.place_id = c.place_id

@@ -41,7 +41,10 @@ type Store struct {
 	clock clock.Clock
 }
 
-var _ timeline.Store = (*Store)(nil)
+var (
+	_ timeline.Store  = (*Store)(nil)
+	_ timeline.Places = (*Store)(nil)
+)
 
 // Over makes the store of migrated databases.
 func Over(dbs *sqldb.Shards, c clock.Clock) *Store { return &Store{dbs, c} }

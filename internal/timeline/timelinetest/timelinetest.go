@@ -16,9 +16,15 @@ import (
 	"github.com/chopmark/chopmark/internal/timeline/timelineevent"
 )
 
+// Store is all that an engine keeps.
+type Store interface {
+	timeline.Store
+	timeline.Places
+}
+
 // World is a store with its outbox.
 type World struct {
-	Store  timeline.Store
+	Store  Store
 	Outbox *outbox.Outbox
 }
 
