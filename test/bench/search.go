@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/find"
@@ -55,7 +57,7 @@ func benchSearch(ctx context.Context, b *bench) (err error) {
 	began := time.Now()
 	var all []find.Document
 	for n := range searchProducts {
-		d := find.Document{Kind: find.Product, ID: fmt.Sprint(n), Brand: ids.BrandID(1000 + n%100), Title: "product " + fmt.Sprint(n), At: began}
+		d := find.Document{Kind: find.Product, ID: strconv.Itoa(n), Brand: ids.BrandID(1000 + n%100), Title: fmt.Sprint("product ", n), At: began}
 		for w := range searchWords {
 			d.Words = append(d.Words, searchWord(n*searchWords+w))
 		}
@@ -100,10 +102,7 @@ func (q searchQuestion) measure(ctx context.Context, b *bench, s *find.Service, 
 	var took, like []time.Duration
 	for n := range searchAsks {
 		words := q.of(n * 31 % searchProducts)
-		text := words[0]
-		for _, w := range words[1:] {
-			text += " " + w
-		}
+		text := strings.Join(words, " ")
 		at := time.Now()
 		page, err := s.Find(ctx, find.Ask{Text: text, Limit: searchPage})
 		if err != nil {

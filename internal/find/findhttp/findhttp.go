@@ -15,10 +15,11 @@ import (
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 )
 
+const mayRead httpx.Permission = "trace:read"
+
 const (
-	mayRead   httpx.Permission = "trace:read"
-	pageUsual                  = 20
-	pageMax                    = 100
+	pageUsual = 20
+	pageMax   = 100
 )
 
 // needs is what the caller must be allowed to read of each kind.
