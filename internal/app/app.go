@@ -24,6 +24,8 @@ import (
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetsql"
+	"github.com/chopmark/chopmark/internal/line"
+	"github.com/chopmark/chopmark/internal/line/linesql"
 	"github.com/chopmark/chopmark/internal/notify"
 	"github.com/chopmark/chopmark/internal/notify/notifysql"
 	"github.com/chopmark/chopmark/internal/platform/blob"
@@ -67,6 +69,7 @@ type App struct {
 	standing *events.Standing // subscriptions to events
 	Stories  *timeline.Service
 	words    *find.Follower // nil where nobody asks for words
+	lines    *line.Service  // packing lines; nil without SQL
 
 	log       *slog.Logger
 	clock     clock.Clock
@@ -255,6 +258,7 @@ func Migrate(ctx context.Context, dbs *sqldb.Shards) error {
 			db.Migrate(ctx, "source", sourcesql.Schema()),
 			db.Migrate(ctx, "resolve", resolvesql.Schema()),
 			db.Migrate(ctx, "complaint", complaintsql.Schema()),
+			db.Migrate(ctx, "line", linesql.Schema()),
 		)
 	}
 	return errors.Join(errs...)

@@ -153,6 +153,7 @@ func (a *App) consume() {
 	a.relay()
 	a.sendWebhooks()
 	a.tellStates()
+	a.keepLines()
 	a.watchLags()
 	a.tellSynced()
 	a.carryTold()

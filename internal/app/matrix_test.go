@@ -136,6 +136,13 @@ func visits() map[string]visit {
 		"POST /api/v1/trace-data":                                   {body: `{"brand_id":{brand_id},"data_source":"WMS","rows":[{"code":"{code}","trace_type":"logistics","time":"2026-02-01T08:00:00Z"}]}`},
 		"POST /api/v1/trace-data/import":                            {query: "?brand_id={brand_id}", body: `{}`, want: 415}, // what is foreign is 404 before
 		"GET /api/v1/trace-data/{code}":                             {},
+		"POST /api/v1/containers":                                   {body: `{"brand_id":{brand_id},"kind":"case","gs1_company_prefix":"4012345"}`},
+		"GET /api/v1/containers":                                    {query: "?brand_id={brand_id}"},
+		"GET /api/v1/containers/{epc}/packing":                      {},
+		"POST /api/v1/containers/{epc}/add":                         {body: `{"children":["{code}"]}`},
+		"POST /api/v1/containers/{epc}/remove":                      {body: `{"children":["{code}"]}`, want: 409}, // it is closed by then
+		"POST /api/v1/containers/{epc}/close":                       {},
+		"POST /api/v1/containers/{epc}/discard":                     {want: 409},
 	}
 }
 
@@ -295,6 +302,7 @@ func openMatrix(t *testing.T) *matrix {
 			"approval_id": "apv_00000000000000000000000000", "captureID": "cap_00000000000000000000000000", "eventID": "urn:uuid:absent",
 			"queryName": "absent", "source_id": "src_00000000000000000000000000", "subscriptionID": "sub_00000000000000000000000000",
 			"complaint_id": "cpl_00000000000000000000000000", "passkey_id": "none", "session_id": "ses_00000000000000000000000000",
+			"epc": "400000000000000008",
 		},
 	}
 	for _, role := range identity.BuiltIn()[1:] {
@@ -330,6 +338,7 @@ func (m *matrix) tenant(name string) map[string]string {
 		m.t.Fatal("a recall of two items was not held for a second person")
 	}
 	m.history(o)
+	o["epc"] = m.made("POST", "/api/v1/containers", key, `{"brand_id":`+o["brand_id"]+`,"kind":"case","gs1_company_prefix":"4012345"}`, "sscc")
 	return o
 }
 

@@ -56,6 +56,7 @@ func (a *App) issueRoutes(stopping context.Context, rt *httpx.Router, auth httpx
 	})
 	scanhttp.Mount(rt, a.Scans)
 	a.traceRoutes(stopping, rt)
+	a.lineRoutes(rt)
 	a.sourceRoutes(rt)
 	a.timelineRoutes(rt, auth)
 	a.wordRoutes(rt)

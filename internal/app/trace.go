@@ -18,13 +18,14 @@ import (
 	"github.com/chopmark/chopmark/internal/verify"
 )
 
-// openTrace wires the repository of EPCIS events.
+// openTrace wires the repository of EPCIS events, and the lines whose events it keeps.
 func (a *App) openTrace() {
 	store := tracesql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, store.Close)
 	a.Trace = trace.NewService(trace.UsualLimits(), store, store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
 	a.standing = trace.NewStanding(a.Trace, store, tracePost{a.notify})
 	a.onCommit = append(a.onCommit, a.standing.Wake)
+	a.openLines()
 }
 
 func (a *App) traceRoutes(stopping context.Context, rt *httpx.Router) {

@@ -24,7 +24,7 @@ const (
 // domains are the product's parts, as `ls internal/` shows them.
 var domains = []string{
 	"batch", "verify", "scan", "trace", "source", "timeline", "risk", "redeem", "catalog", "stock", "sale", "order",
-	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console", "complaint", "scanner", "find",
+	"pay", "ship", "identity", "resolve", "notify", "keyset", "site", "console", "complaint", "scanner", "find", "line",
 }
 
 // edgesByNature are domains that are nothing but an edge: pages and the console

@@ -151,7 +151,7 @@ func (s *Service) bearing(ctx context.Context, p *Unpacked) (b Bearing, err erro
 // are not before the packing: they are about what it put in or took out.
 func (s *Service) laterAbove(ctx context.Context, p *Unpacked) (out []Stored, _ error) {
 	brand := p.Stored.Brand
-	r, err := s.reading(ctx, brand, time.UnixMilli(1<<52))
+	r, err := s.reading(ctx, brand, Ever())
 	if err != nil {
 		return nil, err
 	}

@@ -400,9 +400,19 @@ func (r *reading) contents(ctx context.Context, parent string, flags map[Flag]bo
 	return out, nil
 }
 
-// runIn adds what of a run is in the parent. Items between two edges of all packings have
-// the same history, so one of them answers for all.
+// runIn adds what of a run is in the parent.
 func (r *reading) runIn(ctx context.Context, parent string, run Run, out *Contents, flags map[Flag]bool) error {
+	return r.foldRun(ctx, run, func(part Run, in inside) {
+		if in.parent == parent {
+			out.Runs = append(out.Runs, part)
+			flags[DoubleParent] = flags[DoubleParent] || in.double
+		}
+	})
+}
+
+// foldRun tells of each part of a run where it is. Items between two edges of all packings
+// have the same history, so one of them answers for all.
+func (r *reading) foldRun(ctx context.Context, run Run, tell func(part Run, in inside)) error {
 	all, err := r.ofRun(ctx, run)
 	if err == nil {
 		all, err = r.withEmptied(ctx, all)
@@ -424,12 +434,37 @@ func (r *reading) runIn(ctx context.Context, parent string, run Run, out *Conten
 	slices.Sort(edges)
 	edges = slices.Compact(edges)
 	for i := range len(edges) - 1 {
-		if in := fold(all, Child{Serial: edges[i]}.in, nil); in.parent == parent {
-			out.Runs = append(out.Runs, Run{edges[i], edges[i+1] - 1})
-			flags[DoubleParent] = flags[DoubleParent] || in.double
-		}
+		tell(Run{edges[i], edges[i+1] - 1}, fold(all, Child{Serial: edges[i]}.in, nil))
 	}
 	return nil
+}
+
+// Stay is where some items are.
+type Stay struct {
+	Run
+	Parent string // canonical
+}
+
+// Ever is later than any event: as of it, all that is captured counts.
+func Ever() time.Time { return time.UnixMilli(1 << 52) }
+
+// Stays tells what items are in, directly, by all packings that are captured, whatever their
+// time. Those that are in nothing are left out.
+func (s *Service) Stays(ctx context.Context, brand ids.BrandID, runs []Run) (out []Stay, _ error) {
+	r, err := s.reading(ctx, brand, Ever())
+	if err != nil {
+		return nil, err
+	}
+	for _, run := range runs {
+		if err := r.foldRun(ctx, run, func(part Run, in inside) {
+			if in.parent != "" {
+				out = append(out, Stay{part, in.parent})
+			}
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // merged sorts runs and joins those that touch.

@@ -148,7 +148,33 @@ func containOnce(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID,
 		}
 	}
 	compare(t, rt, s, brand, base, at, parents)
+	if asOf >= 20 { // after all of them
+		stays(t, rt, s, brand, base, parents)
+	}
 	lives(t, rt, s, brand, base)
+}
+
+// stays asks where all items are at last.
+func stays(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, base int, parents map[string]string) {
+	const items = 12
+	found, err := s.Stays(t.Context(), brand, []trace.Run{{From: Serial(brand, base), To: Serial(brand, base+items-1)}})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	got, want := map[string]string{}, map[string]string{}
+	for _, stay := range found {
+		for serial := stay.From; serial <= stay.To; serial++ {
+			got[trace.Canonical(EPC(brand, int(serial-Serial(brand, 0))))] = stay.Parent
+		}
+	}
+	for n := range items {
+		if thing := trace.Canonical(EPC(brand, base+n)); parents[thing] != "" {
+			want[thing] = parents[thing]
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		rt.Fatalf("items stay in (-want +got):\n%s", diff)
+	}
 }
 
 // lives observes every thing at some time: an observation is in the life of an item exactly

@@ -396,6 +396,130 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/containers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cases and pallets of a brand's packing lines
+         * @description Those that were opened last first.
+         */
+        get: operations["listContainers"];
+        put?: never;
+        /**
+         * Open a case or a pallet at a packing line
+         * @description It is named by an SSCC, or gets the next one under a GS1 company prefix (docs/trace.md). 409 when it is open, was closed (an SSCC names one unit), or when events say that something is in it or it is in something.
+         */
+        post: operations["openContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/containers/{epc}/packing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A case or pallet of a packing line, and what is in it
+         * @description What the line has put in. Where a thing was by all events is told by GET /api/v1/containers/{epc}.
+         */
+        get: operations["getPacking"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/containers/{epc}/add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put items and cases into an open container
+         * @description All of them or none. What is in it already stays, so that a scanner may repeat. 409 names each child that is refused, and a code why: line.child_in_open, line.child_packed, line.child_unknown, line.child_foreign, line.child_withdrawn, line.child_repeated, line.child_open, line.child_kind, line.child_itself; line.over_capacity when they do not fit.
+         */
+        post: operations["addToContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/containers/{epc}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take out what was put in by mistake
+         * @description What is not in it is no error.
+         */
+        post: operations["removeFromContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/containers/{epc}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close a container
+         * @description Exactly one AggregationEvent (ADD, packing) comes of it, however often it is asked for. Its time is fixed before it is captured: when that is cut off, the next request goes on with it, or the server by itself.
+         */
+        post: operations["closeContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/containers/{epc}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Drop an open container, without an event
+         * @description What was in it is free for others. It may be opened again.
+         */
+        post: operations["discardContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/containers/{epc}": {
         parameters: {
             query?: never;
@@ -3576,6 +3700,78 @@ export interface components {
             epcs: string[];
             flags?: components["schemas"]["ContainmentFlags"];
         };
+        LineContainer: {
+            /** @description As its event names it. */
+            epc: string;
+            sscc: string;
+            brand_id: components["schemas"]["BrandID"];
+            /** @enum {string} */
+            kind: "case" | "pallet";
+            /**
+             * @description closing: it is closed, and its event is about to be captured.
+             * @enum {string}
+             */
+            state: "open" | "closing" | "closed" | "discarded";
+            capacity: number;
+            /** @description How many are in it. */
+            children: number;
+            biz_location: string;
+            read_point: string;
+            opened_by: string;
+            /** Format: date-time */
+            opened_at: string;
+            /**
+             * Format: date-time
+             * @description Its event's eventTime.
+             */
+            closed_at: string | null;
+            /** @description Its event's eventID. */
+            event_id: string | null;
+        };
+        LinePacking: {
+            /** @description As its event names it. */
+            epc: string;
+            sscc: string;
+            brand_id: components["schemas"]["BrandID"];
+            /** @enum {string} */
+            kind: "case" | "pallet";
+            /**
+             * @description closing: it is closed, and its event is about to be captured.
+             * @enum {string}
+             */
+            state: "open" | "closing" | "closed" | "discarded";
+            capacity: number;
+            /** @description How many are in it. */
+            children: number;
+            biz_location: string;
+            read_point: string;
+            opened_by: string;
+            /** Format: date-time */
+            opened_at: string;
+            /**
+             * Format: date-time
+             * @description Its event's eventTime.
+             */
+            closed_at: string | null;
+            /** @description Its event's eventID. */
+            event_id: string | null;
+            /** @description Items in it; null seven days after it was closed, when its event alone tells. */
+            codes: string[] | null;
+            /** @description Containers in it; likewise. */
+            epcs: string[] | null;
+        };
+        LineContainerList: {
+            containers: components["schemas"]["LineContainer"][];
+            cursor: string | null;
+        };
+        LineChange: {
+            epc: string;
+            sscc: string;
+            /** @description Children that were put in or taken out; not those that were so before. */
+            changed: number;
+            /** @description How many are in it now. */
+            children: number;
+        };
         TraceCaptured: {
             /** @description How many EPCIS events came in. */
             events: number;
@@ -6548,6 +6744,490 @@ export interface operations {
             500: components["responses"]["Internal"];
         };
     };
+    listContainers: {
+        parameters: {
+            query: {
+                /** @description Of this brand. */
+                brand_id: components["schemas"]["BrandID"];
+                /** @description Only these. */
+                state?: "open" | "closing" | "closed" | "discarded";
+                limit?: components["parameters"]["limit"];
+                /** @description The cursor of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "containers": [
+                     *           {
+                     *             "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *             "sscc": "040123450000000010",
+                     *             "brand_id": 1001,
+                     *             "kind": "case",
+                     *             "state": "open",
+                     *             "capacity": 12,
+                     *             "children": 0,
+                     *             "biz_location": "",
+                     *             "read_point": "",
+                     *             "opened_by": "line 3",
+                     *             "opened_at": "2026-03-01T08:30:15.123456Z",
+                     *             "closed_at": null,
+                     *             "event_id": null
+                     *           }
+                     *         ],
+                     *         "cursor": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LineContainerList"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    openContainer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "brand_id": 1001,
+                 *       "kind": "case",
+                 *       "gs1_company_prefix": "4012345",
+                 *       "capacity": 12
+                 *     }
+                 */
+                "application/json": {
+                    brand_id: components["schemas"]["BrandID"];
+                    /** @enum {string} */
+                    kind: "case" | "pallet";
+                    /** @description Its SSCC, as 18 digits, a URN or a Digital Link. */
+                    epc?: string;
+                    /** @description Instead of epc. */
+                    gs1_company_prefix?: string;
+                    /** @description How many children it takes; 10000 when it is not said. */
+                    capacity?: number;
+                    /** @description A URI, for its event. */
+                    biz_location?: string;
+                    /** @description A URI, for its event. */
+                    read_point?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It is open. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *         "sscc": "040123450000000010",
+                     *         "brand_id": 1001,
+                     *         "kind": "case",
+                     *         "state": "open",
+                     *         "capacity": 12,
+                     *         "children": 0,
+                     *         "biz_location": "",
+                     *         "read_point": "",
+                     *         "opened_by": "line 3",
+                     *         "opened_at": "2026-03-01T08:30:15.123456Z",
+                     *         "closed_at": null,
+                     *         "event_id": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LineContainer"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getPacking: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Needed when several of your brands have used the SSCC. */
+                "X-Brand-ID"?: components["schemas"]["BrandID"];
+            };
+            path: {
+                /** @description Its SSCC, as 18 digits, a URN or a Digital Link. */
+                epc: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It, and its children. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *         "sscc": "040123450000000010",
+                     *         "brand_id": 1001,
+                     *         "kind": "case",
+                     *         "state": "closed",
+                     *         "capacity": 12,
+                     *         "children": 2,
+                     *         "biz_location": "",
+                     *         "read_point": "",
+                     *         "opened_by": "line 3",
+                     *         "opened_at": "2026-03-01T08:30:15.123456Z",
+                     *         "closed_at": "2026-03-01T08:31:15.123Z",
+                     *         "event_id": "ni:///sha-256;6a6a2e2b7ad3b5d2c1f0a0e8b8c8a5f1d3b0b7c2a1e4f5061728394a5b6c7d8e?ver=CBV2.0",
+                     *         "codes": [
+                     *           "123456789012345678",
+                     *           "123456789012345679"
+                     *         ],
+                     *         "epcs": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LinePacking"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    addToContainer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Needed when several of your brands have used the SSCC. */
+                "X-Brand-ID"?: components["schemas"]["BrandID"];
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Its SSCC, as 18 digits, a URN or a Digital Link. */
+                epc: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "children": [
+                 *         "123456789012345678"
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    /** @description Codes, SSCCs of packed cases, or EPCs of either. */
+                    children: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description How many were changed, and how many are in it now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *         "sscc": "040123450000000010",
+                     *         "changed": 2,
+                     *         "children": 12
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LineChange"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    removeFromContainer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Needed when several of your brands have used the SSCC. */
+                "X-Brand-ID"?: components["schemas"]["BrandID"];
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Its SSCC, as 18 digits, a URN or a Digital Link. */
+                epc: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "children": [
+                 *         "123456789012345678"
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    /** @description Codes, SSCCs of packed cases, or EPCs of either. */
+                    children: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description How many were changed, and how many are in it now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *         "sscc": "040123450000000010",
+                     *         "changed": 1,
+                     *         "children": 11
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LineChange"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    closeContainer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Needed when several of your brands have used the SSCC. */
+                "X-Brand-ID"?: components["schemas"]["BrandID"];
+            };
+            path: {
+                /** @description Its SSCC, as 18 digits, a URN or a Digital Link. */
+                epc: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is closed, and its event captured. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *         "sscc": "040123450000000010",
+                     *         "brand_id": 1001,
+                     *         "kind": "case",
+                     *         "state": "closed",
+                     *         "capacity": 12,
+                     *         "children": 12,
+                     *         "biz_location": "",
+                     *         "read_point": "",
+                     *         "opened_by": "line 3",
+                     *         "opened_at": "2026-03-01T08:30:15.123456Z",
+                     *         "closed_at": "2026-03-01T08:31:15.123Z",
+                     *         "event_id": "ni:///sha-256;6a6a2e2b7ad3b5d2c1f0a0e8b8c8a5f1d3b0b7c2a1e4f5061728394a5b6c7d8e?ver=CBV2.0"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LineContainer"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    discardContainer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Needed when several of your brands have used the SSCC. */
+                "X-Brand-ID"?: components["schemas"]["BrandID"];
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description Its SSCC, as 18 digits, a URN or a Digital Link. */
+                epc: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is discarded. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "epc": "urn:epc:id:sscc:4012345.0000000001",
+                     *         "sscc": "040123450000000010",
+                     *         "brand_id": 1001,
+                     *         "kind": "case",
+                     *         "state": "discarded",
+                     *         "capacity": 12,
+                     *         "children": 0,
+                     *         "biz_location": "",
+                     *         "read_point": "",
+                     *         "opened_by": "line 3",
+                     *         "opened_at": "2026-03-01T08:30:15.123456Z",
+                     *         "closed_at": null,
+                     *         "event_id": null
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["LineContainer"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
     getContainer: {
         parameters: {
             query?: {
@@ -9213,7 +9893,6 @@ export interface operations {
             422: components["responses"]["Mismatch"];
             429: components["responses"]["TooFast"];
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
         };
     };
     signInConsumer: {
@@ -9272,7 +9951,6 @@ export interface operations {
             422: components["responses"]["Mismatch"];
             429: components["responses"]["TooFast"];
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
         };
     };
     consumerMe: {
@@ -9418,7 +10096,6 @@ export interface operations {
             422: components["responses"]["Mismatch"];
             429: components["responses"]["TooFast"];
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
         };
     };
     eraseMyself: {
@@ -12730,7 +13407,6 @@ export interface operations {
             401: components["responses"]["NoKey"];
             403: components["responses"]["Forbidden"];
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
         };
     };
     scan: {
@@ -13569,7 +14245,6 @@ export interface operations {
                 };
             };
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
         };
     };
     ready: {
@@ -13606,7 +14281,6 @@ export interface operations {
                 };
             };
             500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
         };
     };
     metrics: {

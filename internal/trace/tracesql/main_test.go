@@ -1,9 +1,0 @@
-package tracesql
-
-import (
-	"testing"
-
-	"github.com/chopmark/chopmark/test/random"
-)
-
-func TestMain(m *testing.M) { random.Run(m, 25) }
