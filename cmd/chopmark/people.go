@@ -45,7 +45,8 @@ func (f *peopleFlags) config() app.PeopleConfig {
 
 // consumerFlags are for the accounts of those who scan.
 type consumerFlags struct {
-	ConsumerSession time.Duration `default:"720h" placeholder:"TIME" help:"A consumer stays signed in for so long (${default})."`
+	ConsumerSession time.Duration `default:"720h" placeholder:"TIME" help:"A consumer who does not come back stays signed in for so long (${default})."`
+	ConsumerLongest time.Duration `default:"8760h" placeholder:"TIME" help:"A consumer signs in again after so long in any case (${default})."`
 	SMTP            string        `name:"smtp" placeholder:"URL" help:"Send codes by mail: smtp://user@host:587 or smtps://user@host:465."`
 	SMTPPassword    string        `name:"smtp-password" env:"CHOPMARK_SMTP_PASSWORD" hidden:"" help:"By the environment."`
 	MailFrom        string        `placeholder:"ADDRESS" help:"Who mail comes from."`
@@ -68,7 +69,7 @@ type consumerFlags struct {
 
 func (f *consumerFlags) config() app.ConsumersConfig {
 	return app.ConsumersConfig{
-		Life: f.ConsumerSession, SMTP: f.SMTP, SMTPPassword: f.SMTPPassword, MailFrom: f.MailFrom, SMSURL: f.SMSURL, SMSSecret: f.SMSSecret,
+		Life: f.ConsumerSession, Longest: f.ConsumerLongest, SMTP: f.SMTP, SMTPPassword: f.SMTPPassword, MailFrom: f.MailFrom, SMSURL: f.SMSURL, SMSSecret: f.SMSSecret,
 		SMSPrefixes: f.SMSPrefix, CodesPerDay: f.CodesPerDay, CodesPerNetwork: f.CodesPerNetwork,
 		OIDCIssuer: f.ConsumerOIDCIssuer, OIDCClientID: f.ConsumerOIDCClientID, OIDCClientSecret: f.ConsumerOIDCClientSecret,
 		WeChat: identityhttp.WeChat{

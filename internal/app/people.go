@@ -112,7 +112,7 @@ func (a *App) openIdentity(ctx context.Context) error {
 	}
 	cfg.PassKeys = a.keys.passKeys
 	cfg.Consumers = identity.ConsumerConfig{
-		Life: a.People.Consumers.Life, Prefixes: a.People.Consumers.SMSPrefixes,
+		Life: a.People.Consumers.Life, Longest: a.People.Consumers.Longest, Prefixes: a.People.Consumers.SMSPrefixes,
 		PerDay: a.People.Consumers.CodesPerDay, PerNet: a.People.Consumers.CodesPerNetwork,
 	}
 	if cfg.Consumers.Senders, err = a.People.Consumers.senders(a.clock); err != nil {

@@ -91,9 +91,10 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		return nil, fmt.Errorf("read the feed of people: %w", err)
 	}
 	s.heard.Store(c.Now().UnixMicro())
-	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx)); err != nil {
+	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx, s.position)); err != nil {
 		return nil, err
 	}
+	s.passes.known(s.position)
 	return s, nil
 }
 
@@ -144,12 +145,12 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 			s.live.dropUser(UserID(n.Subject))
 		case SessionNews:
 			s.live.end(SessionID(n.Subject), n.Detail)
-			s.passes.end(SessionID(n.Subject), s.clock.Now().Add(s.cfg.Consumers.Life))
+			s.passes.end(n.Seq, Session{ID: SessionID(n.Subject), ExpiresAt: s.clock.Now().Add(s.cfg.Consumers.Life)})
 		}
 	}
 	if lost {
 		s.live.dropAll()
-		if err := s.loadEnded(ctx); err != nil {
+		if err := s.loadEnded(ctx, news[len(news)-1].Seq); err != nil {
 			return err
 		}
 	}
@@ -160,6 +161,7 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 	}
 	if len(news) > 0 {
 		s.position = news[len(news)-1].Seq
+		s.passes.known(s.position)
 	}
 	return nil
 }
@@ -213,7 +215,7 @@ func (s *Service) Follow(ctx context.Context) {
 // flush writes down how far sessions were moved on and when keys were used.
 func (s *Service) flush(ctx context.Context) error {
 	if renewed := s.live.takeRenewed(s.clock.Now()); len(renewed) > 0 {
-		if err := s.store.Renew(ctx, renewed); err != nil {
+		if _, err := s.store.Renew(ctx, renewed); err != nil {
 			return fmt.Errorf("renew sessions: %w", err)
 		}
 	}
@@ -222,7 +224,7 @@ func (s *Service) flush(ctx context.Context) error {
 			return fmt.Errorf("note when keys were used: %w", err)
 		}
 	}
-	s.passes.forget()
+	s.passes.Forget()
 	if now := s.clock.Now().UnixMicro(); now-s.swept.Swap(now) < sweepEvery.Microseconds() {
 		return nil
 	}

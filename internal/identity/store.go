@@ -174,11 +174,11 @@ type Sessions interface {
 	// EndSession must end one; one that has ended keeps its time and reason.
 	EndSession(ctx context.Context, id SessionID, reason string, now time.Time) error
 	EndSessions(ctx context.Context, id UserID, end Ending) error
-	// Renew must move on what lives; never back.
-	Renew(ctx context.Context, used []Renewed) error
+	// Renew must move on what lives, never back, and tell what does not.
+	Renew(ctx context.Context, used []Renewed) (over []SessionID, _ error)
 	// SweepSessions deletes what ended before a time.
 	SweepSessions(ctx context.Context, before time.Time) error
-	// EndedSessions gives those of an id's prefix that ended before their time.
+	// EndedSessions gives those of an id's prefix that ended before they expired.
 	EndedSessions(ctx context.Context, prefix string, now time.Time) ([]Session, error)
 }
 
@@ -235,6 +235,10 @@ type Consumers interface {
 	Consumer(ctx context.Context, id ConsumerID) (Consumer, error)
 	// ConsumerBy finds a living account; kind is "phone", "email" or "external".
 	ConsumerBy(ctx context.Context, kind string, h Hash) (Consumer, error)
+	// ChangeConsumer must replace the hashes and what is sealed of a living account, of which
+	// was is sealed: else it must answer ErrConsumerRaced, and ErrIdentifierTaken where another
+	// has one of the hashes.
+	ChangeConsumer(ctx context.Context, was Sealed, c Consumer) error
 	// EraseConsumer must remove what is sealed and the hashes, and end the sessions with it.
 	EraseConsumer(ctx context.Context, id ConsumerID, end Ending) error
 	// IdleConsumers gives living accounts that were not signed in to since a time.

@@ -3,6 +3,7 @@ package identitytest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -332,15 +333,22 @@ func renew(t *testing.T, open opener) {
 	one := newSession(u, 1, Start())
 	must(t, s.OpenSession(t.Context(), one, identity.Conflict{Policy: identity.Allow, Max: 9}))
 	later := one.ExpiresAt.Add(time.Hour)
-	must(t, s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: Start().Add(time.Minute), ExpiresAt: later}}))
-	must(t, s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: Start(), ExpiresAt: one.ExpiresAt}}))
+	move := func(seen, until time.Time, want ...identity.SessionID) {
+		t.Helper()
+		over, err := s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: seen, ExpiresAt: until}})
+		if err != nil || !slices.Equal(over, want) {
+			t.Errorf("over are %v, %v, want %v", over, err, want)
+		}
+	}
+	move(Start().Add(time.Minute), later)
+	move(Start(), one.ExpiresAt)
 	got, err := s.SessionByID(t.Context(), one.ID)
 	must(t, err)
-	if !got.ExpiresAt.Equal(later) {
-		t.Errorf("it expires at %s, want %s: a session is never moved back", got.ExpiresAt, later)
+	if !got.ExpiresAt.Equal(later) || !got.SeenAt.Equal(Start().Add(time.Minute)) {
+		t.Errorf("seen at %s it expires at %s, want %s: a session is never moved back", got.SeenAt, got.ExpiresAt, later)
 	}
 	must(t, s.EndSession(t.Context(), one.ID, identity.EndForced, Start()))
-	must(t, s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: Start(), ExpiresAt: later.Add(time.Hour)}}))
+	move(Start(), later.Add(time.Hour), one.ID)
 	if got, err = s.SessionByID(t.Context(), one.ID); err != nil || got.EndedAt.IsZero() || !got.ExpiresAt.Equal(later) {
 		t.Errorf("what has ended was renewed: %+v, %v", got, err)
 	}
