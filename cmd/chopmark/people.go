@@ -19,6 +19,7 @@ type peopleFlags struct {
 
 	KeepSessions  int `default:"30" placeholder:"N" help:"How many days ended sessions are kept (${default}; 1 to 365)."`
 	KeepApprovals int `default:"730" placeholder:"N" help:"How many days decided approvals are kept (${default}; 30 to 3650)."`
+	KeepAudit     int `default:"0" placeholder:"N" help:"How many days the log of changes is kept (365 to 3650); 0: for good."`
 	KeepConsumers int `default:"0" placeholder:"N" help:"Erase consumers who did not sign in for so many days (90 to 3650); 0: never."`
 
 	OIDCIssuer       string   `name:"oidc-issuer" placeholder:"URL" help:"Sign in by way of this provider (OpenID Connect)."`
@@ -35,7 +36,7 @@ type peopleFlags struct {
 func (f *peopleFlags) config() app.PeopleConfig {
 	return app.PeopleConfig{
 		SessionLife: f.SessionLife, SessionLongest: f.SessionLongest, SessionRenewal: f.SessionRenewal, Sessions: f.Sessions,
-		KeepSessions: f.KeepSessions, KeepApprovals: f.KeepApprovals, KeepConsumers: f.KeepConsumers,
+		KeepSessions: f.KeepSessions, KeepApprovals: f.KeepApprovals, KeepConsumers: f.KeepConsumers, KeepAudit: f.KeepAudit,
 		Consumers: f.consumerFlags.config(), LDAP: f.ldapFlags.config(),
 		OIDC: app.OIDCConfig{
 			Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret, GroupsClaim: f.OIDCGroups, Roles: f.OIDCRole, Tenant: f.OIDCTenant,

@@ -26,6 +26,7 @@ type Config struct {
 	Consumers ConsumerConfig
 	Keep      Keep
 	Elsewhere Elsewhere         // people who are not known here; nil = none
+	Requests  Requests          // what tenants ask; nil = nobody counts it
 	PassKeys  func() [][32]byte // of the passes of consumers, newest first; nil = one of the tokens' key
 }
 
@@ -69,7 +70,8 @@ type Service struct {
 	told     atomic.Pointer[func()]
 	used     usedKeys
 	passes   *Passes
-	sending  chan struct{} // codes that are being sent
+	drawn    map[TenantID]time.Time // as it was written down; used by flush
+	sending  chan struct{}          // codes that are being sent
 }
 
 // NewService loads the directory. Follow must run beside it, and Close end it.
@@ -91,7 +93,7 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		return nil, fmt.Errorf("read the feed of people: %w", err)
 	}
 	s.heard.Store(c.Now().UnixMicro())
-	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx, s.position)); err != nil {
+	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx, s.position), s.recallRequests(ctx)); err != nil {
 		return nil, err
 	}
 	s.passes.known(s.position)
@@ -167,9 +169,10 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 }
 
 const (
-	feedPage   = 1000
-	pollEvery  = 250 * time.Millisecond
-	flushEvery = 10 * time.Second
+	feedPage  = 1000
+	pollEvery = 250 * time.Millisecond
+	// flushEvery is how much a process that is killed loses of what tenants asked.
+	flushEvery = 5 * time.Second
 	// staleAfter is how long this process believes its memory without having heard from
 	// the feed; then it asks the database for each request.
 	staleAfter = time.Second
@@ -197,7 +200,10 @@ func (s *Service) Follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-flush.C:
-			err = s.flush(ctx)
+			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("what is only in memory of users and keys, or what is too old, stays so for now", "error", err)
+			}
+			continue
 		case <-poll.C:
 			if s.cfg.Shared {
 				err = s.CatchUp(ctx)
@@ -212,8 +218,11 @@ func (s *Service) Follow(ctx context.Context) {
 	}
 }
 
-// flush writes down how far sessions were moved on and when keys were used.
+// flush writes down what tenants asked, how far sessions were moved on and when keys were used.
 func (s *Service) flush(ctx context.Context) error {
+	if err := s.keepRequests(ctx); err != nil {
+		return err
+	}
 	if renewed := s.live.takeRenewed(s.clock.Now()); len(renewed) > 0 {
 		if _, err := s.store.Renew(ctx, renewed); err != nil {
 			return fmt.Errorf("renew sessions: %w", err)

@@ -15,6 +15,7 @@ import (
 type Store interface {
 	Credentials
 	Directory
+	Usage
 	Users
 	Factors
 	Sessions
@@ -73,13 +74,21 @@ type Directory interface {
 	ChangeRole(ctx context.Context, c CustomRole) error
 	// DropRole must answer ErrRoleUsed while a user or a living key has it.
 	DropRole(ctx context.Context, id Role) error
-	// TakeCodes must count codes of a tenant's day, and answer ErrQuota beyond most. A
-	// negative n gives back.
-	TakeCodes(ctx context.Context, t TenantID, day string, n, most int64) error
 	// Feed must give what changed after a position, in the order of commit; lost reports
 	// that some of it is no longer kept.
 	Feed(ctx context.Context, after int64, limit int) (news []News, lost bool, _ error)
 	FeedEnd(ctx context.Context) (int64, error)
+}
+
+// Usage keeps what tenants have used of their quotas.
+type Usage interface {
+	// TakeCodes must count codes of a tenant's day, and answer ErrQuota beyond most. A
+	// negative n gives back.
+	TakeCodes(ctx context.Context, t TenantID, day string, n, most int64) error
+	// Requests gives until when what each tenant asked is paid off.
+	Requests(ctx context.Context) (map[TenantID]time.Time, error)
+	// KeepRequests must move those on, never back.
+	KeepRequests(ctx context.Context, drawn map[TenantID]time.Time) error
 }
 
 // Origins keeps which other origins may read what is of a brand.
@@ -198,6 +207,11 @@ type Audits interface {
 	Audit(ctx context.Context, t TenantID, before int64, limit int) ([]Entry, error)
 	// AuditFrom gives entries after a number, the oldest first.
 	AuditFrom(ctx context.Context, t TenantID, after int64, limit int) ([]Entry, error)
+	// AuditCuts gives up to where each chain was removed.
+	AuditCuts(ctx context.Context) (map[TenantID]AuditCut, error)
+	// CutAudit must remove the entries up to c.N and put c in place of the cut at was (0 =
+	// none), both or neither; ok = no other cut was put there meanwhile.
+	CutAudit(ctx context.Context, was int64, c AuditCut) (ok bool, _ error)
 	// AuditHeads gives the last number and hash of every chain, and the tenants of every entry.
 	AuditHeads(ctx context.Context) (map[TenantID]AuditHead, error)
 }
