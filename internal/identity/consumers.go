@@ -201,7 +201,8 @@ func (s *Service) VisitConsumer(ctx context.Context, token string, renews bool) 
 	if v.Consumer, err = s.Consumer(ctx, p.consumer); err != nil || !renews {
 		return v, err
 	}
-	return v, s.renewPass(ctx, &v, p, &one)
+	err = s.renewPass(ctx, &v, p, &one)
+	return v, err
 }
 
 // Renews reports whether a request keeps a session alive.

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -54,8 +55,6 @@ func (s *Service) keepRequests(ctx context.Context) error {
 	if err := s.store.KeepRequests(ctx, more); err != nil {
 		return wrap("write down what tenants asked", err)
 	}
-	for id, until := range more {
-		s.drawn[id] = until
-	}
+	maps.Copy(s.drawn, more)
 	return nil
 }
