@@ -19,6 +19,7 @@ type peopleFlags struct {
 
 	KeepSessions  int `default:"30" placeholder:"N" help:"How many days ended sessions are kept (${default}; 1 to 365)."`
 	KeepApprovals int `default:"730" placeholder:"N" help:"How many days decided approvals are kept (${default}; 30 to 3650)."`
+	KeepAudit     int `default:"0" placeholder:"N" help:"How many days the log of changes is kept (365 to 3650); 0: for good."`
 	KeepConsumers int `default:"0" placeholder:"N" help:"Erase consumers who did not sign in for so many days (90 to 3650); 0: never."`
 
 	OIDCIssuer       string   `name:"oidc-issuer" placeholder:"URL" help:"Sign in by way of this provider (OpenID Connect)."`
@@ -35,7 +36,7 @@ type peopleFlags struct {
 func (f *peopleFlags) config() app.PeopleConfig {
 	return app.PeopleConfig{
 		SessionLife: f.SessionLife, SessionLongest: f.SessionLongest, SessionRenewal: f.SessionRenewal, Sessions: f.Sessions,
-		KeepSessions: f.KeepSessions, KeepApprovals: f.KeepApprovals, KeepConsumers: f.KeepConsumers,
+		KeepSessions: f.KeepSessions, KeepApprovals: f.KeepApprovals, KeepConsumers: f.KeepConsumers, KeepAudit: f.KeepAudit,
 		Consumers: f.consumerFlags.config(), LDAP: f.ldapFlags.config(),
 		OIDC: app.OIDCConfig{
 			Issuer: f.OIDCIssuer, ClientID: f.OIDCClientID, ClientSecret: f.OIDCClientSecret, GroupsClaim: f.OIDCGroups, Roles: f.OIDCRole, Tenant: f.OIDCTenant,
@@ -45,7 +46,8 @@ func (f *peopleFlags) config() app.PeopleConfig {
 
 // consumerFlags are for the accounts of those who scan.
 type consumerFlags struct {
-	ConsumerSession time.Duration `default:"720h" placeholder:"TIME" help:"A consumer stays signed in for so long (${default})."`
+	ConsumerSession time.Duration `default:"720h" placeholder:"TIME" help:"A consumer who does not come back stays signed in for so long (${default})."`
+	ConsumerLongest time.Duration `default:"8760h" placeholder:"TIME" help:"A consumer signs in again after so long in any case (${default})."`
 	SMTP            string        `name:"smtp" placeholder:"URL" help:"Send codes by mail: smtp://user@host:587 or smtps://user@host:465."`
 	SMTPPassword    string        `name:"smtp-password" env:"CHOPMARK_SMTP_PASSWORD" hidden:"" help:"By the environment."`
 	MailFrom        string        `placeholder:"ADDRESS" help:"Who mail comes from."`
@@ -68,7 +70,7 @@ type consumerFlags struct {
 
 func (f *consumerFlags) config() app.ConsumersConfig {
 	return app.ConsumersConfig{
-		Life: f.ConsumerSession, SMTP: f.SMTP, SMTPPassword: f.SMTPPassword, MailFrom: f.MailFrom, SMSURL: f.SMSURL, SMSSecret: f.SMSSecret,
+		Life: f.ConsumerSession, Longest: f.ConsumerLongest, SMTP: f.SMTP, SMTPPassword: f.SMTPPassword, MailFrom: f.MailFrom, SMSURL: f.SMSURL, SMSSecret: f.SMSSecret,
 		SMSPrefixes: f.SMSPrefix, CodesPerDay: f.CodesPerDay, CodesPerNetwork: f.CodesPerNetwork,
 		OIDCIssuer: f.ConsumerOIDCIssuer, OIDCClientID: f.ConsumerOIDCClientID, OIDCClientSecret: f.ConsumerOIDCClientSecret,
 		WeChat: identityhttp.WeChat{

@@ -21,7 +21,8 @@ import (
 
 // ConsumersConfig is what an operator may set for the accounts of those who scan.
 type ConsumersConfig struct {
-	Life            time.Duration // of a session; 0 = 30 days
+	Life            time.Duration // of a pass; a session that is used is moved on; 0 = 30 days
+	Longest         time.Duration // of a session; 0 = 365 days
 	SMTP            string        // "" = no mail
 	SMTPPassword    string
 	MailFrom        string
@@ -37,7 +38,7 @@ type ConsumersConfig struct {
 
 func (c *ConsumersConfig) check() error {
 	switch {
-	case c.Life < 0 || c.CodesPerDay < 0 || c.CodesPerNetwork < 0:
+	case c.Life < 0 || c.Longest < 0 || c.CodesPerDay < 0 || c.CodesPerNetwork < 0:
 		return usage("consumer-session", "and the numbers of codes cannot be below zero")
 	case c.SMSURL != "" && len(c.SMSPrefixes) == 0:
 		return usage("sms-prefix", "is needed with --sms-url: which countries' numbers are written to, such as +86")
@@ -132,11 +133,11 @@ func (a *App) consumerDoors() (d identityhttp.ConsumerDoors) {
 	return d
 }
 
-// passes tells scans who is signed in. An edge knows the keys, and not which sessions have
-// ended.
+// passes tells scans who is signed in. An edge hears which sessions have ended from the process
+// that it joins.
 func (a *App) passes() *identity.Passes {
 	if a.identity != nil {
 		return a.identity.Passes()
 	}
-	return identity.NewPasses(a.keys.passKeys, a.clock.Now)
+	return a.edge.passes
 }

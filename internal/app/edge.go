@@ -15,6 +15,8 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchkv"
 	"github.com/chopmark/chopmark/internal/batch/batchrpc/feed"
+	"github.com/chopmark/chopmark/internal/identity"
+	"github.com/chopmark/chopmark/internal/identity/identityrpc"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/keyset/keysetfile"
@@ -31,9 +33,10 @@ import (
 
 // edge is what a process without SQL has in its place: a way to one that has it.
 type edge struct {
-	join  *feed.Client
-	vault *keysetfile.Vault
-	ended chan error // holds why the process cannot go on
+	join   *feed.Client
+	vault  *keysetfile.Vault
+	passes *identity.Passes
+	ended  chan error // holds why the process cannot go on
 }
 
 const (
@@ -63,6 +66,7 @@ func (a *App) openEdge(ctx context.Context) error {
 		return err
 	}
 	a.keys = newKeyring(set, a.clock)
+	a.edge.passes = identity.NewPasses(a.keys.passKeys, a.clock.Now)
 	if err := a.edgeProjection(ctx); err != nil {
 		return err
 	}
@@ -390,7 +394,13 @@ func (a *App) runEdge() {
 	a.work.Go(func() { a.follow(a.background) })
 	a.work.Go(func() { a.renewKeysEvery(a.background) })
 	a.work.Go(func() { a.keepApplied(a.background) })
-	a.work.Go(func() { a.followLinks(a.background, a.hearLinks) })
+	a.work.Go(func() {
+		a.keepHearing(a.background, "changes of links are not heard of; those that are known are answered", a.hearLinks)
+	})
+	passes := identityrpc.NewPassesClient(a.edge.join.Conn(), a.edge.passes)
+	a.work.Go(func() {
+		a.keepHearing(a.background, "it is not heard whose sessions end; scans are booked on them until their passes are over", passes.CatchUp)
+	})
 }
 
 // keepEvery is how often at most what was applied is made durable.

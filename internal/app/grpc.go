@@ -22,7 +22,7 @@ func (a *App) listenGRPC() (server, string, error) {
 	}
 	var auth grpcx.Authenticator = noBearers{}
 	if a.identity != nil {
-		auth = identityrpc.NewAuthenticator(a.identity, a.quotas)
+		auth, cfg.Audit = identityrpc.NewAuthenticator(a.identity, a.quotas), identityrpc.NewAuditor(a.identity, a.log)
 	}
 	var scans batchrpc.Verifier = noScans{}
 	if a.Runs(RoleEdge) {

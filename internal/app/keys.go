@@ -132,12 +132,12 @@ func (a *App) examine(ctx context.Context, say func(string, ...any)) error {
 		keyset.Check(set.Current(keyset.Codebook)))
 	serials, batches := a.proj.Issued()
 	say("ok    %d serials in %d batches; a random guess hits with %.1e", serials, batches, float64(serials)/1e18)
-	entries, err := a.identity.CheckAudit(ctx)
+	checked, err := a.identity.CheckAudit(ctx)
 	if err != nil {
 		say("BAD   %v", err)
 		return err
 	}
-	say("ok    log of changes: %d entries, each chained to the one before", entries)
+	say("ok    log of changes: %d entries, each chained to the one before; %d before them were removed after their time", checked.Entries, checked.Cut)
 	return a.crossCheck(ctx, say)
 }
 

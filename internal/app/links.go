@@ -32,8 +32,8 @@ type links struct {
 }
 
 const (
-	fileLinks  = "links.journal"
-	linksEvery = 250 * time.Millisecond
+	fileLinks = "links.journal"
+	hearEvery = 250 * time.Millisecond
 )
 
 // openLinks wires the resolver of a process with SQL. Links stay in the home database:
@@ -45,7 +45,9 @@ func (a *App) openLinks(ctx context.Context) error {
 		return err
 	}
 	if a.SQL != "" { // others change links too
-		a.work.Go(func() { a.followLinks(a.background, a.links.service.CatchUp) })
+		a.work.Go(func() {
+			a.keepHearing(a.background, "changes of links are not heard of; those that are known are answered", a.links.service.CatchUp)
+		})
 	}
 	return nil
 }
@@ -61,9 +63,10 @@ func (a *App) edgeLinks() error {
 	return a.links.index.Apply(records)
 }
 
-// followLinks keeps the index up to date, and speaks once of what keeps it from that.
-func (a *App) followLinks(ctx context.Context, catchUp func(context.Context) error) {
-	t := time.NewTicker(linksEvery)
+// keepHearing keeps what others change up to date, and says once what is not known while that
+// fails.
+func (a *App) keepHearing(ctx context.Context, unknown string, catchUp func(context.Context) error) {
+	t := time.NewTicker(hearEvery)
 	defer t.Stop()
 	for failing := false; ; {
 		err := catchUp(ctx)
@@ -71,7 +74,7 @@ func (a *App) followLinks(ctx context.Context, catchUp func(context.Context) err
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			a.log.Warn("changes of links are not heard of; those that are known are answered", "error", err)
+			a.log.Warn(unknown, "error", err)
 		}
 		failing = err != nil
 		select {

@@ -553,7 +553,7 @@ func TestEveryRouteHasAPolicy(t *testing.T) {
 		"GET /api/v1/signin", "POST /api/v1/signin", "POST /api/v1/signin/first", "POST /api/v1/signin/accept", "POST /api/v1/signin/passkey",
 		"POST /api/v1/signin/passkey/finish", "POST /api/v1/oauth/token", "POST /api/v1/trace-sources/{source_id}/push", "POST /api/v1/complaints", "GET /api/v1/openapi.json",
 		"GET /api/v1/consumer/options", "POST /api/v1/consumer/codes", "POST /api/v1/consumer/signin", "GET /api/v1/consumer/me", // with a pass of a consumer's,
-		"GET /api/v1/consumer/export", "POST /api/v1/consumer/signout", "POST /api/v1/consumer/erase", // which is no key
+		"GET /api/v1/consumer/export", "POST /api/v1/consumer/signout", "POST /api/v1/consumer/erase", "POST /api/v1/consumer/identifiers", // which is no key
 	}
 	needs := m.rt.Needs()
 	for _, route := range m.rt.Routes() {

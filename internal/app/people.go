@@ -40,7 +40,7 @@ type PeopleConfig struct {
 	// Deriver is a program that runs argon.Serve; none: passwords are hashed in this process.
 	Deriver []string
 
-	KeepSessions, KeepApprovals, KeepConsumers int // days; 0 = the usual
+	KeepSessions, KeepApprovals, KeepConsumers, KeepAudit int // days; 0 = the usual
 }
 
 // OIDCConfig is one provider of identities.
@@ -110,9 +110,9 @@ func (a *App) openIdentity(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.PassKeys = a.keys.passKeys
+	cfg.PassKeys, cfg.Requests = a.keys.passKeys, drawnRequests{a}
 	cfg.Consumers = identity.ConsumerConfig{
-		Life: a.People.Consumers.Life, Prefixes: a.People.Consumers.SMSPrefixes,
+		Life: a.People.Consumers.Life, Longest: a.People.Consumers.Longest, Prefixes: a.People.Consumers.SMSPrefixes,
 		PerDay: a.People.Consumers.CodesPerDay, PerNet: a.People.Consumers.CodesPerNetwork,
 	}
 	if cfg.Consumers.Senders, err = a.People.Consumers.senders(a.clock); err != nil {
@@ -256,8 +256,28 @@ func (a *App) quotas(p *identity.Principal) error {
 	if p.Quota == (identity.Quota{}) {
 		return nil
 	}
-	sum := sha256.Sum256([]byte(p.Tenant))
-	return a.guard.Spend(binary.BigEndian.Uint64(sum[:]), p.Quota.PerSecond, p.Quota.PerDay)
+	return a.guard.Spend(holder(p.Tenant), p.Quota.PerSecond, p.Quota.PerDay)
+}
+
+// holder is what a tenant is counted as.
+func holder(t identity.TenantID) uint64 {
+	sum := sha256.Sum256([]byte(t))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// drawnRequests shows to identity what tenants have drawn of their days.
+type drawnRequests struct{ app *App }
+
+var _ identity.Requests = drawnRequests{}
+
+// Drawn implements identity.Requests.
+func (r drawnRequests) Drawn(t identity.TenantID) time.Time {
+	return r.app.clock.Now().Add(r.app.guard.Spent(holder(t)))
+}
+
+// Draw implements identity.Requests.
+func (r drawnRequests) Draw(t identity.TenantID, until time.Time) {
+	r.app.guard.Draw(holder(t), until.Sub(r.app.clock.Now()))
 }
 
 // keep reads how long is kept what is of people. Each has a floor, below which what others
@@ -270,7 +290,7 @@ func (c *PeopleConfig) keep() (k identity.Keep, _ error) {
 		to               *time.Duration
 	}{
 		{"keep-sessions", c.KeepSessions, 1, 365, &k.Sessions}, {"keep-approvals", c.KeepApprovals, 30, 3650, &k.Approvals},
-		{"keep-consumers", c.KeepConsumers, 90, 3650, &k.Consumers},
+		{"keep-consumers", c.KeepConsumers, 90, 3650, &k.Consumers}, {"keep-audit", c.KeepAudit, 365, 3650, &k.Audit},
 	} {
 		if one.days != 0 && (one.days < one.floor || one.days > one.top) {
 			return k, usage(one.flag, "must be between %d and %d days", one.floor, one.top)

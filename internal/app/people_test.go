@@ -184,6 +184,23 @@ func TestLDAP(t *testing.T) {
 	}
 }
 
+// TestDirectoryAway: while the directory does not answer, who is not known here is told to try again,
+// and accounts of this place are opened as ever.
+func TestDirectoryAway(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close() // nobody listens there any more
+	d := openDesk(t, func(c *Config) {
+		c.People.LDAP = LDAPConfig{URL: "ldap://" + gone.Listener.Addr().String(), Users: "ou=people,dc=example,dc=com", Roles: []string{"packers=operator"}}
+	})
+	made := d.must("POST", "/api/v1/users", matrixAdminKey, `{"login":"local","name":"n","role":"auditor"}`)
+	d.must("POST", "/api/v1/signin/accept", "", fmt.Sprintf(`{"token":%q,"password":"a password of this place"}`, made["token"]))
+	if status, _, text := d.ask("POST", "/api/v1/signin", "", `{"login":"alice","password":"alice-secret","client_type":"api"}`); status != 503 || !strings.Contains(text, "ldap.unavailable") {
+		t.Errorf("who may be in the directory: %d %s", status, text)
+	}
+	d.must("POST", "/api/v1/signin", "", `{"login":"local","password":"a password of this place","client_type":"api"}`)
+}
+
 // TestQuota: a tenant's keys share its requests, over all routes; others and the platform go on.
 func TestQuota(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchrpc/feed"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
+	"github.com/chopmark/chopmark/internal/identity/identityrpc"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
 	"github.com/chopmark/chopmark/internal/platform/grpcx"
@@ -199,6 +200,7 @@ func (a *App) listenRoles() (server, string, error) {
 	}
 	service.Add(s)
 	resolverpc.New(a.links.store).Add(s)
+	identityrpc.NewPassesServer(a.identity.Passes()).Add(s)
 	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.RoleListen)
 	if err != nil {
 		return server{}, "", fmt.Errorf("--role-listen: %w", err)

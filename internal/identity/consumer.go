@@ -65,7 +65,8 @@ type Sender interface {
 // ConsumerConfig is what an operator may set for consumers; zero fields have the usual
 // values.
 type ConsumerConfig struct {
-	Life     time.Duration      // of a session
+	Life     time.Duration      // of a pass; a session that is used is moved on
+	Longest  time.Duration      // a session ends after it in any case
 	Senders  map[Channel]Sender // what is not here is not offered
 	Prefixes []string           // of the numbers that are written to; none = all
 	PerDay   int64              // codes of one channel on a day, to everybody
@@ -74,21 +75,26 @@ type ConsumerConfig struct {
 
 // The usual values, and what is fixed.
 const (
-	DefaultConsumerLife = 30 * 24 * time.Hour
-	defaultCodesPerDay  = 20_000
-	defaultCodesPerNet  = 200
-	codesPerTarget      = 10 // on a day
-	codeTries           = 5
-	CodeLife            = 5 * time.Minute
-	CodePause           = time.Minute // between two to one target
-	codeDigits          = 6
-	sendTimeout         = 10 * time.Second
-	sendsMax            = 64 // at a time
+	DefaultConsumerLife    = 30 * 24 * time.Hour
+	DefaultConsumerLongest = 365 * 24 * time.Hour
+
+	defaultCodesPerDay = 20_000
+	defaultCodesPerNet = 200
+	codesPerTarget     = 10 // on a day
+	codeTries          = 5
+	CodeLife           = 5 * time.Minute
+	CodePause          = time.Minute // between two to one target
+	codeDigits         = 6
+	sendTimeout        = 10 * time.Second
+	sendsMax           = 64 // at a time
 )
 
 func (c *ConsumerConfig) fill() {
 	if c.Life <= 0 {
 		c.Life = DefaultConsumerLife
+	}
+	if c.Longest <= 0 {
+		c.Longest = DefaultConsumerLongest
 	}
 	if c.PerDay <= 0 {
 		c.PerDay = defaultCodesPerDay
@@ -106,6 +112,9 @@ var (
 	ErrCodeWait        = fault.New(fault.Limited, "consumer.code_wait", "a code was sent a moment ago; wait before the next one")
 	ErrCodesUsedUp     = fault.New(fault.Limited, "consumer.codes_used_up", "too many codes were sent today; try again tomorrow")
 	ErrCodeRefused     = fault.New(fault.Unauthenticated, "consumer.code_refused", "the code is not right, was used, or has expired")
+	ErrIdentifierThere = fault.New(fault.Conflict, "consumer.identifier_there", "this account has another one of this kind already")
+	ErrIdentifierTaken = fault.New(fault.Conflict, "consumer.identifier_taken", "this cannot be added to this account; sign in with it instead")
+	ErrConsumerRaced   = fault.New(fault.Conflict, "consumer.changed", "the account was changed meanwhile; try again")
 	ErrUnknownConsumer = fault.New(fault.NotFound, "consumer.unknown", "no such consumer")
 )
 

@@ -94,22 +94,26 @@ func (s *Service) SignInConsumer(ctx context.Context, t Target, code string, fro
 	if err := from.check(); err != nil {
 		return OpenedConsumer{}, err
 	}
-	if len(code) != codeDigits {
-		return OpenedConsumer{}, ErrCodeRefused
-	}
-	target := s.secrets.lookup("target", t.To)
-	ok, err := s.store.UseCode(ctx, target, s.codeHash(target, code), s.clock.Now())
-	if err != nil {
-		return OpenedConsumer{}, wrap("look at a code", err)
-	}
-	if !ok {
-		return OpenedConsumer{}, ErrCodeRefused
+	if err := s.useCode(ctx, t, code); err != nil {
+		return OpenedConsumer{}, err
 	}
 	person := Person{Phone: t.To}
 	if t.Channel == Mail {
 		person = Person{Email: t.To}
 	}
 	return s.openConsumer(ctx, t.kind(), s.secrets.lookup(t.kind(), t.To), person, from)
+}
+
+func (s *Service) useCode(ctx context.Context, t Target, code string) error {
+	if len(code) != codeDigits {
+		return ErrCodeRefused
+	}
+	target := s.secrets.lookup("target", t.To)
+	ok, err := s.store.UseCode(ctx, target, s.codeHash(target, code), s.clock.Now())
+	if err == nil && !ok {
+		err = ErrCodeRefused
+	}
+	return wrap("look at a code", err)
 }
 
 // SignInConsumerProvided opens a session for a consumer whom a provider vouches for.
@@ -139,12 +143,12 @@ func (s *Service) openConsumer(ctx context.Context, kind string, h Hash, person 
 	if err != nil {
 		return o, wrap("find a consumer", err)
 	}
-	now := s.clock.Now()
-	token, p := newPass(s.passes.keys()[0], c.ID, now.Add(s.cfg.Consumers.Life))
-	o = OpenedConsumer{Consumer: c.ID, Opened: Opened{Token: token, Enrolled: true}}
+	now, l := s.clock.Now(), &s.cfg.Consumers
+	p := newPass(c.ID, now.Add(min(l.Life, l.Longest)))
+	o = OpenedConsumer{Consumer: c.ID, Opened: Opened{Token: p.token(s.passes.keys()[0]), Enrolled: true}}
 	o.Session = Session{
-		ID: p.id(), Hash: hashOf(token), User: c.ID.Owner(), Client: from.Client, Device: from.Name, Net: from.Net,
-		CreatedAt: now, SeenAt: now, ExpiresAt: p.until, EndsAt: p.until,
+		ID: p.id(), Hash: p.hash(), User: c.ID.Owner(), Client: from.Client, Device: from.Name, Net: from.Net,
+		CreatedAt: now, SeenAt: now, ExpiresAt: p.until, EndsAt: now.Add(l.Longest),
 	}
 	if err := s.store.OpenSession(ctx, o.Session, s.cfg.Conflicts[from.Client]); err != nil {
 		return o, wrap("open a consumer's session", err)
@@ -172,15 +176,18 @@ func (s *Service) newConsumer(kind string, h Hash, person Person) (c Consumer, e
 type ConsumerVisit struct {
 	Consumer
 	Session SessionID
+	Fresh   string    // a pass instead of the one that was shown, which is good for its own time still; "" = none yet
+	Until   time.Time // of Fresh
 }
 
-// VisitConsumer tells whose a pass is, by the record of its session; else ErrSessionOver.
-func (s *Service) VisitConsumer(ctx context.Context, token string) (v ConsumerVisit, _ error) {
+// VisitConsumer tells whose a pass is, by the record of its session; else ErrSessionOver. A
+// request that renews may move the session on.
+func (s *Service) VisitConsumer(ctx context.Context, token string, renews bool) (v ConsumerVisit, _ error) {
 	p, ok := s.passes.read(token)
 	if !ok {
 		return v, ErrSessionOver
 	}
-	one, err := s.store.SessionByHash(ctx, hashOf(token))
+	one, err := s.store.SessionByHash(ctx, p.hash())
 	if errors.Is(err, ErrUnknownSession) {
 		return v, ErrSessionOver
 	}
@@ -191,8 +198,42 @@ func (s *Service) VisitConsumer(ctx context.Context, token string) (v ConsumerVi
 		return v, overBecause(one.Reason)
 	}
 	v.Session = one.ID
-	v.Consumer, err = s.Consumer(ctx, p.consumer)
+	if v.Consumer, err = s.Consumer(ctx, p.consumer); err != nil || !renews {
+		return v, err
+	}
+	err = s.renewPass(ctx, &v, p, &one)
 	return v, err
+}
+
+// Renews reports whether a request keeps a session alive.
+func (s *Service) Renews(writes bool) bool { return writes || s.cfg.Renewal == RenewAlways }
+
+// renewPass gives a fresh pass for one of whose life more than half is over. The session is
+// moved on before it is given, so that what is kept of an ended session outlives its passes;
+// a session that another request has moved on costs no write.
+func (s *Service) renewPass(ctx context.Context, v *ConsumerVisit, p pass, one *Session) error {
+	now, life, until := s.clock.Now(), s.cfg.Consumers.Life, one.ExpiresAt
+	if p.until.Sub(now) > life/2 {
+		return nil
+	}
+	if until.Sub(now) <= life/2 {
+		until = now.Add(min(life, one.EndsAt.Sub(now))).Truncate(time.Second)
+	}
+	if until.Sub(p.until) < renewStep {
+		return nil
+	}
+	if until.After(one.ExpiresAt) {
+		over, err := s.store.Renew(ctx, []Renewed{{one.ID, now, until}})
+		if err != nil {
+			return wrap("renew a consumer's session", err)
+		}
+		if len(over) > 0 {
+			return ErrSessionOver
+		}
+	}
+	p.until = until
+	v.Fresh, v.Until = p.token(s.passes.keys()[0]), until
+	return nil
 }
 
 // Consumer gives an account.
@@ -249,14 +290,13 @@ func (s *Service) EraseConsumer(ctx context.Context, id ConsumerID) error {
 	return nil
 }
 
-// loadEnded reads which passes count no more although their time has not come.
-func (s *Service) loadEnded(ctx context.Context) error {
+// loadEnded reads which passes count no more although their time has not come; seq is where the
+// feed stood before.
+func (s *Service) loadEnded(ctx context.Context, seq int64) error {
 	ended, err := s.store.EndedSessions(ctx, consumerSession, s.clock.Now())
 	if err != nil {
 		return fmt.Errorf("read ended sessions of consumers: %w", err)
 	}
-	for _, one := range ended {
-		s.passes.end(one.ID, one.EndsAt)
-	}
+	s.passes.end(seq, ended...)
 	return nil
 }

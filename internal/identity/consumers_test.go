@@ -3,6 +3,7 @@ package identity_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -92,7 +93,7 @@ func TestConsumers(t *testing.T) {
 			t.Error("a consumer's pass opens what people have")
 		}
 	}
-	v, err := w.svc.VisitConsumer(t.Context(), first.Token)
+	v, err := w.svc.VisitConsumer(t.Context(), first.Token, false)
 	if err != nil || v.ID != first.Consumer {
 		t.Fatalf("%+v, %v", v, err)
 	}
@@ -102,7 +103,7 @@ func TestConsumers(t *testing.T) {
 	if passes.Consumer(first.Token) != 0 || passes.Consumer(again.Token) == 0 {
 		t.Error("one sign-out ends that session, and no other")
 	}
-	if _, err := w.svc.VisitConsumer(t.Context(), first.Token); !errors.Is(err, identity.ErrSessionOver) {
+	if _, err := w.svc.VisitConsumer(t.Context(), first.Token, false); !errors.Is(err, identity.ErrSessionOver) {
 		t.Errorf("signed out and still in: %v", err)
 	}
 	if err := w.svc.EraseConsumer(t.Context(), again.Consumer); err != nil {
@@ -117,6 +118,195 @@ func TestConsumers(t *testing.T) {
 	w.pass(identity.DefaultConsumerLife)
 	if passes.Consumer(mail.Token) != 0 {
 		t.Error("a pass outlives its session")
+	}
+}
+
+// TestConsumerSessionSlides: who comes back within half the life of a pass, and past it, is given
+// another, up to the longest life and no further; what was ended is not moved on; of the passes
+// of a session none is good after its end.
+func TestConsumerSessionSlides(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for renewal, slides := range map[identity.Renewal]bool{identity.RenewAlways: true, identity.RenewWrites: false} {
+		t.Run(string(renewal), func(t *testing.T) {
+			t.Parallel()
+			out, w := newShop(t)
+			w.cfg.Renewal, w.cfg.Consumers.Longest = renewal, 100*day
+			w.svc = w.open(t)
+			o := w.consumer(t, out, phone, identity.App)
+			visit := func(token string) (identity.ConsumerVisit, error) {
+				return w.svc.VisitConsumer(t.Context(), token, w.svc.Renews(false))
+			}
+			w.pass(14 * day)
+			if v, err := visit(o.Token); err != nil || v.Fresh != "" {
+				t.Fatalf("before half the life: %q, %v", v.Fresh, err)
+			}
+			w.pass(2 * day)
+			v, err := visit(o.Token)
+			if err != nil || (v.Fresh != "") != slides {
+				t.Fatalf("past half the life: %q, %v", v.Fresh, err)
+			}
+			if !slides {
+				return
+			}
+			lost, err := visit(o.Token) // the answer with the fresh one was lost
+			if err != nil || lost.Fresh == "" || !lost.Until.Equal(v.Until) {
+				t.Errorf("asked again: %+v, %v", lost, err)
+			}
+			w.pass(14 * day) // 30 since the sign-in
+			if _, err := visit(o.Token); !errors.Is(err, identity.ErrSessionOver) {
+				t.Errorf("the first pass after its own time: %v", err)
+			}
+			begun := o.CreatedAt
+			for last := v.Fresh; ; {
+				next, err := visit(last)
+				if errors.Is(err, identity.ErrSessionOver) {
+					break
+				}
+				must0(t, err)
+				if next.Fresh != "" {
+					last = next.Fresh
+				}
+				if w.clock().Now().Sub(begun) > 100*day {
+					t.Fatal("moved on beyond the longest life")
+				}
+				w.pass(day)
+			}
+			if used := w.clock().Now().Sub(begun); used < 99*day {
+				t.Errorf("it ended after %s, used every day", used)
+			}
+			o = w.consumer(t, out, phone, identity.App)
+			w.pass(16 * day)
+			v, err = visit(o.Token)
+			must0(t, err)
+			must0(t, w.svc.SignOutConsumer(t.Context(), &v, false))
+			w.pass(20 * day) // past the time of the first pass
+			for name, s := range map[string]*identity.Service{"here": w.svc, "after a restart": w.open(t)} {
+				if s.Passes().Consumer(v.Fresh) != 0 {
+					t.Errorf("%s, a pass of an ended session counts", name)
+				}
+			}
+		})
+	}
+}
+
+// TestEndedElsewhere: who hears what ended from a process with SQL, page by page and from
+// several of them, names no account of an ended session, and forgets it in time.
+func TestEndedElsewhere(t *testing.T) {
+	t.Parallel()
+	out, w := newShop(t)
+	w.cfg.Shared, w.cfg.Consumers.PerNet = true, 1000
+	w.svc = w.open(t)
+	number := func(i int) identity.Target {
+		return identity.Target{Channel: identity.SMS, To: fmt.Sprintf("+86138001390%02d", i)}
+	}
+	var ended, living []identity.OpenedConsumer
+	keys := func() [][32]byte { return [][32]byte{identitytest.Secrets().Tokens} }
+	edge := identity.NewPasses(keys, w.clock().Now)
+	hear := func(from *identity.Service) {
+		t.Helper()
+		for more := true; more; {
+			page := from.Passes().Ended(edge.Heard(), 2)
+			if edge.Hear(page); len(page.Ended) == 0 && page.More {
+				t.Fatal("an empty page, and there are more")
+			}
+			more = page.More
+		}
+	}
+	check := func(when string) {
+		t.Helper()
+		for _, o := range ended {
+			if edge.Consumer(o.Token) != 0 {
+				t.Errorf("%s: an ended session counts", when)
+			}
+		}
+		for _, o := range living {
+			if edge.Consumer(o.Token) != int64(o.Consumer) {
+				t.Errorf("%s: a living session does not count", when)
+			}
+		}
+	}
+	for i := range 7 {
+		o := w.consumer(t, out, number(i), identity.App)
+		ended, living = append(ended, o), append(living, w.consumer(t, out, number(i), identity.App)) // which replaced it
+	}
+	hear(w.svc)
+	check("from the feed")
+	other := w.open(t) // knows them from its start alone
+	edge = identity.NewPasses(keys, w.clock().Now)
+	hear(other)
+	check("from a process that started since")
+	for i := range 3 {
+		must0(t, w.svc.EraseConsumer(t.Context(), living[0].Consumer))
+		ended, living = append(ended, living[0]), living[1:]
+		hear(other) // which has not heard of it
+		if i == 1 {
+			must0(t, other.CatchUp(t.Context()))
+			hear(other)
+			check("from the other, once it has heard")
+		}
+		hear(w.svc)
+		check("from both in turn")
+	}
+	w.pass(identity.DefaultConsumerLife)
+	edge.Forget()
+	w.svc.Passes().Forget()
+	if page := w.svc.Passes().Ended(identity.EndedAfter{}, 100); len(page.Ended) != 0 {
+		t.Errorf("%d are kept beyond the time of their passes", len(page.Ended))
+	}
+}
+
+// TestTwoIdentifiers: an account is reached by number and address; what is another's is refused,
+// and who has no code learns nothing of it.
+func TestTwoIdentifiers(t *testing.T) {
+	t.Parallel()
+	out, w := newShop(t)
+	w.cfg.Consumers.PerNet = 1000
+	w.svc = w.open(t)
+	mail, theirs := identity.Target{Channel: identity.Mail, To: "a@example.com"}, identity.Target{Channel: identity.Mail, To: "b@example.com"}
+	me := w.consumer(t, out, phone, identity.App)
+	other := w.consumer(t, out, theirs, identity.App)
+	code := func(to identity.Target) string {
+		t.Helper()
+		must0(t, w.svc.SendCode(t.Context(), to, "192.0.2.0/24", ""))
+		w.pass(identity.CodePause)
+		return out.last(to.To)
+	}
+	add := func(id identity.ConsumerID, to identity.Target, code string) error {
+		return w.svc.AddIdentifier(t.Context(), id, to, code)
+	}
+	unknown := identity.Target{Channel: identity.Mail, To: "nobody@example.com"}
+	code(theirs)
+	code(unknown)
+	taken, free := add(me.Consumer, theirs, "000000"), add(me.Consumer, unknown, "000000")
+	if !errors.Is(taken, identity.ErrCodeRefused) || taken.Error() != free.Error() {
+		t.Errorf("without the code: %v of another's, %v of nobody's", taken, free)
+	}
+	if err := add(me.Consumer, theirs, code(theirs)); !errors.Is(err, identity.ErrIdentifierTaken) {
+		t.Errorf("another's address: %v", err)
+	}
+	sent := code(mail)
+	must0(t, add(me.Consumer, mail, sent))
+	must0(t, add(me.Consumer, mail, sent)) // a retry
+	if err := add(me.Consumer, unknown, code(unknown)); !errors.Is(err, identity.ErrIdentifierThere) {
+		t.Errorf("a second address: %v", err)
+	}
+	if o := w.consumer(t, out, mail, identity.Web); o.Consumer != me.Consumer {
+		t.Errorf("the address leads to %d, want %d", o.Consumer, me.Consumer)
+	}
+	rec := must(w.svc.ExportConsumer(t.Context(), me.Consumer))
+	if rec.Person.Phone != phone.To || rec.Person.Email != mail.To {
+		t.Errorf("kept are %q and %q", rec.Person.Phone, rec.Person.Email)
+	}
+	if rec := must(w.svc.ExportConsumer(t.Context(), other.Consumer)); rec.Person.Email != theirs.To || rec.Person.Phone != "" {
+		t.Error("the other account changed")
+	}
+	must0(t, w.svc.EraseConsumer(t.Context(), me.Consumer))
+	if err := add(me.Consumer, mail, code(mail)); !errors.Is(err, identity.ErrUnknownConsumer) {
+		t.Errorf("to an erased account: %v", err)
+	}
+	if o := w.consumer(t, out, mail, identity.Web); o.Consumer == me.Consumer {
+		t.Error("the address leads to the erased account")
 	}
 }
 

@@ -7,11 +7,12 @@ import (
 )
 
 // Keep says how long is kept what nobody needs for his work any more; zero fields have the
-// usual times. The log of changes is kept for good: its chain has no end that could be cut.
+// usual times.
 type Keep struct {
 	Sessions  time.Duration // after their end
 	Approvals time.Duration // after their decision
 	Consumers time.Duration // after the last sign-in; then the account is erased. 0 = for good
+	Audit     time.Duration // an entry of the log of changes; 0 = for good
 }
 
 const (
@@ -36,6 +37,7 @@ func (s *Service) sweep(ctx context.Context) error {
 		wrap("delete ended sessions", s.store.SweepSessions(ctx, now.Add(-keep.Sessions))),
 		wrap("delete what is over", s.store.Sweep(ctx, now, now.Add(-keep.Approvals))),
 		wrap("erase idle consumers", s.eraseIdle(ctx, now)),
+		wrap("cut the log of changes", s.cutAudit(ctx, now)),
 	)
 }
 

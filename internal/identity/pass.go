@@ -8,14 +8,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
-	"sync"
 	"time"
 )
 
 // A pass is the token of a consumer's session. It says itself whose it is and how long, under
 // a MAC, so that a scan asks nobody: a process that answers scans needs the keys alone. What
-// opens the account is the record of the session, by the hash of the whole; the pass has a
-// secret for that, which no process keeps.
+// opens the account is the record of the session, by the hash of what its passes have in
+// common; they have a secret for that, which no process keeps.
 const (
 	passPrefix  = "cmc_"
 	passSession = 16
@@ -30,24 +29,45 @@ var passLength = len(passPrefix) + base64.RawURLEncoding.EncodedLen(passBytes)
 // pass is what one says.
 type pass struct {
 	consumer ConsumerID
-	until    time.Time
-	session  [passSession]byte
+	until    time.Time // in whole seconds
+	session  passID
+	secret   [passSecret]byte
 }
+
+// passID names a session of a consumer in its passes.
+type passID [passSession]byte
 
 const consumerSession = "cse_"
 
 func (p *pass) id() SessionID { return SessionID(consumerSession + hex.EncodeToString(p.session[:])) }
 
 // newPass makes a pass with a session of its own.
-func newPass(key [32]byte, c ConsumerID, until time.Time) (token string, p pass) {
-	p = pass{consumer: c, until: until.Truncate(time.Second)}
+func newPass(c ConsumerID, until time.Time) pass {
+	p := pass{consumer: c, until: until.Truncate(time.Second)}
+	rand.Read(p.session[:]) // never fails: crypto/rand ends the process first
+	rand.Read(p.secret[:])
+	return p
+}
+
+// token is the pass under a key.
+func (p *pass) token(key [32]byte) string {
 	var b [passBytes]byte
-	binary.BigEndian.PutUint64(b[:], uint64(c))
+	binary.BigEndian.PutUint64(b[:], uint64(p.consumer))
 	binary.BigEndian.PutUint32(b[8:], uint32(p.until.Unix()))
-	rand.Read(b[12:passBody]) // never fails: crypto/rand ends the process first
-	copy(p.session[:], b[12:])
+	copy(b[12:], p.session[:])
+	copy(b[12+passSession:], p.secret[:])
 	copy(b[passBody:], macOfPass(key, b[:passBody]))
-	return passPrefix + base64.RawURLEncoding.EncodeToString(b[:]), p
+	return passPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// hash is what the record of the session is found by: the same for all of its passes, so that
+// none is shut out when the answer with a fresh one is lost.
+func (p *pass) hash() Hash {
+	var b [8 + passSession + passSecret]byte
+	binary.BigEndian.PutUint64(b[:], uint64(p.consumer))
+	copy(b[8:], p.session[:])
+	copy(b[8+passSession:], p.secret[:])
+	return Hash(sha256.Sum256(b[:]))
 }
 
 func macOfPass(key [32]byte, body []byte) []byte {
@@ -72,65 +92,8 @@ func readPass(keys [][32]byte, token string) (p pass, ok bool) {
 		p.consumer = ConsumerID(binary.BigEndian.Uint64(b))
 		p.until = time.Unix(int64(binary.BigEndian.Uint32(b[8:])), 0).UTC()
 		copy(p.session[:], b[12:])
+		copy(p.secret[:], b[12+passSession:])
 		return p, true
 	}
 	return p, false
-}
-
-// Passes tells scans who is signed in, by arithmetic and memory alone. In a process with
-// SQL it knows which sessions have ended; in one without a pass counts until its time.
-type Passes struct {
-	keys func() [][32]byte // newest first
-	now  func() time.Time
-
-	mu    sync.RWMutex
-	ended map[[passSession]byte]int64 // guarded by mu; until when their passes would count, Unix seconds
-}
-
-// NewPasses makes one that knows of no ended session.
-func NewPasses(keys func() [][32]byte, now func() time.Time) *Passes {
-	return &Passes{keys: keys, now: now, ended: map[[passSession]byte]int64{}}
-}
-
-// Consumer is whose a secret is; 0 = nobody's.
-func (p *Passes) Consumer(secret string) int64 {
-	one, ok := p.read(secret)
-	if !ok {
-		return 0
-	}
-	return int64(one.consumer)
-}
-
-func (p *Passes) read(secret string) (pass, bool) {
-	one, ok := readPass(p.keys(), secret)
-	if !ok || !p.now().Before(one.until) {
-		return one, false
-	}
-	p.mu.RLock()
-	_, over := p.ended[one.session]
-	p.mu.RUnlock()
-	return one, !over
-}
-
-// end lets a session's pass count no more.
-func (p *Passes) end(id SessionID, until time.Time) {
-	raw, err := hex.DecodeString(strings.TrimPrefix(string(id), consumerSession))
-	if err != nil || len(raw) != passSession {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended[[passSession]byte(raw)] = until.Unix()
-}
-
-// forget drops those whose time has come anyway.
-func (p *Passes) forget() {
-	now := p.now().Unix()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for id, until := range p.ended {
-		if until <= now {
-			delete(p.ended, id)
-		}
-	}
 }

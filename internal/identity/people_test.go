@@ -373,6 +373,84 @@ func TestEraseForgets(t *testing.T) {
 }
 
 // TestAuditChain plants each way of meddling with the log, and sees it caught.
+// TestAuditCut: what was kept for its time goes from the front of the chain, and the rest holds
+// together still; what anybody takes out, makes up or puts back beside that is found, and what
+// was altered is not let go.
+func TestAuditCut(t *testing.T) {
+	t.Parallel()
+	const year = 365 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		first, then string // what is done before the cut, and after it
+		good        bool
+	}{
+		"sound":         {"", "", true},
+		"cut off more":  {"", `DELETE FROM identity_audit WHERE n = (SELECT MIN(n) FROM identity_audit)`, false},
+		"cut left out":  {"", `DELETE FROM identity_audit_cuts`, false},
+		"cut moved":     {"", `UPDATE identity_audit_cuts SET n = n + 1`, false},
+		"cut made up":   {"", `UPDATE identity_audit_cuts SET n = n + 1, hash = (SELECT hash FROM identity_audit WHERE n = identity_audit_cuts.n + 1); DELETE FROM identity_audit WHERE n = (SELECT MIN(n) FROM identity_audit)`, false},
+		"another's":     {"", `UPDATE identity_audit_cuts SET tenant_id = 'tnt_other'`, false},
+		"another time":  {"", `UPDATE identity_audit_cuts SET cut_at = cut_at + 1`, false},
+		"put back":      {"", `INSERT INTO identity_audit SELECT tenant_id, 1, at, actor, role_id, action, subject, ends, status, was, became, reason, request_id, hash FROM identity_audit WHERE n = (SELECT MAX(n) FROM identity_audit)`, false},
+		"the rest gone": {"", `DELETE FROM identity_audit`, false},
+		"altered":       {`UPDATE identity_audit SET reason = 'other' WHERE n = 2`, "", false},
+		"made older":    {`UPDATE identity_audit SET at = 1 WHERE n = 5`, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.cfg.Keep.Audit = year
+			s, _ := w.start(t, given)
+			change := func() {
+				t.Helper()
+				end, err := s.Begin(t.Context(), identity.Change{Actor: s.OperatorOfMachine(), Action: "POST /x", Subject: "x", RequestID: "r"})
+				must0(t, err)
+				end(identity.Outcome{Status: 200, Reason: "because"})
+			}
+			meddle := func(sql string) {
+				t.Helper()
+				db := must(sqldb.OpenSQLite(t.Context(), w.path))
+				defer db.Close()
+				for one := range strings.SplitSeq(sql, ";") {
+					must0(t, db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+						if strings.TrimSpace(one) == "" {
+							return nil
+						}
+						_, err := tx.ExecContext(ctx, one)
+						return err
+					}))
+				}
+			}
+			change()
+			change()
+			w.pass(180 * 24 * time.Hour)
+			change()
+			must0(t, s.Close(t.Context()))
+			meddle(c.first)
+			w.pass(190 * 24 * time.Hour) // the first two are over their time
+			if err := s.Close(t.Context()); (err == nil) != (c.first == "") {
+				t.Fatalf("the sweep says %v", err)
+			}
+			if got, err := s.CheckAudit(t.Context()); c.first == "" && (err != nil || got != (identity.AuditCheck{Entries: 2, Cut: 4})) {
+				t.Fatalf("a sound cut: %+v, %v", got, err)
+			}
+			meddle(c.then)
+			if _, err := s.CheckAudit(t.Context()); (err == nil) != c.good {
+				t.Errorf("the check says %v", err)
+			}
+			if !c.good {
+				return
+			}
+			w.pass(year + 24*time.Hour) // and now all of them are
+			must0(t, s.Close(t.Context()))
+			change()
+			must0(t, s.Close(t.Context()))
+			if got, err := s.CheckAudit(t.Context()); err != nil || got != (identity.AuditCheck{Entries: 2, Cut: 6}) {
+				t.Errorf("once all were cut: %+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestAuditChain(t *testing.T) {
 	t.Parallel()
 	for name, meddle := range map[string]string{
@@ -394,8 +472,8 @@ func TestAuditChain(t *testing.T) {
 				end(identity.Outcome{Status: 200, Before: `{"a":1}`, After: `{"a":2}`, Reason: "because"})
 			}
 			must0(t, s.Close(t.Context()))
-			if n, err := s.CheckAudit(t.Context()); err != nil || n != 4 {
-				t.Fatalf("a sound log: %d, %v", n, err)
+			if c, err := s.CheckAudit(t.Context()); err != nil || c != (identity.AuditCheck{Entries: 4}) {
+				t.Fatalf("a sound log: %+v, %v", c, err)
 			}
 			db := must(sqldb.OpenSQLite(t.Context(), w.path))
 			defer db.Close()

@@ -26,6 +26,7 @@ type Config struct {
 	Consumers ConsumerConfig
 	Keep      Keep
 	Elsewhere Elsewhere         // people who are not known here; nil = none
+	Requests  Requests          // what tenants ask; nil = nobody counts it
 	PassKeys  func() [][32]byte // of the passes of consumers, newest first; nil = one of the tokens' key
 }
 
@@ -69,7 +70,8 @@ type Service struct {
 	told     atomic.Pointer[func()]
 	used     usedKeys
 	passes   *Passes
-	sending  chan struct{} // codes that are being sent
+	drawn    map[TenantID]time.Time // as it was written down; used by flush
+	sending  chan struct{}          // codes that are being sent
 }
 
 // NewService loads the directory. Follow must run beside it, and Close end it.
@@ -91,9 +93,10 @@ func NewService(ctx context.Context, cfg Config, store Store, secrets Secrets, c
 		return nil, fmt.Errorf("read the feed of people: %w", err)
 	}
 	s.heard.Store(c.Now().UnixMicro())
-	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx)); err != nil {
+	if err := errors.Join(s.reload(ctx), s.loadEnded(ctx, s.position), s.recallRequests(ctx)); err != nil {
 		return nil, err
 	}
+	s.passes.known(s.position)
 	return s, nil
 }
 
@@ -144,12 +147,12 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 			s.live.dropUser(UserID(n.Subject))
 		case SessionNews:
 			s.live.end(SessionID(n.Subject), n.Detail)
-			s.passes.end(SessionID(n.Subject), s.clock.Now().Add(s.cfg.Consumers.Life))
+			s.passes.end(n.Seq, Session{ID: SessionID(n.Subject), ExpiresAt: s.clock.Now().Add(s.cfg.Consumers.Life)})
 		}
 	}
 	if lost {
 		s.live.dropAll()
-		if err := s.loadEnded(ctx); err != nil {
+		if err := s.loadEnded(ctx, news[len(news)-1].Seq); err != nil {
 			return err
 		}
 	}
@@ -160,14 +163,16 @@ func (s *Service) apply(ctx context.Context, news []News, lost bool) error {
 	}
 	if len(news) > 0 {
 		s.position = news[len(news)-1].Seq
+		s.passes.known(s.position)
 	}
 	return nil
 }
 
 const (
-	feedPage   = 1000
-	pollEvery  = 250 * time.Millisecond
-	flushEvery = 10 * time.Second
+	feedPage  = 1000
+	pollEvery = 250 * time.Millisecond
+	// flushEvery is how much a process that is killed loses of what tenants asked.
+	flushEvery = 5 * time.Second
 	// staleAfter is how long this process believes its memory without having heard from
 	// the feed; then it asks the database for each request.
 	staleAfter = time.Second
@@ -195,7 +200,10 @@ func (s *Service) Follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-flush.C:
-			err = s.flush(ctx)
+			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("what is only in memory of users and keys, or what is too old, stays so for now", "error", err)
+			}
+			continue
 		case <-poll.C:
 			if s.cfg.Shared {
 				err = s.CatchUp(ctx)
@@ -210,10 +218,13 @@ func (s *Service) Follow(ctx context.Context) {
 	}
 }
 
-// flush writes down how far sessions were moved on and when keys were used.
+// flush writes down what tenants asked, how far sessions were moved on and when keys were used.
 func (s *Service) flush(ctx context.Context) error {
+	if err := s.keepRequests(ctx); err != nil {
+		return err
+	}
 	if renewed := s.live.takeRenewed(s.clock.Now()); len(renewed) > 0 {
-		if err := s.store.Renew(ctx, renewed); err != nil {
+		if _, err := s.store.Renew(ctx, renewed); err != nil {
 			return fmt.Errorf("renew sessions: %w", err)
 		}
 	}
@@ -222,7 +233,7 @@ func (s *Service) flush(ctx context.Context) error {
 			return fmt.Errorf("note when keys were used: %w", err)
 		}
 	}
-	s.passes.forget()
+	s.passes.Forget()
 	if now := s.clock.Now().UnixMicro(); now-s.swept.Swap(now) < sweepEvery.Microseconds() {
 		return nil
 	}

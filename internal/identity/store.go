@@ -15,6 +15,7 @@ import (
 type Store interface {
 	Credentials
 	Directory
+	Usage
 	Users
 	Factors
 	Sessions
@@ -73,13 +74,21 @@ type Directory interface {
 	ChangeRole(ctx context.Context, c CustomRole) error
 	// DropRole must answer ErrRoleUsed while a user or a living key has it.
 	DropRole(ctx context.Context, id Role) error
-	// TakeCodes must count codes of a tenant's day, and answer ErrQuota beyond most. A
-	// negative n gives back.
-	TakeCodes(ctx context.Context, t TenantID, day string, n, most int64) error
 	// Feed must give what changed after a position, in the order of commit; lost reports
 	// that some of it is no longer kept.
 	Feed(ctx context.Context, after int64, limit int) (news []News, lost bool, _ error)
 	FeedEnd(ctx context.Context) (int64, error)
+}
+
+// Usage keeps what tenants have used of their quotas.
+type Usage interface {
+	// TakeCodes must count codes of a tenant's day, and answer ErrQuota beyond most. A
+	// negative n gives back.
+	TakeCodes(ctx context.Context, t TenantID, day string, n, most int64) error
+	// Requests gives until when what each tenant asked is paid off.
+	Requests(ctx context.Context) (map[TenantID]time.Time, error)
+	// KeepRequests must move those on, never back.
+	KeepRequests(ctx context.Context, drawn map[TenantID]time.Time) error
 }
 
 // Origins keeps which other origins may read what is of a brand.
@@ -174,11 +183,11 @@ type Sessions interface {
 	// EndSession must end one; one that has ended keeps its time and reason.
 	EndSession(ctx context.Context, id SessionID, reason string, now time.Time) error
 	EndSessions(ctx context.Context, id UserID, end Ending) error
-	// Renew must move on what lives; never back.
-	Renew(ctx context.Context, used []Renewed) error
+	// Renew must move on what lives, never back, and tell what does not.
+	Renew(ctx context.Context, used []Renewed) (over []SessionID, _ error)
 	// SweepSessions deletes what ended before a time.
 	SweepSessions(ctx context.Context, before time.Time) error
-	// EndedSessions gives those of an id's prefix that ended before their time.
+	// EndedSessions gives those of an id's prefix that ended before they expired.
 	EndedSessions(ctx context.Context, prefix string, now time.Time) ([]Session, error)
 }
 
@@ -198,6 +207,11 @@ type Audits interface {
 	Audit(ctx context.Context, t TenantID, before int64, limit int) ([]Entry, error)
 	// AuditFrom gives entries after a number, the oldest first.
 	AuditFrom(ctx context.Context, t TenantID, after int64, limit int) ([]Entry, error)
+	// AuditCuts gives up to where each chain was removed.
+	AuditCuts(ctx context.Context) (map[TenantID]AuditCut, error)
+	// CutAudit must remove the entries up to c.N and put c in place of the cut at was (0 =
+	// none), both or neither; ok = no other cut was put there meanwhile.
+	CutAudit(ctx context.Context, was int64, c AuditCut) (ok bool, _ error)
 	// AuditHeads gives the last number and hash of every chain, and the tenants of every entry.
 	AuditHeads(ctx context.Context) (map[TenantID]AuditHead, error)
 }
@@ -235,6 +249,10 @@ type Consumers interface {
 	Consumer(ctx context.Context, id ConsumerID) (Consumer, error)
 	// ConsumerBy finds a living account; kind is "phone", "email" or "external".
 	ConsumerBy(ctx context.Context, kind string, h Hash) (Consumer, error)
+	// ChangeConsumer must replace the hashes and what is sealed of a living account, of which
+	// was is sealed: else it must answer ErrConsumerRaced, and ErrIdentifierTaken where another
+	// has one of the hashes.
+	ChangeConsumer(ctx context.Context, was Sealed, c Consumer) error
 	// EraseConsumer must remove what is sealed and the hashes, and end the sessions with it.
 	EraseConsumer(ctx context.Context, id ConsumerID, end Ending) error
 	// IdleConsumers gives living accounts that were not signed in to since a time.

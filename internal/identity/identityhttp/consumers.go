@@ -47,8 +47,9 @@ func (a *api) mountConsumers(rt *httpx.Router, d ConsumerDoors) {
 	rt.Public("POST /api/v1/consumer/signin", private(a.ours(c.postSignIn)))
 	rt.Public("GET /api/v1/consumer/me", private(c.own(c.getMe)))
 	rt.Public("GET /api/v1/consumer/export", private(c.own(c.getExport)))
-	rt.Public("POST /api/v1/consumer/signout", private(c.own(c.postSignOut)))
-	rt.Public("POST /api/v1/consumer/erase", private(c.own(c.postErase)))
+	rt.Public("POST /api/v1/consumer/identifiers", private(c.own(c.postIdentifier)))
+	rt.Public("POST /api/v1/consumer/signout", private(c.leaving(c.postSignOut)))
+	rt.Public("POST /api/v1/consumer/erase", private(c.leaving(c.postErase)))
 	rt.Admin("GET /api/v1/consumers", c.getConsumers)
 	rt.Admin("GET /api/v1/consumers/{user_id}/export", c.getConsumerExport)
 	rt.Admin("POST /api/v1/consumers/{user_id}/erase", c.postConsumerErase)
@@ -80,11 +81,26 @@ func (c *consumers) cookie(r *http.Request, value string, life time.Duration) *h
 	return made
 }
 
-// own lets in who is signed in, by the header or the cookie.
-func (c *consumers) own(h func(w http.ResponseWriter, r *http.Request, v *identity.ConsumerVisit) error) httpx.Handler {
+// freshToken is the header with a fresh pass for who showed one in a header.
+const freshToken = "X-Consumer-Token"
+
+type ownHandler func(w http.ResponseWriter, r *http.Request, v *identity.ConsumerVisit) error
+
+// own lets in who is signed in, by the header or the cookie, and moves the session on: a fresh
+// pass goes the way that the old one came.
+func (c *consumers) own(h ownHandler) httpx.Handler {
+	return c.signedIn(h, func(r *http.Request) bool { return c.svc.Renews(r.Method != http.MethodGet) })
+}
+
+// leaving is own for what ends the session.
+func (c *consumers) leaving(h ownHandler) httpx.Handler {
+	return c.signedIn(h, func(*http.Request) bool { return false })
+}
+
+func (c *consumers) signedIn(h ownHandler, renews func(r *http.Request) bool) httpx.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok {
+		secret, byHeader := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !byHeader {
 			if err := c.auth.cross.Check(r); err != nil {
 				return ErrCrossOrigin
 			}
@@ -94,9 +110,15 @@ func (c *consumers) own(h func(w http.ResponseWriter, r *http.Request, v *identi
 			}
 			secret = kept.Value
 		}
-		v, err := c.svc.VisitConsumer(r.Context(), secret)
+		v, err := c.svc.VisitConsumer(r.Context(), secret, renews(r))
 		if err != nil {
 			return err
+		}
+		switch {
+		case v.Fresh != "" && byHeader:
+			w.Header().Set(freshToken, v.Fresh)
+		case v.Fresh != "":
+			http.SetCookie(w, c.cookie(r, v.Fresh, v.Until.Sub(c.svc.Now())))
 		}
 		return h(w, r, &v)
 	}
@@ -264,6 +286,27 @@ func (c *consumers) export(w http.ResponseWriter, r *http.Request, id identity.C
 // getExport answers GET /api/v1/consumer/export: all that is kept of the caller.
 func (c *consumers) getExport(w http.ResponseWriter, r *http.Request, v *identity.ConsumerVisit) error {
 	return c.export(w, r, v.ID, v.Session)
+}
+
+type identifierAsk struct {
+	targetAsk
+	Code string `json:"code"`
+}
+
+// postIdentifier answers POST /api/v1/consumer/identifiers: another way to the caller's account.
+func (c *consumers) postIdentifier(w http.ResponseWriter, r *http.Request, v *identity.ConsumerVisit) error {
+	ask, _, err := read[identifierAsk](w, r)
+	if err != nil {
+		return err
+	}
+	t, err := identity.ParseTarget(ask.Phone, ask.Email)
+	if err != nil {
+		return err
+	}
+	if err := c.svc.AddIdentifier(r.Context(), v.ID, t, ask.Code); err != nil {
+		return err
+	}
+	return c.getMe(w, r, v)
 }
 
 type consumerSignOut struct {

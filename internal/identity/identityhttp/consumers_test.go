@@ -89,6 +89,79 @@ func TestConsumer(t *testing.T) {
 	h.want(h.ask(http.DefaultClient, "GET", fmt.Sprintf("/api/v1/consumers/%d/export", id), "", admin), 200, `"state":"erased","phone":null`)
 }
 
+// TestConsumerComesBack: past half the life of a pass a browser gets another in its cookie, and
+// who showed it in a header in one; signing out leaves none behind.
+func TestConsumerComesBack(t *testing.T) {
+	t.Parallel()
+	h, sent := newShop(t, ConsumerDoors{})
+	signIn := func(c *http.Client, more string) reply {
+		t.Helper()
+		h.want(h.ask(c, "POST", "/api/v1/consumer/codes", `{"phone":"13800138000"}`), 200, "")
+		h.later.Add(61)
+		return h.want(h.ask(c, "POST", "/api/v1/consumer/signin", `{"phone":"13800138000","code":"`+sent.get()+`"`+more+`}`), 200, "")
+	}
+	b := h.browser()
+	in, app := signIn(b, ""), signIn(http.DefaultClient, `,"client_type":"app"`)
+	pass := app.data["token"].(string)
+	bearer := "Authorization: Bearer " + pass
+	me := func(c *http.Client, header ...string) reply {
+		t.Helper()
+		return h.want(h.ask(c, "GET", "/api/v1/consumer/me", "", header...), 200, `"state":"active"`)
+	}
+	if got := me(b); got.head.Get("Set-Cookie") != "" || me(http.DefaultClient, bearer).head.Get("X-Consumer-Token") != "" {
+		t.Error("a fresh pass is given at once")
+	}
+	h.later.Add(16 * 24 * 3600)
+	got := me(b)
+	if set := got.head.Get("Set-Cookie"); !strings.HasPrefix(set, "consumer=cmc_") || !strings.Contains(set, "Max-Age=2591") || set == in.head.Get("Set-Cookie") || got.head.Get("X-Consumer-Token") != "" {
+		t.Errorf("the browser gets %q and %q", set, got.head.Get("X-Consumer-Token"))
+	}
+	got = me(http.DefaultClient, bearer)
+	fresh := got.head.Get("X-Consumer-Token")
+	if !strings.HasPrefix(fresh, "cmc_") || fresh == pass || got.head.Get("Set-Cookie") != "" {
+		t.Errorf("the app gets %q and %q", fresh, got.head.Get("Set-Cookie"))
+	}
+	h.later.Add(20 * 24 * 3600)
+	me(b)
+	me(http.DefaultClient, "Authorization: Bearer "+fresh)
+	h.want(h.ask(http.DefaultClient, "GET", "/api/v1/consumer/me", "", bearer), 401, "session.over")
+	out := h.want(h.ask(b, "POST", "/api/v1/consumer/signout", `{}`), 200, "")
+	if all := out.head.Values("Set-Cookie"); len(all) != 1 || !strings.Contains(all[0], "Max-Age=0") {
+		t.Errorf("signing out sets %q", all)
+	}
+}
+
+// TestConsumerIdentifiers: a second identifier by its code; no session, another origin's page, a
+// field more, and what is another's are refused.
+func TestConsumerIdentifiers(t *testing.T) {
+	t.Parallel()
+	h, sent := newShop(t, ConsumerDoors{})
+	const path = "/api/v1/consumer/identifiers"
+	code := func(number string) string {
+		t.Helper()
+		h.want(h.ask(http.DefaultClient, "POST", "/api/v1/consumer/codes", `{"phone":"`+number+`"}`), 200, "")
+		h.later.Add(61)
+		return sent.get()
+	}
+	h.want(h.ask(http.DefaultClient, "POST", "/api/v1/consumer/signin", `{"phone":"13800138001","code":"`+code("13800138001")+`"}`), 200, "")
+	who, err := h.svc.SignInConsumerProvided(t.Context(), identity.Provided{Issuer: "wechat", Subject: "u-1"}, identity.Device{Client: identity.App})
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := "Authorization: Bearer " + who.Token
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138000","code":"000000"}`), 401, "")
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138000","code":"000000"}`, "Cookie: consumer="+who.Token, "Origin: https://evil.example"), 403, "auth.cross_origin")
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138000","code":"000000","user_id":1}`, me), 400, "")
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"code":"000000"}`, me), 400, "consumer.bad_target")
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138001","code":"000000"}`, me), 401, "consumer.code_refused")
+	taken := h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138001","code":"`+code("13800138001")+`"}`, me), 409, "consumer.identifier_taken")
+	if strings.Contains(taken.body, "user_id") || strings.Contains(taken.body, "1380013") {
+		t.Errorf("the refusal tells whose it is: %s", taken.body)
+	}
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138000","code":"`+code("13800138000")+`"}`, me), 200, `"phone":"****00"`)
+	h.want(h.ask(http.DefaultClient, "POST", path, `{"phone":"13800138002","code":"`+code("13800138002")+`"}`, me), 409, "consumer.identifier_there")
+}
+
 // TestConsumerSessionIsNotFixed: a pass that somebody planted in the browser beforehand is
 // another one after the sign-in, and opens nothing.
 func TestConsumerSessionIsNotFixed(t *testing.T) {

@@ -189,13 +189,16 @@ func NewAuditor(svc *identity.Service, log *slog.Logger) *Auditor { return &Audi
 
 // Begin implements httpx.Auditor.
 func (a *Auditor) Begin(r *http.Request, endpoint, requestID string, p *httpx.Principal) (func(int, []byte, httpx.Note), error) {
+	return a.BeginCall(r.Context(), endpoint, r.URL.Path, requestID, p)
+}
+
+// BeginCall is Begin of what came in another way.
+func (a *Auditor) BeginCall(ctx context.Context, action, subject, requestID string, p *httpx.Principal) (func(int, []byte, httpx.Note), error) {
 	who := a.svc.OperatorOfMachine()
 	if own, ok := p.Access.(access); ok {
 		who = own.p
 	}
-	end, err := a.svc.Begin(r.Context(), identity.Change{
-		Actor: who, Action: endpoint, Subject: r.URL.Path, RequestID: requestID,
-	})
+	end, err := a.svc.Begin(ctx, identity.Change{Actor: who, Action: action, Subject: subject, RequestID: requestID})
 	if err != nil {
 		return nil, err
 	}

@@ -116,6 +116,35 @@ func (p *provider) sign(claims map[string]any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
+// TestProviderClocks: the provider's clock and ours may be minutes apart, and not more than a token
+// lives.
+func TestProviderClocks(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ours time.Duration // ahead of the provider's, whose tokens live five minutes
+		in   bool
+	}{
+		"together": {0, true}, "ours is ahead": {4 * time.Minute, true}, "ours is behind": {-4 * time.Minute, true},
+		"ours is far ahead": {10 * time.Minute, false}, "ours is far behind": {-10 * time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProvider(t)
+			p.bend = func(claims map[string]any) { claims["nbf"] = claims["iat"] }
+			h := newHouse(t, &Provider{
+				Issuer: p.srv.URL, ClientID: "chopmark", ClientSecret: "s", GroupsClaim: "groups", Tenant: identity.Platform,
+				Roles: []GroupRole{{"packers", identity.Operator}},
+			})
+			h.later.Store(int64(c.ours / time.Second))
+			b := h.browser()
+			h.ask(b, "GET", "/signin/oidc", "") // it ends at the console, which is not served here
+			if got := h.ask(b, "GET", "/api/v1/me", ""); (got.status == 200) != c.in {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
 func TestProvider(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)

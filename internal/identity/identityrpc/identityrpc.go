@@ -1,8 +1,10 @@
-// Package identityrpc is identity over gRPC: who a call comes from.
+// Package identityrpc is identity over gRPC: who a call comes from, what it changes, and whose
+// sessions have ended, for processes without SQL.
 package identityrpc
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/chopmark/chopmark/internal/identity"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
@@ -37,4 +39,23 @@ func (a *Authenticator) Authenticate(bearer string) (httpx.Principal, error) {
 		err = a.quotas(v.Principal)
 	}
 	return identityhttp.PrincipalOf(&v), err
+}
+
+// Auditor keeps what calls change in the log of changes.
+type Auditor struct{ keeper *identityhttp.Auditor }
+
+var _ grpcx.Auditor = (*Auditor)(nil)
+
+// NewAuditor makes an Auditor.
+func NewAuditor(svc *identity.Service, log *slog.Logger) *Auditor {
+	return &Auditor{identityhttp.NewAuditor(svc, log)}
+}
+
+// Begin implements grpcx.Auditor.
+func (a *Auditor) Begin(ctx context.Context, method, requestID string, p *httpx.Principal) (func(status int, question []byte), error) {
+	end, err := a.keeper.BeginCall(ctx, "gRPC "+method, method, requestID, p)
+	if err != nil {
+		return nil, err
+	}
+	return func(status int, question []byte) { end(status, question, httpx.Note{}) }, nil
 }

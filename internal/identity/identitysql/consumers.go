@@ -170,6 +170,24 @@ func (s *Store) ConsumerBy(ctx context.Context, kind string, h identity.Hash) (i
 	return oneConsumer(sqldb.Collect(ctx, s.db.Reader(), scanConsumer, query, h[:]))
 }
 
+// ChangeConsumer implements identity.Store. What is sealed is never sealed alike twice, so it
+// tells whether the record is the one that was read.
+func (s *Store) ChangeConsumer(ctx context.Context, was identity.Sealed, c identity.Consumer) error {
+	const change = `UPDATE identity_consumers SET data_key = ?, sealed = ?, phone = ?, email = ?, external = ?
+		WHERE user_id = ? AND state = ? AND sealed = ?`
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		ok, err := changed(tx.ExecContext(ctx, change, some(c.Sealed.Key), some(c.Sealed.Data), orNull(c.Phone), orNull(c.Email), orNull(c.External),
+			int64(c.ID), string(identity.Active), some(was.Data)))
+		switch {
+		case err != nil:
+			return taken(err, identity.ErrIdentifierTaken)
+		case !ok:
+			return identity.ErrConsumerRaced
+		}
+		return nil
+	})
+}
+
 // EraseConsumer implements identity.Store.
 func (s *Store) EraseConsumer(ctx context.Context, id identity.ConsumerID, end identity.Ending) error {
 	const erase = `UPDATE identity_consumers SET state = ?, data_key = ?, sealed = ?, phone = NULL, email = NULL, external = NULL WHERE user_id = ?`
@@ -198,6 +216,6 @@ func (s *Store) IdleConsumers(ctx context.Context, before time.Time, limit int) 
 
 // EndedSessions implements identity.Store.
 func (s *Store) EndedSessions(ctx context.Context, prefix string, now time.Time) ([]identity.Session, error) {
-	const query = `SELECT ` + sessionColumns + ` FROM identity_sessions WHERE session_id >= ? AND session_id < ? AND ended_at <> 0 AND ends_at > ?`
+	const query = `SELECT ` + sessionColumns + ` FROM identity_sessions WHERE session_id >= ? AND session_id < ? AND ended_at <> 0 AND expires_at > ?`
 	return sqldb.Collect(ctx, s.db.Reader(), scanSession, query, prefix, prefix+"~", sqldb.Micros(now))
 }

@@ -152,16 +152,23 @@ func (s *Store) SessionsOf(ctx context.Context, id identity.UserID, now time.Tim
 }
 
 // Renew implements identity.Store.
-func (s *Store) Renew(ctx context.Context, used []identity.Renewed) error {
-	const renew = `UPDATE identity_sessions SET seen_at = ?, expires_at = ? WHERE session_id = ? AND ended_at = 0 AND expires_at < ?`
-	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+func (s *Store) Renew(ctx context.Context, used []identity.Renewed) (over []identity.SessionID, _ error) {
+	const renew = `UPDATE identity_sessions SET seen_at = CASE WHEN seen_at < ? THEN ? ELSE seen_at END, expires_at = CASE WHEN expires_at < ? THEN ? ELSE expires_at END
+		WHERE session_id = ? AND ended_at = 0`
+	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		over = nil
 		for _, u := range used {
-			if _, err := tx.ExecContext(ctx, renew, sqldb.Micros(u.SeenAt), sqldb.Micros(u.ExpiresAt), string(u.ID), sqldb.Micros(u.ExpiresAt)); err != nil {
+			seen, until := sqldb.Micros(u.SeenAt), sqldb.Micros(u.ExpiresAt)
+			switch lives, err := changed(tx.ExecContext(ctx, renew, seen, seen, until, until, string(u.ID))); {
+			case err != nil:
 				return fmt.Errorf("renew session %s: %w", u.ID, err)
+			case !lives:
+				over = append(over, u.ID)
 			}
 		}
 		return nil
 	})
+	return over, err
 }
 
 // SweepSessions implements identity.Store.

@@ -124,6 +124,22 @@ func consumers(t *testing.T, open opener) {
 	if _, err := s.ConsumerBy(t.Context(), "phone", identity.Hash{2}); !errors.Is(err, identity.ErrUnknownConsumer) {
 		t.Errorf("a mail address found as a number: %v", err)
 	}
+	both, was := second, second.Sealed
+	both.Phone, both.Sealed = identity.Hash{4}, identity.Sealed{Key: []byte{3}, Data: []byte{4}}
+	must(t, s.ChangeConsumer(t.Context(), was, both))
+	for kind, h := range map[string]identity.Hash{"phone": {4}, "email": {2}, "external": {3}} {
+		if got, err := reopen().ConsumerBy(t.Context(), kind, h); err != nil || !cmp.Equal(got, both) {
+			t.Errorf("of two, by %s: %v\n%s", kind, err, cmp.Diff(both, got))
+		}
+	}
+	if err := s.ChangeConsumer(t.Context(), was, second); !errors.Is(err, identity.ErrConsumerRaced) {
+		t.Errorf("over a change that was not read: %v", err)
+	}
+	stolen := both
+	stolen.Phone = one.Phone
+	if err := s.ChangeConsumer(t.Context(), both.Sealed, stolen); !errors.Is(err, identity.ErrIdentifierTaken) {
+		t.Errorf("the number of another: %v", err)
+	}
 	session := identity.Session{
 		ID: "cse_1", Hash: identity.Hash{9}, User: one.ID.Owner(), Client: identity.App, CreatedAt: Start().Add(time.Hour), SeenAt: Start(),
 		ExpiresAt: Start().Add(48 * time.Hour), EndsAt: Start().Add(48 * time.Hour),
@@ -142,6 +158,9 @@ func consumers(t *testing.T, open opener) {
 	}
 	if ended, err := s.EndedSessions(t.Context(), "cse_", Start().Add(time.Hour)); err != nil || len(ended) != 1 || ended[0].ID != session.ID {
 		t.Errorf("ended are %+v, %v", ended, err)
+	}
+	if err := s.ChangeConsumer(t.Context(), identity.Sealed{}, one); !errors.Is(err, identity.ErrConsumerRaced) {
+		t.Errorf("who was erased has a number again: %v", err)
 	}
 	session.ID, session.Hash = "cse_2", identity.Hash{8}
 	if err := s.OpenSession(t.Context(), session, identity.Conflict{Policy: identity.Replace, Max: 1}); !errors.Is(err, identity.ErrRefused) {

@@ -3,6 +3,7 @@ package identitytest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ func RunPeople(t *testing.T, open func(t *testing.T) (s identity.Store, reopen f
 	t.Run("Renew", func(t *testing.T) { renew(t, open) })
 	t.Run("FeedIsOrderOfCommit", func(t *testing.T) { feedOrder(t, open) })
 	t.Run("AuditChains", func(t *testing.T) { auditChains(t, open) })
+	t.Run("AuditCut", func(t *testing.T) { auditCut(t, open) })
+	t.Run("RequestsKept", func(t *testing.T) { requestsKept(t, open) })
 	t.Run("CodeIsUsedOnce", func(t *testing.T) { codeOnce(t, open) })
 	t.Run("CodesAreCounted", func(t *testing.T) { codesCounted(t, open) })
 	t.Run("Consumers", func(t *testing.T) { consumers(t, open) })
@@ -332,15 +335,22 @@ func renew(t *testing.T, open opener) {
 	one := newSession(u, 1, Start())
 	must(t, s.OpenSession(t.Context(), one, identity.Conflict{Policy: identity.Allow, Max: 9}))
 	later := one.ExpiresAt.Add(time.Hour)
-	must(t, s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: Start().Add(time.Minute), ExpiresAt: later}}))
-	must(t, s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: Start(), ExpiresAt: one.ExpiresAt}}))
+	move := func(seen, until time.Time, want ...identity.SessionID) {
+		t.Helper()
+		over, err := s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: seen, ExpiresAt: until}})
+		if err != nil || !slices.Equal(over, want) {
+			t.Errorf("over are %v, %v, want %v", over, err, want)
+		}
+	}
+	move(Start().Add(time.Minute), later)
+	move(Start(), one.ExpiresAt)
 	got, err := s.SessionByID(t.Context(), one.ID)
 	must(t, err)
-	if !got.ExpiresAt.Equal(later) {
-		t.Errorf("it expires at %s, want %s: a session is never moved back", got.ExpiresAt, later)
+	if !got.ExpiresAt.Equal(later) || !got.SeenAt.Equal(Start().Add(time.Minute)) {
+		t.Errorf("seen at %s it expires at %s, want %s: a session is never moved back", got.SeenAt, got.ExpiresAt, later)
 	}
 	must(t, s.EndSession(t.Context(), one.ID, identity.EndForced, Start()))
-	must(t, s.Renew(t.Context(), []identity.Renewed{{ID: one.ID, SeenAt: Start(), ExpiresAt: later.Add(time.Hour)}}))
+	move(Start(), later.Add(time.Hour), one.ID)
 	if got, err = s.SessionByID(t.Context(), one.ID); err != nil || got.EndedAt.IsZero() || !got.ExpiresAt.Equal(later) {
 		t.Errorf("what has ended was renewed: %+v, %v", got, err)
 	}
@@ -419,6 +429,75 @@ func auditChains(t *testing.T, open opener) {
 		if len(newest) != 3 || newest[0].N != want || newest[2].N != want-2 {
 			t.Errorf("the newest are %+v", newest)
 		}
+	}
+}
+
+// auditCut: entries go from the front with the cut that says so, once; a second one that read the
+// same changes nothing.
+func auditCut(t *testing.T, open opener) {
+	s, reopen := open(t)
+	for range 5 {
+		_, err := s.AppendAudit(t.Context(), []identity.Entry{{Tenant: "tnt_a", At: Start(), Action: "POST"}, {Tenant: "tnt_b", At: Start(), Action: "POST"}}, chainOf)
+		must(t, err)
+	}
+	cut := func(n int64, hash byte) identity.AuditCut {
+		return identity.AuditCut{Tenant: "tnt_a", N: n, At: Start(), Hash: identity.Hash{hash}, MAC: identity.Hash{0xaa, hash}}
+	}
+	left := func(want ...int64) {
+		t.Helper()
+		all, err := reopen().AuditFrom(t.Context(), "tnt_a", 0, 100)
+		must(t, err)
+		var got []int64
+		for _, e := range all {
+			got = append(got, e.N)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("left are %v, want %v", got, want)
+		}
+	}
+	done := race(t, func(i int) error {
+		ok, err := s.CutAudit(context.WithoutCancel(t.Context()), 0, cut(2, byte(i)))
+		if err == nil && !ok {
+			err = errNot
+		}
+		return err
+	}, errNot)
+	if left(3, 4, 5); done != 1 {
+		t.Errorf("%d cut the same entries", done)
+	}
+	if ok, err := s.CutAudit(t.Context(), 1, cut(4, 4)); ok || err != nil {
+		t.Errorf("over another cut: %v, %v", ok, err)
+	}
+	left(3, 4, 5)
+	if ok, err := s.CutAudit(t.Context(), 2, cut(5, 5)); !ok || err != nil {
+		t.Errorf("the rest: %v, %v", ok, err)
+	}
+	left()
+	cuts, err := reopen().AuditCuts(t.Context())
+	if must(t, err); !cmp.Equal(cuts, map[identity.TenantID]identity.AuditCut{"tnt_a": cut(5, 5)}) {
+		t.Errorf("cuts are %+v", cuts)
+	}
+	if b, err := s.AuditFrom(t.Context(), "tnt_b", 0, 100); err != nil || len(b) != 5 {
+		t.Errorf("of another tenant %d are left, %v", len(b), err)
+	}
+	next, err := s.AppendAudit(t.Context(), []identity.Entry{{Tenant: "tnt_a", At: Start(), Action: "POST"}}, chainOf)
+	if must(t, err); next[0].N != 6 {
+		t.Errorf("after a cut the next entry is %d", next[0].N)
+	}
+}
+
+// requestsKept: what tenants drew is there again, and never less than was said once.
+func requestsKept(t *testing.T, open opener) {
+	s, reopen := open(t)
+	at := func(minutes int) time.Time { return Start().Add(time.Duration(minutes) * time.Minute) }
+	must(t, s.KeepRequests(t.Context(), map[identity.TenantID]time.Time{"tnt_a": at(5), "tnt_b": at(1)}))
+	race(t, func(i int) error {
+		return s.KeepRequests(context.WithoutCancel(t.Context()), map[identity.TenantID]time.Time{"tnt_a": at(i), "tnt_c": at(racers - i)})
+	}, errNot)
+	got, err := reopen().Requests(t.Context())
+	want := map[identity.TenantID]time.Time{"tnt_a": at(racers - 1), "tnt_b": at(1), "tnt_c": at(racers)}
+	if must(t, err); !cmp.Equal(got, want) {
+		t.Errorf("kept are %v, want %v", got, want)
 	}
 }
 

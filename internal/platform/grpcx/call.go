@@ -168,13 +168,13 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	ctx, cancel := context.WithTimeout(c.within(ctx), s.cfg.CallMax)
 	defer cancel()
 	if c.request == [sha256.Size]byte{} {
-		return h(ctx, req)
+		return s.audited(ctx, &c, req, h)
 	}
 	if _, taken := s.running.LoadOrStore(c.request, true); taken {
 		return nil, idem.ErrRunning
 	}
 	defer s.running.Delete(c.request)
-	return h(ctx, req)
+	return s.audited(ctx, &c, req, h)
 }
 
 // stream serves what may last for ever, such as health watches: Stop does not wait

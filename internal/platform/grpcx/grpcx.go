@@ -47,6 +47,7 @@ type Config struct {
 	StreamsMax      uint32        // calls at a time on one connection
 	Tracer          Tracer        // nil = no traces
 	Guard           *limit.Guard  // of callers whose keys are wrong; nil = none
+	Audit           Auditor       // nil = nobody keeps what is changed
 
 	// Creds and Peer are for connections whose certificate tells who calls: then no
 	// call carries a key, and every method is for whom Peer lets in.

@@ -241,6 +241,18 @@ func (g *Guard) Spend(holder uint64, perSecond, perDay int64) error {
 	return nil
 }
 
+// Spent is how much of a day somebody who is known has drawn, as the time until it is paid off.
+func (g *Guard) Spent(holder uint64) time.Duration {
+	return g.others.Used(Key{Net: holder, Kind: ofHolderDay}, g.clock.Now().UnixNano())
+}
+
+// Draw lets at least so much of his day be drawn: a process goes on where one before it was.
+func (g *Guard) Draw(holder uint64, used time.Duration) {
+	if used > 0 {
+		g.Heard(Key{Net: holder, Kind: ofHolderDay}, used)
+	}
+}
+
 // Heard is what the other processes know of an account: so much is drawn on it in all.
 func (g *Guard) Heard(k Key, used time.Duration) {
 	m := g.others

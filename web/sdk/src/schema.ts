@@ -1294,6 +1294,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/consumer/identifiers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let the account be reached by a further number or address, with the code that was sent there */
+        post: operations["addConsumerIdentifier"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/consumer/signout": {
         parameters: {
             query?: never;
@@ -2490,6 +2507,13 @@ export interface components {
             client_type: string;
             /** Format: date-time */
             expires_at: string;
+        };
+        ConsumerIdentifier: {
+            /** @description This or email, one of the two. */
+            phone?: string;
+            email?: string;
+            /** @description Six digits. */
+            code: string;
         };
         ConsumerSignOut: {
             everywhere?: boolean;
@@ -4890,6 +4914,11 @@ export interface components {
     headers: {
         /** @description true when this is the answer of an earlier request with the same Idempotency-Key. */
         IdempotentReplayed: "true";
+        /**
+         * @description A fresh pass, for who showed one in Authorization of whose life more than half is over; a browser has it in its cookie. The old one
+         *     is good for its own time still.
+         */
+        ConsumerToken: string;
         /** @description Seconds to wait before the next try. */
         RetryAfter: number;
     };
@@ -9965,6 +9994,7 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    "X-Consumer-Token": components["headers"]["ConsumerToken"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -10011,6 +10041,7 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    "X-Consumer-Token": components["headers"]["ConsumerToken"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -10045,6 +10076,68 @@ export interface operations {
             404: components["responses"]["NotThere"];
             429: components["responses"]["TooFast"];
             500: components["responses"]["Internal"];
+        };
+    };
+    addConsumerIdentifier: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "name@example.com",
+                 *       "code": "123456"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ConsumerIdentifier"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Consumer-Token": components["headers"]["ConsumerToken"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "user_id": 4503599627370495,
+                     *         "state": "active",
+                     *         "phone": "****00",
+                     *         "email": "n***@example.com",
+                     *         "name": null,
+                     *         "created_at": "2026-03-01T08:30:15.123456Z",
+                     *         "seen_at": "2026-03-01T08:30:15.123456Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: components["schemas"]["Consumer"];
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooFast"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     signOutConsumer: {
