@@ -77,9 +77,11 @@ type Options struct {
 	Generation func(after uint32) (uint32, error)
 	// Shared counts beside other processes; nil = this one has all scans.
 	Shared verify.Shared
-	FS     vfs.FS // nil = the disk
-	Clock  clock.Clock
-	Log    *slog.Logger
+	// Wait is how long an answer waits for Shared; 0 = until that answers, below 0 = not at all.
+	Wait  time.Duration
+	FS    vfs.FS // nil = the disk
+	Clock clock.Clock
+	Log   *slog.Logger
 }
 
 // Log implements verify.Sightings.
@@ -87,22 +89,24 @@ type Log struct {
 	stream  *streamkv.Log // the sightings themselves; synced
 	tallies *pebble.DB    // counts and watermark, without a write-ahead log
 	shared  verify.Shared
+	wait    time.Duration
 	path    string
 	async   bool
 	log     *slog.Logger
 	tuning
 
 	mu     sync.Mutex
-	open   *group               // guarded by mu: gathers entries
-	latest *group               // guarded by mu: holds the latest entry
-	at     stream.Position      // guarded by mu: of the open group
-	want   int                  // guarded by mu: the size at which the committer stops to gather; 0 = it does not
-	counts *counts              // guarded by mu
-	places *places              // guarded by mu
-	dirty  map[ids.Serial]tally // guarded by mu: changed since the last snapshot
-	frozen map[ids.Serial]tally // guarded by mu: the snapshot that is being written
-	ended  bool                 // guarded by mu
-	epoch  uint64               // guarded by mu: counts forgotten so far
+	open   *group                // guarded by mu: gathers entries
+	latest *group                // guarded by mu: holds the latest entry
+	at     stream.Position       // guarded by mu: of the open group
+	want   int                   // guarded by mu: the size at which the committer stops to gather; 0 = it does not
+	counts *counts               // guarded by mu
+	places *places               // guarded by mu
+	dirty  map[ids.Serial]tally  // guarded by mu: changed since the last snapshot
+	frozen map[ids.Serial]tally  // guarded by mu: the snapshot that is being written
+	asking map[ids.Serial]asking // guarded by mu: items about which Shared is being asked, where nobody may wait for it
+	ended  bool                  // guarded by mu
+	epoch  uint64                // guarded by mu: counts forgotten so far
 
 	wake    chan struct{} // holds one token while the open group has entries
 	full    chan struct{} // holds a token when the open group is as large as wanted
@@ -143,9 +147,9 @@ func open(path string, o Options, t tuning) (*Log, error) {
 		return nil, errors.Join(err, records.Close())
 	}
 	l := &Log{
-		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, path: path, async: o.Async, log: o.Log, tuning: t,
+		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, wait: o.Wait, path: path, async: o.Async, log: o.Log, tuning: t,
 		open: newGroup(), latest: newGroup(), at: stream.At(records.Generation(), 1),
-		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{},
+		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{}, asking: map[ids.Serial]asking{},
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	close(l.latest.synced)
@@ -163,7 +167,7 @@ func (l *Log) Stream() *streamkv.Log { return l.stream }
 
 // Record implements verify.Sightings.
 func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
-	all, err := l.ask(s)
+	all, asked, err := l.ask(s)
 	if err != nil {
 		return verify.Seen{}, err
 	}
@@ -172,6 +176,9 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 	if err != nil {
 		l.mu.Unlock()
 		return verify.Seen{}, err
+	}
+	if asked != nil {
+		all = l.takeLocked(s.Item.Serial, asked)
 	}
 	seen, g := l.countLocked(s, &t, all)
 	first, enough := g.n == 1, g.n == l.want
@@ -195,7 +202,7 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 // countLocked counts a scan and puts it into the open group.
 func (l *Log) countLocked(s *verify.Sighting, t *tally, all shared) (verify.Seen, *group) {
 	at, in := s.At.UnixMicro(), l.places.number(s.Place)
-	what, count := all.what, all.sum.Count
+	what, count, before := all.what, all.sum.Count, t.Count
 	switch {
 	case all.told:
 		t.Counted(&all.sum, at, s.Device, l.places.number(&all.sum.FirstIn), in)
@@ -205,6 +212,9 @@ func (l *Log) countLocked(s *verify.Sighting, t *tally, all shared) (verify.Seen
 	default:
 		what = t.Add(at, s.Device, in, s.Place, l.places.of(t.LastIn))
 		count = t.Count
+	}
+	if !all.told && t.Count > before {
+		l.aloneLocked(s.Item.Serial)
 	}
 	g := l.open
 	g.record = l.appendLocked(g.record, s, t.last, at, count, what)
@@ -312,12 +322,11 @@ func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
 	if err != nil || l.shared == nil {
 		return seen, err
 	}
-	sum, err := l.shared.Look(s, l.sum(&t))
-	if err != nil {
-		seen.Partial = true
-		return seen, nil //nolint:nilerr // what this process knows is the answer then
+	if sum, ok := l.seeAll(s, l.sum(&t)); ok {
+		return sum.Seen(0), nil
 	}
-	return sum.Seen(0), nil
+	seen.Partial = true // what this process knows is the answer then
+	return seen, nil
 }
 
 // Last is the log's place of the item's newest sighting; the zero Ref when there is

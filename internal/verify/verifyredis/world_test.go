@@ -68,7 +68,13 @@ func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
 
 func newProcess(t testing.TB, url string, s Summary) *process {
 	t.Helper()
-	p := &process{fs: vfs.NewMem()}
+	return newHasty(t, url, s, 0)
+}
+
+// newHasty is a process whose answers wait so long for Redis.
+func newHasty(t testing.TB, url string, s Summary, wait time.Duration) *process {
+	t.Helper()
+	p := &process{fs: vfs.NewMem(), wait: wait}
 	p.counts, p.db = newCounts(t, url, s)
 	p.open(t)
 	t.Cleanup(func() { p.end(t) })
@@ -77,7 +83,7 @@ func newProcess(t testing.TB, url string, s Summary) *process {
 
 func (p *process) open(t testing.TB) {
 	t.Helper()
-	l, err := verifykv.Open("sightings", verifykv.Options{FS: p.fs, Shared: p.counts, Log: slog.New(slog.DiscardHandler)})
+	l, err := verifykv.Open("sightings", verifykv.Options{FS: p.fs, Shared: p.counts, Wait: p.wait, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
