@@ -94,6 +94,36 @@ func TestAgainstModel(t *testing.T) {
 	})
 }
 
+// TestNobodyWaits: two processes that wait for nobody, and answer in part, bring Redis to the
+// same counts as their logs, once these are consumed. What was counted twice would stay.
+func TestNobodyWaits(t *testing.T) {
+	t.Parallel()
+	s, known := servers.Redis(t), &summary{}
+	const items, workers, scans = 5, 4, 50
+	two := []*process{newHasty(t, s.URL(), known, -1), newHasty(t, s.URL(), known, -1)}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for n := range scans {
+				scan := verifytest.Sighting(ids.Serial((w+n*n)%items), verifytest.Start().Add(time.Duration(n)*time.Second))
+				if seen, err := two[w%2].Record(scan); err != nil || seen.Count == 0 {
+					t.Errorf("scan %d of %d: %+v, %v", n, w, seen, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	third := newProcess(t, s.URL(), known)
+	sums := consume(t, known, append(two, third)...)
+	for until := time.Now().Add(30 * time.Second); !tellTruth(sums, third); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			wantTruth(t, sums, third)
+			return
+		}
+	}
+}
+
 // TestTwoProcesses lets two processes count the same items at once.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()

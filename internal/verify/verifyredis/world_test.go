@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -54,6 +55,7 @@ type process struct {
 	counts *Counts
 	db     *redisdb.DB
 	fs     vfs.FS
+	wait   time.Duration // as verifykv.Options.Wait
 }
 
 func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
