@@ -19,23 +19,47 @@ import (
 )
 
 const (
-	complaintsPerHour  = 10 // of one address
-	complaintsAccounts = 1 << 16
+	complaintsPerHour = 10 // of one address, at all processes together
+	sweepPhotosEvery  = time.Hour
 )
 
 // complaintRoutes take what people say of items, and show it to brands.
 func (a *App) complaintRoutes(rt *httpx.Router) {
-	accounts, rate := limit.NewMemory(complaintsAccounts), limit.Within(complaintsPerHour, time.Hour)
-	limited := func(from netip.Addr) error {
-		wait, _ := accounts.Take(limit.Key{Net: limit.Network(from)}, rate, a.clock.Now().UnixNano(), 0)
-		if wait > 0 {
+	complainthttp.Mount(rt, complainthttp.Deps{
+		Service: a.complaints(), Pages: complaintPages{a.site}, Client: a.proxies.Client, Clock: a.clock,
+	})
+}
+
+// complaints is the use cases over this process's SQL and files.
+func (a *App) complaints() *complaint.Service {
+	rate := limit.Within(complaintsPerHour, time.Hour)
+	return complaint.NewService(complaintsql.New(a.dbs, a.clock), codeOwners{a.codes}, photos{a.files}, func(from netip.Addr) error {
+		if wait := a.guard.Leave(from, rate); wait > 0 {
 			return complaint.ErrLimited.After(wait)
 		}
 		return nil
-	}
-	complainthttp.Mount(rt, complainthttp.Deps{
-		Service: complaint.NewService(complaintsql.New(a.dbs, a.clock), codeOwners{a.codes}, photos{a.files}, limited, a.clock),
-		Pages:   complaintPages{a.site}, Client: a.proxies.Client, Clock: a.clock,
+	}, a.clock)
+}
+
+// sweepPhotos removes, now and then, photos whose complaints were never filed. Any number
+// of processes may do it.
+func (a *App) sweepPhotos() {
+	service := a.complaints()
+	a.work.Go(func() {
+		t := time.NewTicker(sweepPhotosEvery)
+		defer t.Stop()
+		for {
+			if n, err := service.Sweep(a.background); err != nil && a.background.Err() == nil {
+				a.log.Warn("photos that no complaint names stay for now", "error", err)
+			} else if n > 0 {
+				a.log.Info("removed photos that no complaint names", "photos", n)
+			}
+			select {
+			case <-t.C:
+			case <-a.background.Done():
+				return
+			}
+		}
 	})
 }
 

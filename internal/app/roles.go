@@ -63,6 +63,7 @@ func (a *App) run() {
 	}
 	a.ship()
 	if a.Runs(RoleWorker) {
+		a.sweepPhotos()
 		a.consume()
 		a.logFacts()
 		a.watchTraces()

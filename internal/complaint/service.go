@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
@@ -64,15 +65,51 @@ func (s *Service) File(ctx context.Context, r ids.Request, ask Ask) error {
 			return err
 		}
 		c.Photo = kind
+		if err := s.store.Expect(ctx, c.ID, kind, c.CreatedAt); err != nil {
+			return fmt.Errorf("keep photo: %w", err)
+		}
 		if err := s.photos.Put(ctx, c.PhotoFile(), clean); err != nil {
 			return fmt.Errorf("keep photo: %w", err)
 		}
 	}
 	_, replayed, err := s.store.File(ctx, r, c)
 	if c.Photo != NoPhoto && (replayed || err != nil && !outcomeUnknown(err)) {
-		err = errors.Join(err, s.photos.Remove(context.WithoutCancel(ctx), c.PhotoFile()))
+		err = errors.Join(err, s.drop(context.WithoutCancel(ctx), &c))
 	}
 	return err
+}
+
+// drop removes a photo that no complaint names, and then what tells of it.
+func (s *Service) drop(ctx context.Context, c *Complaint) error {
+	if err := s.photos.Remove(ctx, c.PhotoFile()); err != nil {
+		return fmt.Errorf("remove photo: %w", err)
+	}
+	return s.store.Forget(ctx, c.ID)
+}
+
+const (
+	abandonedAfter = 24 * time.Hour // no request takes so long
+	sweepAtOnce    = 100
+)
+
+// Sweep removes photos of complaints that were never filed: a process ended between the
+// two, or a commit whose outcome was not known did not happen.
+func (s *Service) Sweep(ctx context.Context) (removed int, _ error) {
+	for {
+		some, err := s.store.Abandoned(ctx, s.clock.Now().Add(-abandonedAfter), sweepAtOnce)
+		if err != nil {
+			return removed, err
+		}
+		for i := range some {
+			if err := s.drop(ctx, &some[i]); err != nil {
+				return removed, err
+			}
+			removed++
+		}
+		if len(some) < sweepAtOnce {
+			return removed, nil
+		}
+	}
 }
 
 // outcomeUnknown: it may have been kept, and then it needs its photo.
