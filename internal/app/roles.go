@@ -11,6 +11,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchrpc/feed"
+	"github.com/chopmark/chopmark/internal/complaint/complaintrpc"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/keyset"
@@ -200,6 +201,7 @@ func (a *App) listenRoles() (server, string, error) {
 	}
 	service.Add(s)
 	resolverpc.New(a.links.store).Add(s)
+	complaintrpc.New(a.complaints()).Add(s)
 	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.RoleListen)
 	if err != nil {
 		return server{}, "", fmt.Errorf("--role-listen: %w", err)

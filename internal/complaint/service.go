@@ -16,32 +16,41 @@ import (
 // Limit bounds what one address may file: nil, or ErrLimited with when to come back.
 type Limit func(from netip.Addr) error
 
-// Service is the use cases. It is safe for concurrent use.
-type Service struct {
-	store  Store
-	items  Items
-	photos Photos
-	limit  Limit
-	clock  clock.Clock
-	room   chan struct{} // a place for each photo that is looked at
+// Door lets addresses file, also where complaints are kept by another process.
+type Door struct {
+	limit Limit
+	room  chan struct{} // a place for each photo that is looked at
 }
 
 // photosAtOnce bounds the memory for photos.
 const photosAtOnce = 8
 
+// NewDoor lets each address file within its limit, and a few at once.
+func NewDoor(limit Limit) *Door { return &Door{limit, make(chan struct{}, photosAtOnce)} }
+
+// Service is the use cases. It is safe for concurrent use.
+type Service struct {
+	*Door
+
+	store  Store
+	items  Items
+	photos Photos
+	clock  clock.Clock
+}
+
 // NewService wires the use cases.
 func NewService(store Store, items Items, photos Photos, limit Limit, c clock.Clock) *Service {
-	return &Service{store, items, photos, limit, c, make(chan struct{}, photosAtOnce)}
+	return &Service{NewDoor(limit), store, items, photos, c}
 }
 
 // Admit lets an address begin to file, before its body is read. done must be called.
-func (s *Service) Admit(from netip.Addr) (done func(), _ error) {
-	if err := s.limit(from); err != nil {
+func (d *Door) Admit(from netip.Addr) (done func(), _ error) {
+	if err := d.limit(from); err != nil {
 		return nil, err
 	}
 	select {
-	case s.room <- struct{}{}:
-		return func() { <-s.room }, nil
+	case d.room <- struct{}{}:
+		return func() { <-d.room }, nil
 	default:
 		return nil, ErrBusy
 	}

@@ -116,7 +116,8 @@ func newWorld(t *testing.T) *world {
 	w.service = complaint.NewService(w.store, w, w, func(netip.Addr) error { return w.denied }, now)
 	log := slog.New(slog.DiscardHandler)
 	rt := httpx.NewRouter(w, obs.NewMetrics(), log)
-	Mount(rt, Deps{Service: w.service, Pages: w, Client: func(*http.Request) netip.Addr { return netip.IPv4Unspecified() }, Clock: clock.System{}})
+	Mount(rt, w.service)
+	MountForm(rt, Deps{Desk: w.service, Pages: w, Client: func(*http.Request) netip.Addr { return netip.IPv4Unspecified() }, Clock: clock.System{}})
 	s := httptest.NewServer(rt)
 	t.Cleanup(s.Close)
 	w.url = s.URL
