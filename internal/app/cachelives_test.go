@@ -102,6 +102,23 @@ func TestCacheLives(t *testing.T) {
 	m.wantLife(http.MethodGet, "/scan/manifest.webmanifest", "", sevenDays)
 }
 
+// TestPagesArePacked: over a weak link their size is most of the wait.
+func TestPagesArePacked(t *testing.T) {
+	t.Parallel()
+	m := openMatrix(t)
+	code := m.objects["own"]["code"]
+	for _, path := range []string{"/" + code, "/000000000000000000", "/12345", "/", "/complaint", "/complaint?thanks", "/api/v1/trace/" + code, "/log/verify"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://matrix.example"+path, http.NoBody)
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Accept-Encoding", "gzip, br")
+		w := httptest.NewRecorder()
+		m.rt.ServeHTTP(w, r)
+		if h := w.Result().Header; h.Get("Content-Encoding") != "gzip" || !strings.HasPrefix(h.Get("Content-Type"), "text/html") || w.Body.Len() > 6<<10 {
+			t.Errorf("%s: %d, %q, encoded as %q, %d bytes", path, w.Code, h.Get("Content-Type"), h.Get("Content-Encoding"), w.Body.Len())
+		}
+	}
+}
+
 // wantLife asks as a browser and as a program. Errors are never kept, nor are answers to
 // OPTIONS, whose life is said apart.
 func (m *matrix) wantLife(method, path, key, life string) {

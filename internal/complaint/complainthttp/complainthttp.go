@@ -103,11 +103,11 @@ func (a *form) show(w http.ResponseWriter, r *http.Request, status int, f *Form)
 	if f.Request == "" {
 		f.Request = ids.New("req")
 	}
-	var page, packed bytes.Buffer
+	var page bytes.Buffer
 	if err := a.Pages.Complaint(&page, f); err != nil {
 		return err
 	}
-	return httpx.HTML(w, status, a.Pages.ComplaintCSP(), a.packer.Pack(w, r, page.Bytes(), &packed))
+	return a.packer.HTML(w, r, status, a.Pages.ComplaintCSP(), page.Bytes())
 }
 
 // post answers POST /api/v1/complaints: JSON, or for a browser's form a page.
