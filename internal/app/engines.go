@@ -27,7 +27,7 @@ type EngineConfig struct {
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
 	KMS         KMSConfig
-	CountWait   time.Duration // how long a scan waits for its count in Redis; 0 = the usual, below 0 = not at all
+	CountWait   time.Duration // how long a scan waits for Redis; 0 = the usual, below 0 = not at all
 	Redis       string        // redis://… , redis+sentinel://…, redis+cluster://…
 	Kafka       string        // host:port, by commas, or kafka://…, kafkas://…
 	Search      string        // of OpenSearch or Elasticsearch

@@ -42,7 +42,7 @@ const (
 // openShared opens Redis; summary is what its counts are loaded from.
 func (a *App) openShared(ctx context.Context, summary verifyredis.Summary) (err error) {
 	s := &shared{}
-	if s.redis, err = redisdb.Open(ctx, redisdb.Config{URL: a.Redis, AllowUnsafe: a.AllowUnsafe, Budget: max(a.CountWait, redisdb.DefaultBudget), Log: a.log}); err != nil {
+	if s.redis, err = redisdb.Open(ctx, redisdb.Config{URL: a.Redis, AllowUnsafe: a.AllowUnsafe, Budget: a.CountWait, Log: a.log}); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, func() error { s.redis.Close(); return nil })
@@ -98,15 +98,6 @@ func (a *App) counts() verify.Shared {
 		return nil
 	}
 	return a.shared.counts
-}
-
-// countWait is verifykv.Options.Wait: where an answer waits for Redis as long as anything
-// does, Redis's own budget bounds it.
-func (a *App) countWait() time.Duration {
-	if a.CountWait >= redisdb.DefaultBudget {
-		return 0
-	}
-	return a.CountWait
 }
 
 // ship brings this process's log to the consumers of all.

@@ -60,7 +60,8 @@ type Shared interface {
 	Look(s ids.Serial, own Sum) (Sum, error)
 }
 
-// Learned takes over what Shared answered after the scan was counted without it.
+// Learned takes over what Shared tells of scans that may be in the tally. Neither says more
+// than there were, so it does not either.
 func (t *Tally) Learned(s *Sum, firstIn, lastIn uint32) {
 	if s.FirstAt < t.FirstAt {
 		t.FirstAt, t.FirstIn = s.FirstAt, firstIn

@@ -77,11 +77,12 @@ type Options struct {
 	Generation func(after uint32) (uint32, error)
 	// Shared counts beside other processes; nil = this one has all scans.
 	Shared verify.Shared
-	// Wait is how long an answer waits for Shared; 0 = until that answers, below 0 = not at all.
-	Wait  time.Duration
-	FS    vfs.FS // nil = the disk
-	Clock clock.Clock
-	Log   *slog.Logger
+	// Behind answers without waiting for Shared. That is asked to count nothing, which whoever
+	// consumes the log brings about; what it knows is looked at for the item's next answer.
+	Behind bool
+	FS     vfs.FS // nil = the disk
+	Clock  clock.Clock
+	Log    *slog.Logger
 }
 
 // Log implements verify.Sightings.
@@ -89,24 +90,24 @@ type Log struct {
 	stream  *streamkv.Log // the sightings themselves; synced
 	tallies *pebble.DB    // counts and watermark, without a write-ahead log
 	shared  verify.Shared
-	wait    time.Duration
+	hasty   bool // Options.Behind
 	path    string
 	async   bool
 	log     *slog.Logger
 	tuning
 
 	mu     sync.Mutex
-	open   *group                // guarded by mu: gathers entries
-	latest *group                // guarded by mu: holds the latest entry
-	at     stream.Position       // guarded by mu: of the open group
-	want   int                   // guarded by mu: the size at which the committer stops to gather; 0 = it does not
-	counts *counts               // guarded by mu
-	places *places               // guarded by mu
-	dirty  map[ids.Serial]tally  // guarded by mu: changed since the last snapshot
-	frozen map[ids.Serial]tally  // guarded by mu: the snapshot that is being written
-	asking map[ids.Serial]asking // guarded by mu: items about which Shared is being asked, where nobody may wait for it
-	ended  bool                  // guarded by mu
-	epoch  uint64                // guarded by mu: counts forgotten so far
+	open   *group               // guarded by mu: gathers entries
+	latest *group               // guarded by mu: holds the latest entry
+	at     stream.Position      // guarded by mu: of the open group
+	want   int                  // guarded by mu: the size at which the committer stops to gather; 0 = it does not
+	counts *counts              // guarded by mu
+	places *places              // guarded by mu
+	dirty  map[ids.Serial]tally // guarded by mu: changed since the last snapshot
+	frozen map[ids.Serial]tally // guarded by mu: the snapshot that is being written
+	looked map[ids.Serial]bool  // guarded by mu: items that Shared is being looked at for, where nobody waits for it
+	ended  bool                 // guarded by mu
+	epoch  uint64               // guarded by mu: counts forgotten so far
 
 	wake    chan struct{} // holds one token while the open group has entries
 	full    chan struct{} // holds a token when the open group is as large as wanted
@@ -147,9 +148,9 @@ func open(path string, o Options, t tuning) (*Log, error) {
 		return nil, errors.Join(err, records.Close())
 	}
 	l := &Log{
-		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, wait: o.Wait, path: path, async: o.Async, log: o.Log, tuning: t,
+		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, hasty: o.Behind, path: path, async: o.Async, log: o.Log, tuning: t,
 		open: newGroup(), latest: newGroup(), at: stream.At(records.Generation(), 1),
-		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{}, asking: map[ids.Serial]asking{},
+		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{}, looked: map[ids.Serial]bool{},
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	close(l.latest.synced)
@@ -167,7 +168,7 @@ func (l *Log) Stream() *streamkv.Log { return l.stream }
 
 // Record implements verify.Sightings.
 func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
-	all, asked, err := l.ask(s)
+	all, err := l.ask(s)
 	if err != nil {
 		return verify.Seen{}, err
 	}
@@ -177,10 +178,10 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 		l.mu.Unlock()
 		return verify.Seen{}, err
 	}
-	if asked != nil {
-		all = l.takeLocked(s.Item.Serial, asked)
-	}
 	seen, g := l.countLocked(s, &t, all)
+	if l.hasty && l.shared != nil {
+		l.lookLocked(s.Item.Serial, &t)
+	}
 	first, enough := g.n == 1, g.n == l.want
 	l.mu.Unlock()
 	if first {
@@ -202,7 +203,7 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 // countLocked counts a scan and puts it into the open group.
 func (l *Log) countLocked(s *verify.Sighting, t *tally, all shared) (verify.Seen, *group) {
 	at, in := s.At.UnixMicro(), l.places.number(s.Place)
-	what, count, before := all.what, all.sum.Count, t.Count
+	what, count := all.what, all.sum.Count
 	switch {
 	case all.told:
 		t.Counted(&all.sum, at, s.Device, l.places.number(&all.sum.FirstIn), in)
@@ -212,9 +213,6 @@ func (l *Log) countLocked(s *verify.Sighting, t *tally, all shared) (verify.Seen
 	default:
 		what = t.Add(at, s.Device, in, s.Place, l.places.of(t.LastIn))
 		count = t.Count
-	}
-	if !all.told && t.Count > before {
-		l.aloneLocked(s.Item.Serial)
 	}
 	g := l.open
 	g.record = l.appendLocked(g.record, s, t.last, at, count, what)
@@ -322,11 +320,16 @@ func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
 	if err != nil || l.shared == nil {
 		return seen, err
 	}
-	if sum, ok := l.seeAll(s, l.sum(&t)); ok {
-		return sum.Seen(0), nil
+	if l.hasty {
+		seen.Partial = true
+		return seen, nil
 	}
-	seen.Partial = true // what this process knows is the answer then
-	return seen, nil
+	sum, err := l.shared.Look(s, l.sum(&t))
+	if err != nil {
+		seen.Partial = true
+		return seen, nil //nolint:nilerr // what this process knows is the answer then
+	}
+	return sum.Seen(0), nil
 }
 
 // Last is the log's place of the item's newest sighting; the zero Ref when there is

@@ -585,19 +585,9 @@ func (s *slow) Look(_ ids.Serial, own verify.Sum) (verify.Sum, error) { return o
 // bring the scan that nobody made to all processes.
 func TestDoubtfulIsNotCountedTwice(t *testing.T) {
 	t.Parallel()
-	for name, wait := range map[string]time.Duration{"until it answers": 0, "for a time": time.Hour} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			doubtful(t, wait)
-		})
-	}
-}
-
-func doubtful(t *testing.T, wait time.Duration) {
-	t.Helper()
 	all := &slow{counted: make(chan struct{}), give: make(chan struct{})}
 	fs := vfs.NewMem()
-	l := mustOpen(t, "sightings", Options{FS: fs, Shared: all, Wait: wait}, idle)
+	l := mustOpen(t, "sightings", Options{FS: fs, Shared: all}, idle)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if seen, err := l.Record(sighting(1, 1)); err != nil || !seen.Partial || seen.Count != 2 {

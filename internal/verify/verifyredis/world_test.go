@@ -7,7 +7,6 @@ import (
 	"maps"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -55,7 +54,7 @@ type process struct {
 	counts *Counts
 	db     *redisdb.DB
 	fs     vfs.FS
-	wait   time.Duration // as verifykv.Options.Wait
+	hasty  bool
 }
 
 func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
@@ -70,13 +69,13 @@ func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
 
 func newProcess(t testing.TB, url string, s Summary) *process {
 	t.Helper()
-	return newHasty(t, url, s, 0)
+	return newOne(t, url, s, false)
 }
 
-// newHasty is a process whose answers wait so long for Redis.
-func newHasty(t testing.TB, url string, s Summary, wait time.Duration) *process {
+// newOne is a process; the answers of a hasty one do not wait for Redis.
+func newOne(t testing.TB, url string, s Summary, hasty bool) *process {
 	t.Helper()
-	p := &process{fs: vfs.NewMem(), wait: wait}
+	p := &process{fs: vfs.NewMem(), hasty: hasty}
 	p.counts, p.db = newCounts(t, url, s)
 	p.open(t)
 	t.Cleanup(func() { p.end(t) })
@@ -85,7 +84,7 @@ func newHasty(t testing.TB, url string, s Summary, wait time.Duration) *process 
 
 func (p *process) open(t testing.TB) {
 	t.Helper()
-	l, err := verifykv.Open("sightings", verifykv.Options{FS: p.fs, Shared: p.counts, Wait: p.wait, Log: slog.New(slog.DiscardHandler)})
+	l, err := verifykv.Open("sightings", verifykv.Options{FS: p.fs, Shared: p.counts, Behind: p.hasty, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
