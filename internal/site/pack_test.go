@@ -125,12 +125,12 @@ func joinParts(to *bytes.Buffer, page []byte, parts []part) {
 			to.Write(parts[i].packed)
 		} else if n := len(parts[i].plain); n > 0 {
 			to.WriteByte(0)
-			to.Write(binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(to.AvailableBuffer(), uint16(n)), ^uint16(n))) //nolint:gosec // a page has less than 64 KB
+			to.Write(binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(to.AvailableBuffer(), uint16(n)), ^uint16(n)))
 			to.Write(parts[i].plain)
 		}
 	}
 	to.Write([]byte{1, 0, 0, 0xff, 0xff})
-	to.Write(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(to.AvailableBuffer(), crc32.ChecksumIEEE(page)), uint32(len(page)))) //nolint:gosec // as above
+	to.Write(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(to.AvailableBuffer(), crc32.ChecksumIEEE(page)), uint32(len(page))))
 }
 
 func wantUnpacked(b *testing.B, packed, page []byte) {

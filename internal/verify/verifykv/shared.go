@@ -33,7 +33,7 @@ func (l *Log) ask(s *verify.Sighting) (shared, error) {
 	l.mu.Unlock()
 	sum, what, err := l.shared.Count(s, own)
 	if err != nil {
-		return shared{doubtful: !errors.Is(err, verify.ErrNotAsked), known: own.Count}, nil //nolint:nilerr // Partial tells; the breaker in front of the others has logged it
+		return shared{doubtful: !errors.Is(err, verify.ErrNotAsked), known: own.Count}, nil // Partial tells; the breaker in front of the others has logged it
 	}
 	return shared{told: true, sum: sum, what: what | verifyevent.Shared}, nil
 }
