@@ -82,18 +82,19 @@ type serveCmd struct {
 	dataFlags
 	roleFlags
 	peopleFlags
-	Env           string `name:"env" default:"development" enum:"development,production" help:"production refuses what is for trying things out."`
-	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
-	TLSListen     string `name:"tls-listen" placeholder:"ADDR" help:"HTTPS and HTTP/3 (UDP, the same port); off by default."`
-	TLSCert       string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
-	TLSKey        string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
-	TLSSelfSigned bool   `name:"tls-self-signed" help:"Make a certificate for this machine."`
-	GRPCListen    string `name:"grpc-listen" default:"127.0.0.1:8081" placeholder:"ADDR" help:"gRPC (${default}); empty = off."`
-	DebugListen   string `placeholder:"ADDR" help:"pprof; off by default."`
-	ScanAck       string `default:"durable" enum:"durable,async" help:"durable: answer a scan when it is on disk; async: before."`
-	ScanLogMax    int64  `default:"68719476736" placeholder:"BYTES" help:"Most that the log of scans may keep for consumers that are behind (${default}); beyond it the oldest are given up, loudly. 0 = no bound."`
-	ScanDays      int    `default:"730" placeholder:"N" help:"How many days records of single scans are kept (${default})."`
-	GeoIP         string `name:"geoip" placeholder:"FILE" help:"Where addresses are: ip2region .xdb or .mmdb; without it places are unknown."`
+	Env           string        `name:"env" default:"development" enum:"development,production" help:"production refuses what is for trying things out."`
+	Listen        string        `default:"127.0.0.1:8080" placeholder:"ADDR" help:"HTTP/1.1 and cleartext HTTP/2 (${default})."`
+	TLSListen     string        `name:"tls-listen" placeholder:"ADDR" help:"HTTPS and HTTP/3 (UDP, the same port); off by default."`
+	TLSCert       string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey        string        `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
+	TLSSelfSigned bool          `name:"tls-self-signed" help:"Make a certificate for this machine."`
+	GRPCListen    string        `name:"grpc-listen" default:"127.0.0.1:8081" placeholder:"ADDR" help:"gRPC (${default}); empty = off."`
+	DebugListen   string        `placeholder:"ADDR" help:"pprof; off by default."`
+	ScanAck       string        `default:"durable" enum:"durable,async" help:"durable: answer a scan when it is on disk; async: before."`
+	CountWait     time.Duration `default:"150ms" placeholder:"TIME" help:"How long a scan waits for its count in Redis before it is answered as partial (${default}); 0 = answered at once and counted afterwards."`
+	ScanLogMax    int64         `default:"68719476736" placeholder:"BYTES" help:"Most that the log of scans may keep for consumers that are behind (${default}); beyond it the oldest are given up, loudly. 0 = no bound."`
+	ScanDays      int           `default:"730" placeholder:"N" help:"How many days records of single scans are kept (${default})."`
+	GeoIP         string        `name:"geoip" placeholder:"FILE" help:"Where addresses are: ip2region .xdb or .mmdb; without it places are unknown."`
 
 	TrustedProxy []string `placeholder:"CIDR" help:"Networks whose X-Forwarded-For is believed."`
 	LimitAddress string   `default:"100/s" placeholder:"RATE" help:"Requests of one address, an IPv6 /64 being one (${default}); or off."`
@@ -114,6 +115,9 @@ func (s *serveCmd) config() app.Config {
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey, cfg.TLSSelfSigned = s.TLSListen, s.TLSCert, s.TLSKey, s.TLSSelfSigned
 	cfg.ScanAckAsync, cfg.Demo, cfg.AdminKey = s.ScanAck == "async", s.Demo, s.AdminKey
 	cfg.Env = s.Env
+	if cfg.CountWait = s.CountWait; s.CountWait == 0 {
+		cfg.CountWait = -1
+	}
 	cfg.ScanLogMax, cfg.ScanDays, cfg.GeoIP, cfg.TrustedProxies = s.ScanLogMax, s.ScanDays, s.GeoIP, s.TrustedProxy
 	cfg.Limits = app.LimitConfig{Address: s.LimitAddress, Misses: s.LimitMisses, Keys: s.LimitKeys, MissBudget: s.MissBudget}
 	cfg.LogLevel, cfg.SourcePrivate = s.LogLevel, s.SourcePrivate

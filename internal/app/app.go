@@ -228,7 +228,7 @@ func (a *App) openData(ctx context.Context) error {
 	}
 	a.sightings, err = verifykv.Open(filepath.Join(a.Data, dirSightings), verifykv.Options{
 		Async: a.ScanAckAsync, Key: a.keys.sightingsKey(), CapBytes: a.ScanLogMax, After: known, Clock: a.clock, Log: a.log,
-		Generation: a.shared.generation(ctx), Shared: a.counts()})
+		Generation: a.shared.generation(ctx), Shared: a.counts(), Behind: a.CountWait < 0})
 	if err != nil {
 		return err
 	}

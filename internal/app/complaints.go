@@ -10,6 +10,7 @@ import (
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/complaint"
 	"github.com/chopmark/chopmark/internal/complaint/complainthttp"
+	"github.com/chopmark/chopmark/internal/complaint/complaintrpc"
 	"github.com/chopmark/chopmark/internal/complaint/complaintsql"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/blob"
@@ -19,23 +20,70 @@ import (
 )
 
 const (
-	complaintsPerHour  = 10 // of one address
-	complaintsAccounts = 1 << 16
+	complaintsPerHour = 10 // of one address, at all processes together
+	sweepPhotosEvery  = time.Hour
 )
 
-// complaintRoutes take what people say of items, and show it to brands.
+// complaintRoutes show brands what people say of items.
 func (a *App) complaintRoutes(rt *httpx.Router) {
-	accounts, rate := limit.NewMemory(complaintsAccounts), limit.Within(complaintsPerHour, time.Hour)
-	limited := func(from netip.Addr) error {
-		wait, _ := accounts.Take(limit.Key{Net: limit.Network(from)}, rate, a.clock.Now().UnixNano(), 0)
-		if wait > 0 {
-			return complaint.ErrLimited.After(wait)
-		}
-		return nil
+	service := a.complaints()
+	complainthttp.Mount(rt, service)
+	a.complaintForm(rt, service)
+}
+
+// complaintForm takes what people say.
+func (a *App) complaintForm(rt *httpx.Router, desk complainthttp.Desk) {
+	complainthttp.MountForm(rt, complainthttp.Deps{Desk: desk, Pages: complaintPages{a.site}, Client: a.proxies.Client, Clock: a.clock})
+}
+
+// joinDesk is that of an edge: it lets people file, and the process that it joins keeps it.
+type joinDesk struct {
+	*complaint.Door
+	*complaintrpc.Client
+}
+
+var _ complainthttp.Desk = joinDesk{}
+
+// desk takes complaints at a process that does not show them.
+func (a *App) desk() complainthttp.Desk {
+	if a.edge == nil {
+		return a.complaints()
 	}
-	complainthttp.Mount(rt, complainthttp.Deps{
-		Service: complaint.NewService(complaintsql.New(a.dbs, a.clock), codeOwners{a.codes}, photos{a.files}, limited, a.clock),
-		Pages:   complaintPages{a.site}, Client: a.proxies.Client, Clock: a.clock,
+	return joinDesk{complaint.NewDoor(a.complaintLimit), complaintrpc.NewClient(a.edge.join.Conn())}
+}
+
+// complaints is the use cases over this process's SQL and files.
+func (a *App) complaints() *complaint.Service {
+	return complaint.NewService(complaintsql.New(a.dbs, a.clock), codeOwners{a.codes}, photos{a.files}, a.complaintLimit, a.clock)
+}
+
+// complaintLimit is complaint.Limit.
+func (a *App) complaintLimit(from netip.Addr) error {
+	if wait := a.guard.Leave(from, limit.Within(complaintsPerHour, time.Hour)); wait > 0 {
+		return complaint.ErrLimited.After(wait)
+	}
+	return nil
+}
+
+// sweepPhotos removes, now and then, photos whose complaints were never filed. Any number
+// of processes may do it.
+func (a *App) sweepPhotos() {
+	service := a.complaints()
+	a.work.Go(func() {
+		t := time.NewTicker(sweepPhotosEvery)
+		defer t.Stop()
+		for {
+			if n, err := service.Sweep(a.background); err != nil && a.background.Err() == nil {
+				a.log.Warn("photos that no complaint names stay for now", "error", err)
+			} else if n > 0 {
+				a.log.Info("removed photos that no complaint names", "photos", n)
+			}
+			select {
+			case <-t.C:
+			case <-a.background.Done():
+				return
+			}
+		}
 	})
 }
 

@@ -27,12 +27,16 @@ type EngineConfig struct {
 	KEKFile     string // wraps the keys that are kept in SQL
 	KEK         string // the same from the environment: the key itself, or its file
 	KMS         KMSConfig
-	Redis       string // redis://… , redis+sentinel://…, redis+cluster://…
-	Kafka       string // host:port, by commas, or kafka://…, kafkas://…
-	Search      string // of OpenSearch or Elasticsearch
-	Blob        string // s3://… or file:///dir
-	AllowUnsafe bool   // start on a server that may lose what it has acknowledged
+	CountWait   time.Duration // how long a scan waits for Redis; 0 = the usual, below 0 = not at all
+	Redis       string        // redis://… , redis+sentinel://…, redis+cluster://…
+	Kafka       string        // host:port, by commas, or kafka://…, kafkas://…
+	Search      string        // of OpenSearch or Elasticsearch
+	Blob        string        // s3://… or file:///dir
+	AllowUnsafe bool          // start on a server that may lose what it has acknowledged
 }
+
+// countWaitMax is longer than anybody holds a phone for.
+const countWaitMax = 2 * time.Second
 
 func (c *EngineConfig) check() error {
 	if c.SQL == "" && (c.KEKFile != "" || c.KEK != "") {
@@ -43,6 +47,9 @@ func (c *EngineConfig) check() error {
 	}
 	if _, err := parseShards(c.SQLShard); err != nil {
 		return err
+	}
+	if c.CountWait > countWaitMax {
+		return usage("count-wait", "must be at most %s", countWaitMax)
 	}
 	if c.SQL == "" && c.SQLShard != "" {
 		return usage("sql-shard", "moves shards out of --sql: it needs that")

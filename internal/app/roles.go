@@ -11,6 +11,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/batch/batchrpc/feed"
+	"github.com/chopmark/chopmark/internal/complaint/complaintrpc"
 	"github.com/chopmark/chopmark/internal/identity/identityhttp"
 	"github.com/chopmark/chopmark/internal/identity/identityrpc"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -64,6 +65,7 @@ func (a *App) run() {
 	}
 	a.ship()
 	if a.Runs(RoleWorker) {
+		a.sweepPhotos()
 		a.consume()
 		a.logFacts()
 		a.watchTraces()
@@ -201,6 +203,7 @@ func (a *App) listenRoles() (server, string, error) {
 	service.Add(s)
 	resolverpc.New(a.links.store).Add(s)
 	identityrpc.NewPassesServer(a.identity.Passes()).Add(s)
+	complaintrpc.New(a.complaints()).Add(s)
 	ln, err := (&net.ListenConfig{}).Listen(a.background, "tcp", a.RoleListen)
 	if err != nil {
 		return server{}, "", fmt.Errorf("--role-listen: %w", err)

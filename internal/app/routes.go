@@ -39,6 +39,7 @@ func (a *App) routes(stopping context.Context, ready *atomic.Bool, auth httpx.Au
 		a.issueRoutes(stopping, rt, auth)
 	case a.Runs(RoleEdge):
 		batchhttp.MountMarks(rt, a.codes, auth)
+		a.complaintForm(rt, a.desk())
 	}
 	scanner.Mount(rt, a.keys.labelKeys)
 	if a.Runs(RoleEdge) {

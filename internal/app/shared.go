@@ -42,7 +42,7 @@ const (
 // openShared opens Redis; summary is what its counts are loaded from.
 func (a *App) openShared(ctx context.Context, summary verifyredis.Summary) (err error) {
 	s := &shared{}
-	if s.redis, err = redisdb.Open(ctx, redisdb.Config{URL: a.Redis, AllowUnsafe: a.AllowUnsafe, Log: a.log}); err != nil {
+	if s.redis, err = redisdb.Open(ctx, redisdb.Config{URL: a.Redis, AllowUnsafe: a.AllowUnsafe, Budget: a.CountWait, Log: a.log}); err != nil {
 		return err
 	}
 	a.closers = append(a.closers, func() error { s.redis.Close(); return nil })

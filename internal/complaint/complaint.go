@@ -65,6 +65,8 @@ var (
 	ErrUnknown = fault.New(fault.NotFound, "complaint.unknown", "there is no such complaint")
 	ErrClosed  = fault.New(fault.Conflict, "complaint.closed", "this complaint was closed before")
 	ErrLimited = fault.New(fault.Limited, "complaint.limited", "too many complaints from this address; try again later")
+	ErrLate    = fault.New(fault.Unavailable, "complaint.late", "the photo took too long; send it again")
+	ErrAway    = fault.New(fault.Unavailable, "complaint.unavailable", "complaints cannot be taken at the moment; send it again in a minute")
 	ErrBusy    = fault.New(fault.Unavailable, "complaint.busy", "too many photos at once; try again in a moment")
 )
 

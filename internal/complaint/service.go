@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/clock"
@@ -15,32 +16,41 @@ import (
 // Limit bounds what one address may file: nil, or ErrLimited with when to come back.
 type Limit func(from netip.Addr) error
 
-// Service is the use cases. It is safe for concurrent use.
-type Service struct {
-	store  Store
-	items  Items
-	photos Photos
-	limit  Limit
-	clock  clock.Clock
-	room   chan struct{} // a place for each photo that is looked at
+// Door lets addresses file, also where complaints are kept by another process.
+type Door struct {
+	limit Limit
+	room  chan struct{} // a place for each photo that is looked at
 }
 
 // photosAtOnce bounds the memory for photos.
 const photosAtOnce = 8
 
+// NewDoor lets each address file within its limit, and a few at once.
+func NewDoor(limit Limit) *Door { return &Door{limit, make(chan struct{}, photosAtOnce)} }
+
+// Service is the use cases. It is safe for concurrent use.
+type Service struct {
+	*Door
+
+	store  Store
+	items  Items
+	photos Photos
+	clock  clock.Clock
+}
+
 // NewService wires the use cases.
 func NewService(store Store, items Items, photos Photos, limit Limit, c clock.Clock) *Service {
-	return &Service{store, items, photos, limit, c, make(chan struct{}, photosAtOnce)}
+	return &Service{NewDoor(limit), store, items, photos, c}
 }
 
 // Admit lets an address begin to file, before its body is read. done must be called.
-func (s *Service) Admit(from netip.Addr) (done func(), _ error) {
-	if err := s.limit(from); err != nil {
+func (d *Door) Admit(from netip.Addr) (done func(), _ error) {
+	if err := d.limit(from); err != nil {
 		return nil, err
 	}
 	select {
-	case s.room <- struct{}{}:
-		return func() { <-s.room }, nil
+	case d.room <- struct{}{}:
+		return func() { <-d.room }, nil
 	default:
 		return nil, ErrBusy
 	}
@@ -64,15 +74,51 @@ func (s *Service) File(ctx context.Context, r ids.Request, ask Ask) error {
 			return err
 		}
 		c.Photo = kind
+		if err := s.store.Expect(ctx, c.ID, kind, c.CreatedAt); err != nil {
+			return fmt.Errorf("keep photo: %w", err)
+		}
 		if err := s.photos.Put(ctx, c.PhotoFile(), clean); err != nil {
 			return fmt.Errorf("keep photo: %w", err)
 		}
 	}
 	_, replayed, err := s.store.File(ctx, r, c)
 	if c.Photo != NoPhoto && (replayed || err != nil && !outcomeUnknown(err)) {
-		err = errors.Join(err, s.photos.Remove(context.WithoutCancel(ctx), c.PhotoFile()))
+		err = errors.Join(err, s.drop(context.WithoutCancel(ctx), &c))
 	}
 	return err
+}
+
+// drop removes a photo that no complaint names, and then what tells of it.
+func (s *Service) drop(ctx context.Context, c *Complaint) error {
+	if err := s.photos.Remove(ctx, c.PhotoFile()); err != nil {
+		return fmt.Errorf("remove photo: %w", err)
+	}
+	return s.store.Forget(ctx, c.ID)
+}
+
+const (
+	abandonedAfter = 24 * time.Hour // no request takes so long
+	sweepAtOnce    = 100
+)
+
+// Sweep removes photos of complaints that were never filed: a process ended between the
+// two, or a commit whose outcome was not known did not happen.
+func (s *Service) Sweep(ctx context.Context) (removed int, _ error) {
+	for {
+		some, err := s.store.Abandoned(ctx, s.clock.Now().Add(-abandonedAfter), sweepAtOnce)
+		if err != nil {
+			return removed, err
+		}
+		for i := range some {
+			if err := s.drop(ctx, &some[i]); err != nil {
+				return removed, err
+			}
+			removed++
+		}
+		if len(some) < sweepAtOnce {
+			return removed, nil
+		}
+	}
 }
 
 // outcomeUnknown: it may have been kept, and then it needs its photo.

@@ -3,14 +3,23 @@ package complaint
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
 )
 
 // Store keeps complaints.
 type Store interface {
+	// Expect must note durably that a photo is being kept for a complaint which is not filed yet.
+	Expect(ctx context.Context, id ID, photo PhotoKind, at time.Time) error
+	// Abandoned gives complaints, with nothing but id and photo, that are expected since before
+	// a time. It must make sure first that they are not filed any more.
+	Abandoned(ctx context.Context, before time.Time, limit int) ([]Complaint, error)
+	// Forget takes back that a complaint is expected.
+	Forget(ctx context.Context, id ID) error
 	// File must keep the complaint and tell of it in one transaction, once for each request;
 	// a repeat gives what was kept. A complaint of no brand is not told of.
+	// One with a photo must be expected, and is not any more then; else ErrLate.
 	File(ctx context.Context, r ids.Request, c Complaint) (_ Complaint, replayed bool, _ error)
 	// Complaint answers ErrUnknown for one that there is not.
 	Complaint(ctx context.Context, id ID) (Complaint, error)

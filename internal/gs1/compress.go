@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -306,19 +307,25 @@ func (r *bitReader) readDigits(n int) (string, error) { return r.readNumber(n, d
 
 // readNumber reads a number of n digits from so many bits.
 func (r *bitReader) readNumber(n, width int) (string, error) {
-	v := new(big.Int)
-	for range width {
-		v.Lsh(v, 1)
-		v.Or(v, new(big.Int).SetUint64(r.take(1)))
+	var digits [20]byte // of what most have room in
+	s := digits[:0]
+	if width <= 64 {
+		s = strconv.AppendUint(s, r.take(width), 10)
+	} else {
+		v := new(big.Int)
+		for range width {
+			v.Lsh(v, 1)
+			v.Or(v, new(big.Int).SetUint64(r.take(1)))
+		}
+		s = v.Append(s, 10)
 	}
 	if n == 0 {
 		return "", nil
 	}
-	s := v.String()
 	if len(s) > n {
 		return "", badCompressed("has a number of more than %d digits", n)
 	}
-	return strings.Repeat("0", n-len(s)) + s, nil
+	return strings.Repeat("0", n-len(s)) + string(s), nil
 }
 
 // digitBits is how many bits a number of n digits takes, as every implementation

@@ -147,9 +147,7 @@ func (r *bitReader) readComponents(e *entry) (string, error) {
 		case c.min != c.max:
 			text, err = r.readLengthy(c.max)
 		case packed:
-			for range c.max {
-				text += hexDigit(r.take(4)) //nolint:perfsprint // a few digits
-			}
+			text = r.readHex(c.max)
 		default:
 			text, err = r.readNumber(c.max, numberBits(c.max))
 		}
@@ -159,6 +157,16 @@ func (r *bitReader) readComponents(e *entry) (string, error) {
 		value.WriteString(text)
 	}
 	return value.String(), nil
+}
+
+// readHex reads digits of four bits.
+func (r *bitReader) readHex(n int) string {
+	var b strings.Builder
+	b.Grow(n)
+	for range n {
+		b.WriteString(hexDigit(r.take(4)))
+	}
+	return b.String()
 }
 
 // numberBits is how many bits a number of n digits takes (TDS, table B).

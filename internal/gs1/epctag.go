@@ -39,8 +39,8 @@ const (
 
 // tagForms are the encodings of before TDS 2.0 that a Digital Link can say. Its others
 // (gid, usdod, adi) are of things that have no key of GS1.
-func tagForms() []tagForm {
-	return []tagForm{
+func tagForms() [19]tagForm {
+	return [...]tagForm{
 		{0x2C, "gdti", 41, integerSerial, 41, 0}, {0x2D, "gsrn", 58, noSerial, 0, 24}, {0x2E, "gsrnp", 58, noSerial, 0, 24},
 		{0x30, "sgtin", 44, integerSerial, 38, 0}, {0x31, "sscc", 58, noSerial, 0, 24}, {0x32, "sgln", 41, integerSerial, 41, 0},
 		{0x33, "grai", 44, integerSerial, 38, 0}, {0x34, "giai", 82, plainInteger, 0, 0}, {0x36, "sgtin", 44, textSerial, 140, 0},

@@ -169,3 +169,16 @@ func TestEPCBinaryRefuses(t *testing.T) {
 		wantFault(t, c.name, err, c.code, c.field, c.reason)
 	}
 }
+
+func BenchmarkEPCBinary(b *testing.B) {
+	for _, digits := range []string{"3066C4409047E14000001A85", "3666C4409047E159B2C2BF100000000000000000000000000000", "F73795211411234538566CB0AFC4"} {
+		b.Run(digits, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Decompress("https://tag.example/eh" + digits); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

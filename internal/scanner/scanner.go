@@ -38,6 +38,7 @@ type pages struct {
 	files       fs.FS
 	verifierCSP string
 	keys        func() ([]byte, error)
+	packer      httpx.Packer
 }
 
 // Mount adds the routes under /scan/ and the document of keys, which keys gives.
@@ -50,7 +51,7 @@ func Mount(rt *httpx.Router, keys func() ([]byte, error)) {
 }
 
 func mount(rt *httpx.Router, files fs.FS, keys func() ([]byte, error)) {
-	p := pages{files: files, keys: keys}
+	p := &pages{files: files, keys: keys}
 	if page, err := fs.ReadFile(files, verifier); err == nil {
 		p.verifierCSP = policy(string(page))
 	}
@@ -64,7 +65,7 @@ func mount(rt *httpx.Router, files fs.FS, keys func() ([]byte, error)) {
 }
 
 // document answers GET /.well-known/chopmark-keys.json. A revocation must not wait for caches.
-func (p pages) document(w http.ResponseWriter, _ *http.Request) error {
+func (p *pages) document(w http.ResponseWriter, _ *http.Request) error {
 	raw, err := p.keys()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (p pages) document(w http.ResponseWriter, _ *http.Request) error {
 	return httpx.Bytes(w, http.StatusOK, "application/json", raw)
 }
 
-func (p pages) get(w http.ResponseWriter, r *http.Request) error {
+func (p *pages) get(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Del("Access-Control-Allow-Origin")
 	h.Set("Content-Security-Policy", csp)
@@ -100,12 +101,12 @@ func (p pages) get(w http.ResponseWriter, r *http.Request) error {
 }
 
 // verify answers GET /scan/verify.
-func (p pages) verify(w http.ResponseWriter, _ *http.Request) error {
+func (p *pages) verify(w http.ResponseWriter, r *http.Request) error {
 	page, err := fs.ReadFile(p.files, verifier)
 	if err != nil {
 		return ErrNotBuilt
 	}
-	return httpx.HTML(w, http.StatusOK, p.verifierCSP, page)
+	return p.packer.HTML(w, r, http.StatusOK, p.verifierCSP, page)
 }
 
 var element = regexp.MustCompile(`(?s)<(script|style)[^>]*>(.*?)</(?:script|style)>`)

@@ -60,6 +60,18 @@ type Shared interface {
 	Look(s ids.Serial, own Sum) (Sum, error)
 }
 
+// Learned takes over what Shared tells of scans that may be in the tally. Neither says more
+// than there were, so it does not either.
+func (t *Tally) Learned(s *Sum, firstIn, lastIn uint32) {
+	if s.FirstAt < t.FirstAt {
+		t.FirstAt, t.FirstIn = s.FirstAt, firstIn
+	}
+	if s.LastAt > t.LastAt {
+		t.LastAt, t.LastIn = s.LastAt, lastIn
+	}
+	t.Count, t.Sessions = max(t.Count, s.Count), max(t.Sessions, s.Sessions)
+}
+
 // Counted takes over what Shared answered for a scan, so that the tally goes on from
 // there when Shared cannot be asked.
 func (t *Tally) Counted(s *Sum, at int64, device uint64, firstIn, in uint32) {

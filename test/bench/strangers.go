@@ -21,9 +21,10 @@ const (
 )
 
 // benchStrangers scans right codes at a steady rate, alone and beside what should not
-// slow them: idle connections, slow ones, codes in every wrong form.
+// slow them: idle connections, slow ones, requests that are taken back, handshakes that stay
+// half-open, codes in every wrong form.
 func benchStrangers(ctx context.Context, b *bench) error {
-	server, codes, err := b.verifyServer(ctx, "strangers")
+	server, codes, err := b.verifyServer(ctx, "strangers", "--tls-listen", "127.0.0.1:0", "--tls-self-signed")
 	if err != nil {
 		return err
 	}
@@ -49,6 +50,9 @@ func benchStrangers(ctx context.Context, b *bench) error {
 		return err
 	}
 	if err := b.resets(ctx, server, codes[0], good, show); err != nil {
+		return err
+	}
+	if err := b.halfOpen(ctx, server, codes[0], good, show); err != nil {
 		return err
 	}
 	return b.flood(ctx, server, codes, good, show)

@@ -8,6 +8,7 @@ package complainthttp
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -41,15 +42,28 @@ type Pages interface {
 	ComplaintCSP() string
 }
 
-// Deps are what the routes need.
-type Deps struct {
-	Service *complaint.Service
-	Pages   Pages
-	Client  func(*http.Request) netip.Addr // whose limit a request is held to
-	Clock   clock.Clock
+// Desk takes complaints: the use cases themselves, or those of another process.
+type Desk interface {
+	// Admit lets an address begin to file, before its body is read. done must be called.
+	Admit(from netip.Addr) (done func(), _ error)
+	File(ctx context.Context, r ids.Request, ask complaint.Ask) error
 }
 
-type api struct{ Deps }
+// Deps are what the routes of those who complain need.
+type Deps struct {
+	Desk   Desk
+	Pages  Pages
+	Client func(*http.Request) netip.Addr // whose limit a request is held to
+	Clock  clock.Clock
+}
+
+type form struct {
+	Deps
+
+	packer httpx.Packer
+}
+
+type api struct{ *complaint.Service }
 
 const (
 	read httpx.Permission = "complaint:read"
@@ -63,11 +77,16 @@ const (
 	pageMax   = 1000
 )
 
-// Mount adds the routes.
-func Mount(rt *httpx.Router, d Deps) {
-	a := &api{d}
+// MountForm adds the page and the route that takes what it sends.
+func MountForm(rt *httpx.Router, d Deps) {
+	a := &form{Deps: d}
 	rt.Public("GET "+pagePath, a.page)
 	rt.Public("POST /api/v1/complaints", a.post)
+}
+
+// Mount adds the routes of brands.
+func Mount(rt *httpx.Router, service *complaint.Service) {
+	a := &api{service}
 	rt.Allow("GET /api/v1/complaints", read, a.list)
 	rt.Allow("GET /api/v1/complaints/{complaint_id}", read, a.get)
 	rt.Allow("GET /api/v1/complaints/{complaint_id}/photo", read, a.photo)
@@ -75,12 +94,12 @@ func Mount(rt *httpx.Router, d Deps) {
 }
 
 // page answers GET /complaint?code=.
-func (a *api) page(w http.ResponseWriter, r *http.Request) error {
+func (a *form) page(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	return a.show(w, http.StatusOK, &Form{Lang: httpx.Language(r), Code: q.Get("code"), Thanks: q.Has("thanks")})
+	return a.show(w, r, http.StatusOK, &Form{Lang: httpx.Language(r), Code: q.Get("code"), Thanks: q.Has("thanks")})
 }
 
-func (a *api) show(w http.ResponseWriter, status int, f *Form) error {
+func (a *form) show(w http.ResponseWriter, r *http.Request, status int, f *Form) error {
 	if f.Request == "" {
 		f.Request = ids.New("req")
 	}
@@ -88,11 +107,11 @@ func (a *api) show(w http.ResponseWriter, status int, f *Form) error {
 	if err := a.Pages.Complaint(&page, f); err != nil {
 		return err
 	}
-	return httpx.HTML(w, status, a.Pages.ComplaintCSP(), page.Bytes())
+	return a.packer.HTML(w, r, status, a.Pages.ComplaintCSP(), page.Bytes())
 }
 
 // post answers POST /api/v1/complaints: JSON, or for a browser's form a page.
-func (a *api) post(w http.ResponseWriter, r *http.Request) error {
+func (a *form) post(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	f := &Form{Lang: httpx.Language(r)}
 	err := a.take(w, r, f)
@@ -112,7 +131,7 @@ func (a *api) post(w http.ResponseWriter, r *http.Request) error {
 	case ok && fa.Kind != fault.Internal:
 		f.Wrong = reasonOf(fa)
 		httpx.RetryAfter(w, fa)
-		return a.show(w, fa.Kind.HTTPStatus(), f)
+		return a.show(w, r, fa.Kind.HTTPStatus(), f)
 	}
 	return err
 }
@@ -125,8 +144,8 @@ func reasonOf(f *fault.Error) string {
 	return f.Details[0].Field + ": " + f.Details[0].Reason
 }
 
-func (a *api) take(w http.ResponseWriter, r *http.Request, f *Form) error {
-	done, err := a.Service.Admit(a.Client(r))
+func (a *form) take(w http.ResponseWriter, r *http.Request, f *Form) error {
+	done, err := a.Desk.Admit(a.Client(r))
 	if err != nil {
 		return err
 	}
@@ -153,7 +172,7 @@ func (a *api) take(w http.ResponseWriter, r *http.Request, f *Form) error {
 	if err != nil {
 		return err
 	}
-	return a.Service.File(r.Context(), req, ask)
+	return a.Desk.File(r.Context(), req, ask)
 }
 
 var errNotForm = fault.New(fault.Unsupported, "input.not_form", "the body must be multipart/form-data")
@@ -258,7 +277,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.Service.List(r.Context(), ids.BrandID(brand), complaint.Filter(q.Get("state")), complaint.ID(q.Get("cursor")), limit)
+	page, err := a.List(r.Context(), ids.BrandID(brand), complaint.Filter(q.Get("state")), complaint.ID(q.Get("cursor")), limit)
 	if err != nil {
 		return err
 	}
@@ -279,7 +298,7 @@ func idOf(r *http.Request) complaint.ID { return complaint.ID(r.PathValue("compl
 
 // get answers GET /api/v1/complaints/{complaint_id}.
 func (a *api) get(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.Service.Complaint(r.Context(), idOf(r))
+	c, err := a.Complaint(r.Context(), idOf(r))
 	if err != nil {
 		return err
 	}
@@ -289,7 +308,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) error {
 // photo answers GET /api/v1/complaints/{complaint_id}/photo. It is a stranger's file: a
 // browser may show it, and nothing else.
 func (a *api) photo(w http.ResponseWriter, r *http.Request) error {
-	f, kind, err := a.Service.Photo(r.Context(), idOf(r))
+	f, kind, err := a.Photo(r.Context(), idOf(r))
 	if err != nil {
 		return err
 	}
@@ -320,7 +339,7 @@ func (a *api) close(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, replayed, err := a.Service.Close(r.Context(), req, idOf(r), caller.Name, ask.Outcome)
+	c, replayed, err := a.Close(r.Context(), req, idOf(r), caller.Name, ask.Outcome)
 	if err != nil {
 		return err
 	}

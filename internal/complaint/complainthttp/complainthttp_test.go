@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chopmark/chopmark/internal/complaint"
 	"github.com/chopmark/chopmark/internal/complaint/complaintsql"
@@ -39,6 +41,10 @@ type world struct {
 	mu     sync.Mutex
 	files  map[string][]byte // guarded by mu
 	denied error             // of the limit
+
+	service *complaint.Service
+	store   *complaintsql.Store
+	later   time.Duration // what the clock is ahead
 }
 
 func (w *world) Find(code string) (ids.BrandID, ids.BatchID, bool) {
@@ -105,11 +111,13 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	w := &world{files: map[string][]byte{}}
-	now := clock.Func(complainttest.Start)
-	service := complaint.NewService(complaintsql.New(sqldb.One(db), now), w, w, func(netip.Addr) error { return w.denied }, now)
+	now := clock.Func(func() time.Time { return complainttest.Start().Add(w.later) })
+	w.store = complaintsql.New(sqldb.One(db), now)
+	w.service = complaint.NewService(w.store, w, w, func(netip.Addr) error { return w.denied }, now)
 	log := slog.New(slog.DiscardHandler)
 	rt := httpx.NewRouter(w, obs.NewMetrics(), log)
-	Mount(rt, Deps{Service: service, Pages: w, Client: func(*http.Request) netip.Addr { return netip.IPv4Unspecified() }, Clock: clock.System{}})
+	Mount(rt, w.service)
+	MountForm(rt, Deps{Desk: w.service, Pages: w, Client: func(*http.Request) netip.Addr { return netip.IPv4Unspecified() }, Clock: clock.System{}})
 	s := httptest.NewServer(rt)
 	t.Cleanup(s.Close)
 	w.url = s.URL
@@ -284,6 +292,32 @@ func TestOnce(t *testing.T) {
 	}
 	if got := len(w.list(t, "seven", "?brand_id=7")); got != 2 || len(w.files) != 1 {
 		t.Errorf("%d complaints and %d files, want 2 and 1", got, len(w.files))
+	}
+}
+
+// TestSweep: a photo whose process ended before its complaint was filed goes after a day, and
+// no other does.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if a := w.send(t, "", "", "code", ours, "photo", picture(t)); a.status != http.StatusOK {
+		t.Fatal(a)
+	}
+	died := complainttest.Some(7, 0)
+	if err := errors.Join(w.store.Expect(t.Context(), died.ID, died.Photo, died.CreatedAt), w.Put(t.Context(), died.PhotoFile(), []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		after         time.Duration
+		removed, left int
+	}{{23 * time.Hour, 0, 2}, {25 * time.Hour, 1, 1}, {50 * time.Hour, 0, 1}} {
+		w.later = step.after
+		if n, err := w.service.Sweep(t.Context()); err != nil || n != step.removed || len(w.files) != step.left {
+			t.Errorf("%v later: removed %d of %d files, %v", step.after, n, len(w.files)+n, err)
+		}
+	}
+	if c := w.list(t, "seven", "?brand_id=7"); len(c) != 1 || c[0].Photo == nil || w.get(t, "seven", *c[0].Photo).status != http.StatusOK {
+		t.Errorf("what was filed: %+v", c)
 	}
 }
 

@@ -54,11 +54,65 @@ func scan(r *sql.Rows) (c complaint.Complaint, err error) {
 	return c, err
 }
 
+// Expect implements complaint.Store.
+func (s *Store) Expect(ctx context.Context, id complaint.ID, photo complaint.PhotoKind, at time.Time) error {
+	return s.dbs.Named(string(id)).Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO complaint_photos (complaint_id, photo, kept_at) VALUES (?,?,?)`, id, string(photo), sqldb.Micros(at))
+		return err
+	})
+}
+
+// Abandoned implements complaint.Store. What it gives is marked: File takes it for late.
+func (s *Store) Abandoned(ctx context.Context, before time.Time, limit int) (all []complaint.Complaint, _ error) {
+	for _, db := range s.dbs.All() {
+		var some []complaint.Complaint
+		err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+			if _, err = tx.ExecContext(ctx, `UPDATE complaint_photos SET kept_at = 0 WHERE kept_at < ?`, sqldb.Micros(before)); err != nil {
+				return err
+			}
+			some, err = sqldb.Collect(ctx, tx, func(r *sql.Rows) (c complaint.Complaint, err error) {
+				return c, r.Scan(&c.ID, &c.Photo)
+			}, `SELECT complaint_id, photo FROM complaint_photos WHERE kept_at = 0 ORDER BY complaint_id LIMIT ?`, limit)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look for abandoned photos: %w", err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// Forget implements complaint.Store.
+func (s *Store) Forget(ctx context.Context, id complaint.ID) error {
+	return s.dbs.Named(string(id)).Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM complaint_photos WHERE complaint_id = ?`, id)
+		return err
+	})
+}
+
+// arrived says that a complaint with a photo is not expected any more.
+func arrived(ctx context.Context, tx *sqldb.Tx, id complaint.ID) error {
+	res, err := tx.ExecContext(ctx, `DELETE FROM complaint_photos WHERE complaint_id = ? AND kept_at > 0`, id)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return complaint.ErrLate
+}
+
 // File implements complaint.Store.
 func (s *Store) File(ctx context.Context, r ids.Request, c complaint.Complaint) (complaint.Complaint, bool, error) {
 	shard := ids.ShardOf(c.Brand)
 	const insert = `INSERT INTO complaints (` + columns + `) VALUES (?,?,?,?,?,?,?,?,?,0,'','')`
 	effect, replayed, err := idem.Once(ctx, s.dbs.Of(shard), s.clock, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		if c.Photo != complaint.NoPhoto {
+			if err := arrived(ctx, tx, c.ID); err != nil {
+				return "", err
+			}
+		}
 		_, err := tx.ExecContext(ctx, insert, c.ID, c.Brand, c.Batch, c.Code, c.Token, c.Text, c.Place, string(c.Photo), sqldb.Micros(c.CreatedAt))
 		if err != nil || c.Brand == 0 {
 			return string(c.ID), err

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,15 +48,79 @@ func RunStore(t *testing.T, open func(t *testing.T) World) {
 	t.Run("OneRequestIsOneComplaint", func(t *testing.T) { once(t, open(t)) })
 	t.Run("Lists", func(t *testing.T) { lists(t, open(t)) })
 	t.Run("ClosesOnce", func(t *testing.T) { closes(t, open(t)) })
+	t.Run("KnowsAbandonedPhotos", func(t *testing.T) { abandoned(t, open(t)) })
 }
 
 func (w World) file(t *testing.T, r ids.Request, c complaint.Complaint) complaint.Complaint {
 	t.Helper()
+	w.expect(t, c)
 	got, _, err := w.File(t.Context(), r, c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
+}
+
+func (w World) expect(t *testing.T, c complaint.Complaint) {
+	t.Helper()
+	if c.Photo == complaint.NoPhoto {
+		return
+	}
+	if err := w.Expect(t.Context(), c.ID, c.Photo, c.CreatedAt); err != nil {
+		t.Error(err)
+	}
+}
+
+// abandoned: what is expected for too long is given until it is forgotten, and is not filed
+// any more; what was filed, or is young, is not given.
+func abandoned(t *testing.T, w World) {
+	given := func(minutes, limit int) (all []complaint.ID) {
+		t.Helper()
+		some, err := w.Abandoned(t.Context(), Start().Add(time.Duration(minutes)*time.Minute), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range some {
+			if some[i].PhotoFile() != string(some[i].ID)+".jpg" {
+				t.Errorf("the photo of %s is %q", some[i].ID, some[i].PhotoFile())
+			}
+			all = append(all, some[i].ID)
+		}
+		slices.Sort(all)
+		return all
+	}
+	w.file(t, Request(1), Some(1, 0))
+	old, other, young := Some(1, 0), Some(17, 1), Some(1, 10)
+	for _, c := range []complaint.Complaint{old, other, young} {
+		w.expect(t, c)
+	}
+	want := []complaint.ID{old.ID, other.ID}
+	slices.Sort(want)
+	for range 2 {
+		if diff := cmp.Diff(want, given(10, 100)); diff != "" {
+			t.Errorf("abandoned (-want +got):\n%s", diff)
+		}
+	}
+	if _, _, err := w.File(t.Context(), Request(2), old); !errors.Is(err, complaint.ErrLate) {
+		t.Errorf("filed when its photo may be gone: %v", err)
+	}
+	if _, err := w.Complaint(t.Context(), old.ID); !errors.Is(err, complaint.ErrUnknown) {
+		t.Errorf("what came too late is kept: %v", err)
+	}
+	if _, _, err := w.File(t.Context(), Request(3), young); err != nil {
+		t.Errorf("one that is in time: %v", err)
+	}
+	for _, id := range want {
+		if err := w.Forget(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := given(60, 100); left != nil {
+		t.Errorf("still abandoned: %v", left)
+	}
+	if _, _, err := w.File(t.Context(), Request(4), Some(1, 0)); !errors.Is(err, complaint.ErrLate) {
+		t.Errorf("one that was never expected: %v", err)
+	}
 }
 
 func keeps(t *testing.T, w World) {
@@ -83,7 +148,9 @@ func once(t *testing.T, w World) {
 	got := make([]complaint.Complaint, 8)
 	for i := range got {
 		all.Go(func() {
-			c, _, err := w.File(t.Context(), Request(1), Some(1, i))
+			one := Some(1, i)
+			w.expect(t, one)
+			c, _, err := w.File(t.Context(), Request(1), one)
 			if err != nil && fault.KindOf(err) != fault.Conflict {
 				t.Error(err)
 			}

@@ -37,6 +37,12 @@ func (p *Packer) Pack(w http.ResponseWriter, r *http.Request, page []byte, packe
 	return packed.Bytes()
 }
 
+// HTML is the function HTML with the page packed.
+func (p *Packer) HTML(w http.ResponseWriter, r *http.Request, status int, csp string, page []byte) error {
+	var packed bytes.Buffer
+	return HTML(w, status, csp, p.Pack(w, r, page, &packed))
+}
+
 var gzipEncoding = []string{"gzip"}
 
 // takesGzip reads Accept-Encoding; a coding with the weight 0 is refused.

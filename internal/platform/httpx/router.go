@@ -47,6 +47,7 @@ type Router struct {
 	needs    map[string]Permission // pattern → what it asks for; "" = a caller who is known
 	methods  map[string][]string   // path → its methods
 	public   map[string]bool       // paths that any origin may GET
+	bare     []string              // patterns of Hot and Raw
 	running  sync.Map              // idempotency keys of requests that are being answered
 	sealed   sync.Once             // the first request adds what answers other methods
 	ids      *idSource
@@ -179,6 +180,7 @@ func (rt *Router) otherMethod(path string) Handler {
 // Hot adds a handler that is written by hand: it answers its own errors and
 // returns the status, and gets nothing but a request id and its metrics.
 func (rt *Router) Hot(pattern, endpoint string, h func(w http.ResponseWriter, r *http.Request) (status int)) {
+	rt.bare = append(rt.bare, pattern)
 	rt.mux.HandleFunc(pattern, rt.hot(endpoint, h))
 }
 
@@ -220,13 +222,18 @@ func (rt *Router) hot(endpoint string, h func(w http.ResponseWriter, r *http.Req
 // Raw adds a handler that does its own answering; it is labelled and logged like
 // the others, but nothing invites other origins to read it.
 func (rt *Router) Raw(pattern, endpoint string, h http.Handler) {
+	rt.bare = append(rt.bare, pattern)
 	rt.mux.Handle(pattern, rt.wrap(endpoint, rt.limited(func(w http.ResponseWriter, r *http.Request) error {
 		h.ServeHTTP(w, r)
 		return nil
 	})))
 }
 
-// Routes lists what was added, as "GET /path".
+// Bare lists the patterns that answer by themselves, those of Hot and Raw: "GET /path", or
+// "/path" of every method.
+func (rt *Router) Bare() []string { return slices.Clone(rt.bare) }
+
+// Routes lists what else was added, as "GET /path".
 func (rt *Router) Routes() []string {
 	var all []string
 	for path, methods := range rt.methods {

@@ -253,6 +253,20 @@ func (g *Guard) Draw(holder uint64, used time.Duration) {
 	}
 }
 
+// Leave draws on what an address may leave here without a key, such as a message, at the
+// rate of that: 0, or how long until it may.
+func (g *Guard) Leave(a netip.Addr, r Rate) (wait time.Duration) {
+	key := Key{Net: Network(a), Kind: ofLeft}
+	wait, _ = g.others.Take(key, r, g.clock.Now().UnixNano(), 0)
+	switch {
+	case wait > 0:
+		g.refused[ofLeft].Add(1)
+	case g.peers != nil:
+		g.peers.Tell(key, r, 1)
+	}
+	return wait
+}
+
 // Heard is what the other processes know of an account: so much is drawn on it in all.
 func (g *Guard) Heard(k Key, used time.Duration) {
 	m := g.others
@@ -271,6 +285,7 @@ func (g *Guard) refuse(f *fault.Error, k Kind, wait time.Duration) error {
 type Counts struct {
 	Requests, Misses, Realm, Keys, Proof int64   // refused, by why
 	Holders                              int64   // refused beyond their quota
+	Left                                 int64   // refused to leave more here
 	Proven                               int64   // let in by a proof
 	Missed                               int64   // requests for what does not exist
 	BudgetLeft                           float64 // of the misses of all, 0 to 1
@@ -287,6 +302,6 @@ func (g *Guard) Counts() Counts {
 	}
 	return Counts{
 		g.refused[ofRequests].Load(), g.refused[ofMisses].Load(), g.refused[ofRealm].Load(), g.refused[ofKeys].Load(),
-		g.asked.Load(), g.refused[ofHolder].Load() + g.refused[ofHolderDay].Load(), g.proven.Load(), g.misses.Load(), left,
+		g.asked.Load(), g.refused[ofHolder].Load() + g.refused[ofHolderDay].Load(), g.refused[ofLeft].Load(), g.proven.Load(), g.misses.Load(), left,
 	}
 }

@@ -91,6 +91,7 @@ const (
 	ofAll            // all misses that named no realm
 	ofHolder         // requests of who is known, by the second
 	ofHolderDay      // and by the day
+	ofLeft           // what an address left here without a key
 	kinds
 )
 

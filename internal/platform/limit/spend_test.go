@@ -2,12 +2,44 @@ package limit
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
+
+// TestLeave: an address leaves what its rate lets it, whatever others leave.
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	g := NewGuard(Options{Limits: Usual(), Clock: clock.Func(func() time.Time { return now })})
+	a, rate := netip.MustParseAddr("192.0.2.1"), Within(10, time.Hour)
+	leave := func(a netip.Addr) (n int) {
+		for range 20 {
+			if g.Leave(a, rate) == 0 {
+				n++
+			}
+		}
+		return n
+	}
+	if n := leave(a); n != 5 {
+		t.Errorf("%d at once, want 5", n)
+	}
+	if n := leave(a.Next()); n != 5 {
+		t.Errorf("another address leaves %d", n)
+	}
+	if wait := g.Leave(a, rate); wait <= 0 || wait > rate.Every {
+		t.Errorf("it has to wait %v", wait)
+	}
+	if now = now.Add(time.Hour); leave(a) != 5 {
+		t.Error("an hour later it is as before")
+	}
+	if c := g.Counts(); c.Left != 46 {
+		t.Errorf("counted %d refusals, want 46", c.Left)
+	}
+}
 
 // TestSpend: who is known has his requests of a second and of a day, and nobody else's; 0
 // bounds nothing.

@@ -42,13 +42,17 @@ type Deps struct {
 	Asked    func(brand ids.BrandID, signed bool) // told of each story that was told
 }
 
-type api struct{ Deps }
+type api struct {
+	Deps
+
+	packer httpx.Packer
+}
 
 const codeRead httpx.Permission = "code:read"
 
 // Mount adds the routes.
 func Mount(rt *httpx.Router, d Deps) {
-	a := &api{d}
+	a := &api{Deps: d}
 	rt.Public("GET /api/v1/trace/{code}", a.getTrace)
 	rt.Allow("GET /api/v1/brands/{brand_id}/places", "brand:read", a.getPlaces)
 	rt.Allow("PATCH /api/v1/brands/{brand_id}/places", "brand:change", a.patchPlaces)
@@ -152,7 +156,7 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, story timeline.Story,
 	if err != nil {
 		return err
 	}
-	return httpx.HTML(w, status, a.Pages.ContentSecurityPolicy(), page.Bytes())
+	return a.packer.HTML(w, r, status, a.Pages.ContentSecurityPolicy(), page.Bytes())
 }
 
 // wantsPage reports that a browser asks: it names HTML, and no JSON before it.

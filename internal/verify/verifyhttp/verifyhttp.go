@@ -436,7 +436,7 @@ func (h *Handler) limitedPage(w http.ResponseWriter, r *http.Request, s *scratch
 	}
 	httpx.RetryAfter(w, f)
 	noStore(w)
-	_ = httpx.HTML(w, http.StatusTooManyRequests, csp, s.page.Bytes()) // the client may be gone
+	_ = httpx.HTML(w, http.StatusTooManyRequests, csp, h.packer.Pack(w, r, s.page.Bytes(), &s.packed)) // the client may be gone
 	return http.StatusTooManyRequests
 }
 

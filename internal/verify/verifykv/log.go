@@ -77,6 +77,9 @@ type Options struct {
 	Generation func(after uint32) (uint32, error)
 	// Shared counts beside other processes; nil = this one has all scans.
 	Shared verify.Shared
+	// Behind answers without waiting for Shared. That is asked to count nothing, which whoever
+	// consumes the log brings about; what it knows is looked at for the item's next answer.
+	Behind bool
 	FS     vfs.FS // nil = the disk
 	Clock  clock.Clock
 	Log    *slog.Logger
@@ -87,6 +90,7 @@ type Log struct {
 	stream  *streamkv.Log // the sightings themselves; synced
 	tallies *pebble.DB    // counts and watermark, without a write-ahead log
 	shared  verify.Shared
+	hasty   bool // Options.Behind
 	path    string
 	async   bool
 	log     *slog.Logger
@@ -101,6 +105,7 @@ type Log struct {
 	places *places              // guarded by mu
 	dirty  map[ids.Serial]tally // guarded by mu: changed since the last snapshot
 	frozen map[ids.Serial]tally // guarded by mu: the snapshot that is being written
+	looked map[ids.Serial]bool  // guarded by mu: items that Shared is being looked at for, where nobody waits for it
 	ended  bool                 // guarded by mu
 	epoch  uint64               // guarded by mu: counts forgotten so far
 
@@ -143,9 +148,9 @@ func open(path string, o Options, t tuning) (*Log, error) {
 		return nil, errors.Join(err, records.Close())
 	}
 	l := &Log{
-		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, path: path, async: o.Async, log: o.Log, tuning: t,
+		stream: records, tallies: tallies, behind: make(chan snapshot, 1), shared: o.Shared, hasty: o.Behind, path: path, async: o.Async, log: o.Log, tuning: t,
 		open: newGroup(), latest: newGroup(), at: stream.At(records.Generation(), 1),
-		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{},
+		counts: newCounts(t.recentMax), places: newPlaces(), dirty: map[ids.Serial]tally{}, looked: map[ids.Serial]bool{},
 		wake: make(chan struct{}, 1), full: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	close(l.latest.synced)
@@ -174,6 +179,9 @@ func (l *Log) Record(s *verify.Sighting) (verify.Seen, error) {
 		return verify.Seen{}, err
 	}
 	seen, g := l.countLocked(s, &t, all)
+	if l.hasty && l.shared != nil {
+		l.lookLocked(s.Item.Serial, &t)
+	}
 	first, enough := g.n == 1, g.n == l.want
 	l.mu.Unlock()
 	if first {
@@ -311,6 +319,10 @@ func (l *Log) Seen(s ids.Serial) (verify.Seen, error) {
 	t, seen, err := l.look(s)
 	if err != nil || l.shared == nil {
 		return seen, err
+	}
+	if l.hasty {
+		seen.Partial = true
+		return seen, nil
 	}
 	sum, err := l.shared.Look(s, l.sum(&t))
 	if err != nil {

@@ -94,6 +94,45 @@ func TestAgainstModel(t *testing.T) {
 	})
 }
 
+// TestNobodyWaits: a process that waits for nobody beside one that does. When their logs were
+// consumed Redis has the truth, nothing twice, and the hasty one hears of it at its next scan.
+func TestNobodyWaits(t *testing.T) {
+	t.Parallel()
+	s, known := servers.Redis(t), &summary{}
+	const items, workers, scans = 5, 4, 50
+	two := []*process{newOne(t, s.URL(), known, true), newProcess(t, s.URL(), known)}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for n := range scans {
+				scan := verifytest.Sighting(ids.Serial((w+n*n)%items), verifytest.Start().Add(time.Duration(n)*time.Second))
+				if seen, err := two[w%2].Record(scan); err != nil || seen.Count == 0 || w%2 == 0 && !seen.Partial {
+					t.Errorf("scan %d of %d: %+v, %v", n, w, seen, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	sums := consume(t, known, two...)
+	wantTruth(t, sums, two[1])
+	for serial, sum := range sums {
+		scan := verifytest.Sighting(serial, verifytest.Start().Add(time.Hour))
+		if _, err := two[0].Record(scan); err != nil {
+			t.Fatal(err)
+		}
+		for until := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			seen, err := two[0].Seen(serial)
+			if err == nil && (seen.Count == sum.Count || seen.Count == sum.Count+1) {
+				break
+			}
+			if time.Now().After(until) {
+				t.Fatalf("item %d: %+v, %v; the logs say %d and one", serial, seen, err, sum.Count)
+			}
+		}
+	}
+}
+
 // TestTwoProcesses lets two processes count the same items at once.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()

@@ -54,6 +54,7 @@ type process struct {
 	counts *Counts
 	db     *redisdb.DB
 	fs     vfs.FS
+	hasty  bool
 }
 
 func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
@@ -68,7 +69,13 @@ func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
 
 func newProcess(t testing.TB, url string, s Summary) *process {
 	t.Helper()
-	p := &process{fs: vfs.NewMem()}
+	return newOne(t, url, s, false)
+}
+
+// newOne is a process; the answers of a hasty one do not wait for Redis.
+func newOne(t testing.TB, url string, s Summary, hasty bool) *process {
+	t.Helper()
+	p := &process{fs: vfs.NewMem(), hasty: hasty}
 	p.counts, p.db = newCounts(t, url, s)
 	p.open(t)
 	t.Cleanup(func() { p.end(t) })
@@ -77,7 +84,7 @@ func newProcess(t testing.TB, url string, s Summary) *process {
 
 func (p *process) open(t testing.TB) {
 	t.Helper()
-	l, err := verifykv.Open("sightings", verifykv.Options{FS: p.fs, Shared: p.counts, Log: slog.New(slog.DiscardHandler)})
+	l, err := verifykv.Open("sightings", verifykv.Options{FS: p.fs, Shared: p.counts, Behind: p.hasty, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

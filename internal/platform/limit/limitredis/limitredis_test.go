@@ -118,6 +118,28 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
+// TestLeaveAtTwo: what an address leaves at one process counts at the other.
+func TestLeaveAtTwo(t *testing.T) {
+	t.Parallel()
+	url := servers.Redis(t).URL()
+	one, other := newProcess(t, url), newProcess(t, url)
+	a, rate := netip.MustParseAddr("192.0.2.1"), limit.Within(10, time.Hour)
+	leave := func(p *process, allowed bool) {
+		t.Helper()
+		if wait := p.Leave(a, rate); (wait == 0) != allowed {
+			t.Errorf("it has to wait %v", wait)
+		}
+		p.peers.exchange()
+	}
+	for range 4 {
+		leave(one, true)
+	}
+	leave(other, true)
+	leave(other, false)
+	leave(one, true) // it has not heard of the other's
+	leave(one, false)
+}
+
 // TestAway: while Redis stands still a process limits alone, at its own pace, and what
 // it counted is told when Redis is back.
 func TestAway(t *testing.T) {

@@ -31,12 +31,13 @@ type api struct {
 	log    *translog.Log
 	public func(kind string) bool
 	csp    string
+	packer httpx.Packer
 }
 
 // Mount adds the routes. public tells of which kinds anybody who knows the subject may
 // see the statement.
 func Mount(rt *httpx.Router, l *translog.Log, public func(kind string) bool) {
-	a := &api{l, public, policy(string(verifyPage))}
+	a := &api{log: l, public: public, csp: policy(string(verifyPage))}
 	rt.Public("GET /log/checkpoint", a.checkpoint)
 	rt.Public("GET /log/key", a.key)
 	rt.Public("GET /log/tile/{tile...}", a.tile)
@@ -142,8 +143,8 @@ func (a *api) proof(w http.ResponseWriter, r *http.Request) error {
 }
 
 // page answers GET /log/verify: one file that can be saved and opened from anywhere.
-func (a *api) page(w http.ResponseWriter, _ *http.Request) error {
-	return httpx.HTML(w, http.StatusOK, a.csp, verifyPage)
+func (a *api) page(w http.ResponseWriter, r *http.Request) error {
+	return a.packer.HTML(w, r, http.StatusOK, a.csp, verifyPage)
 }
 
 // policy lets the page run its own script and style and ask this log, and nothing else.
