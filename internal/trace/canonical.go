@@ -62,52 +62,6 @@ func finer(key gs1.AI) []string {
 	return nil
 }
 
-// identifiers refuses EPCs that claim to be GS1's and are not well formed: wrong lengths,
-// wrong check digits.
-func (r *reader) identifiers(e *Event) {
-	if len(r.problems) > 0 {
-		return
-	}
-	epcs, quantities := lists(e.Type)
-	r.identifier("parentID", e.Parent)
-	r.identifierList(epcs, e.EPCs)
-	r.identifierList("outputEPCList", e.Outputs)
-	for _, l := range [...]struct {
-		name string
-		all  []Quantity
-	}{{quantities, e.Quantities}, {"outputQuantityList", e.OutputQuantities}} {
-		r.push(l.name, 0)
-		for i := range l.all {
-			r.push("", i)
-			r.identifier("epcClass", l.all[i].Class)
-			r.pop()
-		}
-		r.pop()
-	}
-	r.identifier("readPoint", e.ReadPoint.ID)
-	r.identifier("bizLocation", e.Location.ID)
-}
-
-func (r *reader) identifierList(name string, all []string) {
-	for i, s := range all {
-		if err := check(s); err != nil {
-			r.push(name, 0)
-			r.push("", i)
-			r.failOursf("%q: %v", clip(s), err)
-			r.pop()
-			r.pop()
-		}
-	}
-}
-
-func (r *reader) identifier(name, uri string) {
-	if err := check(uri); err != nil {
-		r.push(name, 0)
-		r.failOursf("%q: %v", clip(uri), err)
-		r.pop()
-	}
-}
-
 // check judges what lies in GS1's own spaces; others may name things as they like.
 func check(uri string) (err error) {
 	switch {

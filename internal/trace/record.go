@@ -195,20 +195,20 @@ type Unpacked struct {
 
 // Unpack reads a stored record.
 func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
-	a := c.arena()
-	defer c.giveBack(a)
-	n, err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth}, a)
-	if err != nil {
+	t := c.blank()
+	defer c.giveBack(t)
+	if err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth}, t); err != nil {
 		return nil, fmt.Errorf("read event %d: %w", s.No, err)
 	}
-	r := c.reader()
+	r := c.reader(t)
 	r.stored = true
-	e := r.event(n)
+	e := r.event(0)
 	if len(r.problems) > 0 {
 		return nil, fmt.Errorf("read event %d: %w: %v", s.No, errDamaged, r.problems)
 	}
 	e.RecordTime = s.RecordTime
 	p := &Unpacked{Event: e, Stored: *s}
+	var err error
 	p.Groups, err = decodeGroups(s.Ours)
 	return p, err
 }
