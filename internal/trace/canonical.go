@@ -74,39 +74,49 @@ func check(uri string) (err error) {
 	return err
 }
 
-// plainURN reports whether an EPC is a well-formed SGTIN, SSCC or SGLN in letters and digits, which
-// is told without making its key.
+// plainURN reports whether an EPC is a well-formed one of the usual schemes in letters and digits,
+// which is told without making its key.
 func plainURN(uri string) bool {
 	const (
-		head               = "urn:epc:id:"
-		prefixMin          = 6
-		prefixMax          = 12
-		serialMax          = 20
-		sgtin, sscc, sglns = 13, 17, 12 // digits of company prefix and reference
+		head      = "urn:epc:"
+		prefixMin = 6
+		prefixMax = 12
+		giaiMax   = 30
 	)
-	name, body, ok := strings.Cut(strings.TrimPrefix(uri, head), ":")
-	if !ok || len(name)+1+len(body)+len(head) != len(uri) {
+	rest, ok := strings.CutPrefix(uri, head)
+	colon := strings.LastIndexByte(rest, ':')
+	if !ok || colon < 0 {
 		return false
 	}
-	var together int
-	switch name {
-	case "sgtin":
-		together = sgtin
-	case "sscc":
-		together = sscc
-	case "sgln":
-		together = sglns
+	scheme, body := rest[:colon], rest[colon+1:]
+	prefix := strings.IndexByte(body, '.')
+	if prefix < prefixMin || prefix > prefixMax || !isDigits(body[:prefix]) {
+		return false
+	}
+	together, serialMax := 0, 0 // digits of company prefix and reference
+	switch scheme {
+	case "id:sgtin", "class:lgtin", "idpat:sgtin":
+		together, serialMax = 13, 20
+	case "id:sgln":
+		together, serialMax = 12, 20
+	case "id:grai":
+		together, serialMax = 12, 16
+	case "id:sscc", "id:gsrn":
+		together = 17
+	case "id:giai":
+		return prefix+1 < len(body) && len(body)-1 <= giaiMax && plainSerial(body[prefix+1:])
 	default:
 		return false
 	}
-	prefix := strings.IndexByte(body, '.')
-	if prefix < prefixMin || prefix > prefixMax || len(body) < together+1 ||
-		!isDigits(body[:prefix]) || !isDigits(body[prefix+1:together+1]) {
+	if len(body) < together+1 || !isDigits(body[prefix+1:together+1]) {
 		return false
 	}
 	serial := body[together+1:]
-	if name == "sscc" {
+	switch {
+	case serialMax == 0:
 		return serial == ""
+	case scheme == "idpat:sgtin":
+		return serial == ".*"
 	}
 	return len(serial) > 1 && len(serial) <= 1+serialMax && serial[0] == '.' && plainSerial(serial[1:])
 }

@@ -26,16 +26,15 @@ func (p prefixes) sorted() prefixes {
 	return slices.SortedFunc(slices.Values(p), func(a, b abbreviation) int { return strings.Compare(a.prefix, b.prefix) })
 }
 
-// with is p and one more; p keeps what it is.
+// with is p and one more. It changes p, which nobody else may have.
 func (p prefixes) with(prefix, space string) prefixes {
 	for i := range p {
 		if p[i].prefix == prefix {
-			p = slices.Clone(p)
 			p[i].space = space
 			return p
 		}
 	}
-	return append(slices.Clip(p), abbreviation{prefix, space})
+	return append(p, abbreviation{prefix, space})
 }
 
 // standardPrefixes are those of EPCIS's own context.
@@ -88,7 +87,10 @@ func (r *reader) context(n ref, p prefixes) prefixes {
 		r.failf(n, "must be a URI, an object, or a list of these")
 		return p
 	}
-	out := p
+	if r.len(n) == 0 {
+		return p
+	}
+	out := append(make(prefixes, 0, len(p)+min(r.len(n), prefixesMax)), p...)
 	for key, def := range r.members(n) {
 		if r.kind(def) == object {
 			def = r.get(def, "@id")

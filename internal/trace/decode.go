@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -163,9 +164,8 @@ func (r *reader) once(v ref, all []string) {
 	}
 }
 
-// extension reads a member that is no field of the standard's: it must be an extension. left is
-// how many members may follow, itself included.
-func (r *reader) extension(into *[]Field, key string, v ref, left int) {
+// extension reads a member of v that is no field of the standard's: it must be an extension.
+func (r *reader) extension(of ref, into *[]Field, key string, v ref) {
 	switch {
 	case into == nil:
 		r.failf(v, "is not a field here")
@@ -173,15 +173,21 @@ func (r *reader) extension(into *[]Field, key string, v ref, left int) {
 		r.failf(v, "is not a field here, and no extension: those have a prefix that is declared in @context")
 	default:
 		if *into == nil {
-			*into = make([]Field, 0, min(left, extensionsAtOnce))
+			*into = make([]Field, 0, r.prefixed(of))
 		}
 		*into = append(*into, r.field(key, v))
 	}
 }
 
-// extensionsAtOnce is how many of the fields that are left are taken for extensions: those of a
-// kind usually stand together, at the end.
-const extensionsAtOnce = 8
+// prefixed counts an object's members that may be extensions.
+func (r *reader) prefixed(v ref) (n int) {
+	for key := range r.members(v) {
+		if strings.IndexByte(key, ':') >= 0 {
+			n++
+		}
+	}
+	return n
+}
 
 // field reads an extension. Below its name anything goes.
 func (r *reader) field(key string, v ref) Field {
@@ -246,13 +252,13 @@ func (r *reader) event(v ref) *Event {
 		switch one := has[f]; {
 		case one == 0:
 		case typesWith(f)&of == 0:
-			r.extension(&e.Extensions, r.tree.text(one-1), one, 1)
+			r.extension(v, &e.Extensions, r.tree.text(one-1), one)
 		default:
 			r.member(e, f, one)
 		}
 	}
-	for i, one := range extensions {
-		r.extension(&e.Extensions, r.tree.text(one-1), one, len(extensions)-i)
+	for _, one := range extensions {
+		r.extension(v, &e.Extensions, r.tree.text(one-1), one)
 	}
 	if !r.stored {
 		r.content(e, v, of, &has)
@@ -353,25 +359,19 @@ func (r *reader) business(e *Event, f field, v ref) {
 	case fILMD:
 		r.is(v, object)
 		for key, one := range r.members(v) {
-			r.extension(&e.ILMD, key, one, r.len(v))
+			r.extension(v, &e.ILMD, key, one)
 		}
 	}
 }
 
 // content holds the rules about what an event must have, and what it is of.
 func (r *reader) content(e *Event, v ref, of mask, has *[fields]ref) {
-	required := []field{fEventTime, fOffset, fAction}
-	switch of {
-	case transformations:
-		required = required[:2]
-	case transactions:
-		required = append(required, fTransactions)
-	case associations:
-		required = append(required, fParent)
-	}
-	for _, f := range required {
-		if has[f] == 0 {
-			r.failf(v, "%s is missing", f)
+	for _, need := range [...]struct {
+		f    field
+		with mask
+	}{{fEventTime, anyType}, {fOffset, anyType}, {fAction, anyType &^ transformations}, {fTransactions, transactions}, {fParent, associations}} {
+		if has[need.f] == 0 && of&need.with != 0 {
+			r.failf(v, "%s is missing", need.f)
 		}
 	}
 	filled := func(f field) bool { return has[f] != 0 && r.len(has[f]) > 0 }

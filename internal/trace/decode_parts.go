@@ -14,7 +14,7 @@ func (r *reader) declaration(n ref) *ErrorDeclaration {
 		case "correctiveEventIDs":
 			d.Corrective = r.uris(v)
 		default:
-			r.extension(&d.Extensions, key, v, r.len(n))
+			r.extension(n, &d.Extensions, key, v)
 		}
 	}
 	if r.kind(n) == object {
@@ -45,7 +45,7 @@ func (r *reader) persistent(e *Event, n ref) {
 		case "unset":
 			e.Unset = words(v)
 		default:
-			r.extension(nil, key, v, 0)
+			r.extension(n, nil, key, v)
 		}
 	}
 	if r.kind(n) == object && r.get(n, "set") == 0 && r.get(n, "unset") == 0 {
@@ -90,7 +90,7 @@ func (r *reader) quantities(n ref) []Quantity {
 					r.failf(v, "%q is not a unit code of two or three capitals and digits", clip(q.Unit))
 				}
 			default:
-				r.extension(nil, key, v, 0)
+				r.extension(one, nil, key, v)
 			}
 		}
 		if !named && r.kind(one) == object {
@@ -122,7 +122,7 @@ func (r *reader) typed(n ref, name string, words *vocabulary, typeNeeded bool) [
 			case name:
 				t.ID = r.uri(v)
 			default:
-				r.extension(nil, key, v, 0)
+				r.extension(one, nil, key, v)
 			}
 		}
 		if r.kind(one) == object {
@@ -172,7 +172,7 @@ func (r *reader) sensor(s *Sensor, n ref) {
 				r.failf(v, "is empty")
 			}
 		default:
-			r.extension(&s.Extensions, key, v, r.len(n))
+			r.extension(n, &s.Extensions, key, v)
 		}
 	}
 	if !reported && r.kind(n) == object {
@@ -191,7 +191,7 @@ func (r *reader) sensed(specs []fieldSpec, into []string, n ref, extensions *[]F
 		if i < len(specs) {
 			into[i] = r.formed(specs[i].form, v)
 		} else {
-			r.extension(extensions, key, v, r.len(n))
+			r.extension(n, extensions, key, v)
 		}
 	}
 }
@@ -199,10 +199,14 @@ func (r *reader) sensed(specs []fieldSpec, into []string, n ref, extensions *[]F
 func (r *reader) formed(f form, v ref) string {
 	switch f {
 	case asTime:
-		if t := r.time(v); !t.IsZero() {
-			return formatTime(t)
+		t := r.time(v)
+		switch s := r.tree.text(v); {
+		case t.IsZero():
+			return ""
+		case len(s) == len(timeForm) && plainTime(s) && t.Year() >= 1900: // it is in that form
+			return s
 		}
-		return ""
+		return formatTime(t)
 	case asNumber:
 		return r.number(v)
 	case asBool:
