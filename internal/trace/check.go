@@ -40,8 +40,16 @@ func plainScheme(s string) int {
 	return 0
 }
 
+// plainBytes may stand anywhere behind the authority of a URI.
+var plainBytes = func() (all [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#@!$&'()*+,;=") {
+		all[c] = true
+	}
+	return all
+}()
+
 // plain reports whether the rest of a URI holds nothing that needs a second look: no
-// authority, no escapes, no query.
+// unusual authority, no escapes.
 func plain(rest string) bool {
 	if strings.HasPrefix(rest, "//") {
 		host, path, _ := strings.Cut(rest[2:], "/")
@@ -53,9 +61,7 @@ func plain(rest string) bool {
 		rest = path
 	}
 	for i := range len(rest) {
-		switch c := rest[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_', c == '/', c == ':', c == '*':
-		default:
+		if !plainBytes[rest[i]] {
 			return false
 		}
 	}

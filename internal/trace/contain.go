@@ -282,7 +282,7 @@ func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at tim
 // Child says what an EPC is as a child: an item of ours, or itself.
 func (s *Service) Child(ctx context.Context, epc string) (Child, error) {
 	canonical := Canonical(epc)
-	if it, _, ok, err := ours(s.itemsOf(ctx), epc, canonical); ok || err != nil {
+	if it, _, ok, err := ours(s.itemsOf(ctx).Finder(), epc, canonical); ok || err != nil {
 		return Child{Serial: it.Serial}, err
 	}
 	return Child{EPC: canonical}, nil
@@ -346,13 +346,14 @@ func (s *Service) Contents(ctx context.Context, brand ids.BrandID, parent string
 
 // parentsAmong are the items of runs that are parents themselves.
 func (r *reading) parentsAmong(ctx context.Context, runs []Run) (out []string, _ error) {
+	find := r.items.Finder()
 	for _, run := range runs {
 		found, err := r.store.Parents(ctx, run)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range found {
-			it, ok, err := r.items.Find(r.items.Code(s))
+			it, ok, err := find(r.items.Code(s))
 			if err != nil {
 				return nil, err
 			}

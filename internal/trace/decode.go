@@ -15,13 +15,14 @@ type Codec struct {
 	meta    *[metaFields]fieldSpec
 	reports *[reportFields]fieldSpec
 	trees   *sync.Pool
+	texts   *sync.Pool // that were hashed
 	// standard is what every document may abbreviate; nobody changes it.
 	standard prefixes
 }
 
 // NewCodec makes a codec.
 func NewCodec(l Limits) *Codec {
-	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}, standardPrefixes()}
+	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}, &sync.Pool{}, standardPrefixes()}
 }
 
 // reader judges one event, or what is around the events.
@@ -150,6 +151,15 @@ func (r *reader) once(v ref, all []string) {
 		for i, s := range all {
 			if slices.Contains(all[:i], s) {
 				r.failf(v, "%q comes twice", clip(s))
+				return
+			}
+		}
+		return
+	}
+	if head, numbers, ok := numbered(all); ok {
+		for i := 1; i < len(numbers); i++ {
+			if numbers[i] == numbers[i-1] {
+				r.failf(v, "%q comes twice", clip(string(appendCode([]byte(head), numbers[i]))))
 				return
 			}
 		}

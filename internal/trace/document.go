@@ -19,21 +19,22 @@ type Read struct {
 }
 
 // ReadJSON reads an EPCISDocument or an EPCISQueryDocument. What is wrong with the
-// document as a whole is the error; what is wrong with an event stands beside it.
-func (c *Codec) ReadJSON(raw []byte) (*Document, error) {
+// document as a whole is the error; what is wrong with an event stands beside it. The events'
+// texts are pieces of the document.
+func (c *Codec) ReadJSON(doc string) (*Document, error) {
 	t := c.blank()
 	defer c.giveBack(t)
-	if err := c.parse(raw, t); err != nil {
+	if err := c.parse(doc, t); err != nil {
 		return nil, err
 	}
 	return c.document(t)
 }
 
 // ReadEvent reads one event that comes alone, with its own @context.
-func (c *Codec) ReadEvent(raw []byte) (*Event, error) {
+func (c *Codec) ReadEvent(doc string) (*Event, error) {
 	t := c.blank()
 	defer c.giveBack(t)
-	if err := c.parse(raw, t); err != nil {
+	if err := c.parse(doc, t); err != nil {
 		return nil, err
 	}
 	r := c.reader(t)
@@ -62,11 +63,11 @@ func (c *Codec) giveBack(t *tree) {
 
 func (c *Codec) reader(t *tree) *reader { return &reader{Codec: c, tree: t, prefixes: c.standard} }
 
-func (c *Codec) parse(raw []byte, t *tree) error {
-	if int64(len(raw)) > c.limits.Bytes {
+func (c *Codec) parse(doc string, t *tree) error {
+	if int64(len(doc)) > c.limits.Bytes {
 		return ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
 	}
-	return parseJSON(string(raw), c.limits, t)
+	return parseJSON(doc, c.limits, t)
 }
 
 func (c *Codec) document(t *tree) (*Document, error) {

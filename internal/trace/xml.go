@@ -21,12 +21,12 @@ type element struct {
 // ReadXML reads an EPCISDocument or EPCISQueryDocument of EPCIS 1.2 or 2.0. It is judged
 // as the JSON that says the same, in whose words problems are told. A document type
 // definition, and so any entity beyond XML's five, is refused.
-func (c *Codec) ReadXML(raw []byte) (*Document, error) {
-	if int64(len(raw)) > c.limits.Bytes {
+func (c *Codec) ReadXML(doc string) (*Document, error) {
+	if int64(len(doc)) > c.limits.Bytes {
 		return nil, ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
 	}
 	x := &xmlReader{Codec: c, names: map[string]string{}, declared: map[string]bool{}, left: c.limits.Values}
-	root, err := x.tree(xml.NewDecoder(bytes.NewReader(raw)))
+	root, err := x.tree(xml.NewDecoder(strings.NewReader(doc)))
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func containOnce(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID,
 		hash trace.Hash
 	}
 	var ops []one
-	var documents [][]byte
+	var documents []string
 	void := map[trace.Hash]bool{}
 	for range rapid.IntRange(1, 12).Draw(rt, "packings") {
 		o := drawOp(rt, brand, base)

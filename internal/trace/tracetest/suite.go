@@ -85,7 +85,7 @@ func Event(with map[string]any) map[string]any {
 }
 
 // Document puts events into a document.
-func Document(events ...map[string]any) []byte {
+func Document(events ...map[string]any) string {
 	if events == nil {
 		events = []map[string]any{}
 	}
@@ -96,10 +96,10 @@ func Document(events ...map[string]any) []byte {
 	if err != nil {
 		panic(err) // cannot be: it is made of texts
 	}
-	return raw
+	return string(raw)
 }
 
-func capture(t *testing.T, s *trace.Service, spec trace.CaptureSpec, raw []byte) trace.Job {
+func capture(t *testing.T, s *trace.Service, spec trace.CaptureSpec, raw string) trace.Job {
 	t.Helper()
 	done, err := s.Capture(t.Context(), spec, raw)
 	if err != nil {
