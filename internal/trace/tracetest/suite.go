@@ -58,7 +58,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
 		"Queries": queries, "InOrder": inOrder, "Masters": masters, "CompanyPrefixes": companyPrefixes, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
-		"Subscriptions": subscriptions, "Numbered": numbered, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost,
+		"Subscriptions": subscriptions, "Numbered": numbered, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost, "Crates": crates,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
