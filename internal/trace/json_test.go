@@ -28,8 +28,13 @@ func (t *tree) grown(v ref) any {
 		return out
 	case object:
 		out := map[string]any{}
+		members := 0
 		for key, one := range t.members(v) {
 			out[key] = t.grown(one)
+			members++
+		}
+		if members != len(out) || t.len(v) != len(out) {
+			return fmt.Sprintf("%d members, %d of them counted, in %v", members, t.len(v), out)
 		}
 		return out
 	case boolean:
