@@ -93,7 +93,7 @@ func plainURN(uri string) bool {
 	if prefix < prefixMin || prefix > prefixMax || !isDigits(body[:prefix]) {
 		return false
 	}
-	together, serialMax := 0, 0 // digits of company prefix and reference
+	var together, serialMax int // digits of company prefix and reference
 	switch scheme {
 	case "id:sgtin", "class:lgtin", "idpat:sgtin":
 		together, serialMax = 13, 20

@@ -271,6 +271,7 @@ func (r *reader) event(v ref) *Event {
 		r.extension(v, &e.Extensions, r.tree.text(one-1), one)
 	}
 	if !r.stored {
+		r.needed(v, of, &has)
 		r.content(e, v, of, &has)
 	}
 	return e
@@ -374,8 +375,8 @@ func (r *reader) business(e *Event, f field, v ref) {
 	}
 }
 
-// content holds the rules about what an event must have, and what it is of.
-func (r *reader) content(e *Event, v ref, of mask, has *[fields]ref) {
+// needed holds the rules about what an event must have.
+func (r *reader) needed(v ref, of mask, has *[fields]ref) {
 	for _, need := range [...]struct {
 		f    field
 		with mask
@@ -384,6 +385,10 @@ func (r *reader) content(e *Event, v ref, of mask, has *[fields]ref) {
 			r.failf(v, "%s is missing", need.f)
 		}
 	}
+}
+
+// content holds the rules about what an event is of.
+func (r *reader) content(e *Event, v ref, of mask, has *[fields]ref) {
 	filled := func(f field) bool { return has[f] != 0 && r.len(has[f]) > 0 }
 	switch of {
 	case objects:

@@ -180,7 +180,8 @@ func (r *jsonReader) object(depth int) error {
 			return r.bad("a colon is missing")
 		}
 		r.at++
-		if err = r.value(depth); err != nil {
+		err = r.value(depth)
+		if err != nil {
 			return err
 		}
 		if more, err = r.next('}'); err != nil {
