@@ -54,7 +54,7 @@ func (d *demo) history(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		done, err := d.app.Trace.Capture(ctx, trace.CaptureSpec{Brand: j.batch.BrandID}, raw)
+		done, err := d.app.Trace.Capture(ctx, trace.CaptureSpec{Brand: j.batch.BrandID}, string(raw))
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/codebook"
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/notify"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -91,18 +92,25 @@ type codedItems struct {
 
 var _ trace.Items = codedItems{}
 
-// Find implements trace.Items.
-func (c codedItems) Find(code string) (trace.Item, bool, error) {
-	serial, item, err := c.codes.Resolve(code)
-	if err != nil {
-		return trace.Item{}, false, nil //nolint:nilerr // a code of nobody's is an answer
+// Finder implements trace.Items.
+func (c codedItems) Finder() trace.Finder {
+	var product ids.ProductID
+	var gtin gs1.GTIN // of that product
+	return func(code string) (trace.Item, bool, error) {
+		serial, item, err := c.codes.Resolve(code)
+		if err != nil {
+			return trace.Item{}, false, nil //nolint:nilerr // a code of nobody's is an answer
+		}
+		b := item.Batch
+		if b.ProductID != product {
+			text, err := c.texts.Text(context.Background(), &verify.Item{Serial: serial, ProductID: b.ProductID, BrandID: b.BrandID})
+			if err != nil {
+				return trace.Item{}, false, fmt.Errorf("load the GTIN of product %d: %w", b.ProductID, err)
+			}
+			product, gtin = b.ProductID, text.GTIN
+		}
+		return trace.Item{Serial: serial, Brand: b.BrandID, GTIN: gtin}, true, nil
 	}
-	b := item.Batch
-	text, err := c.texts.Text(context.Background(), &verify.Item{Serial: serial, ProductID: b.ProductID, BrandID: b.BrandID})
-	if err != nil {
-		return trace.Item{}, false, fmt.Errorf("load the GTIN of product %d: %w", b.ProductID, err)
-	}
-	return trace.Item{Serial: serial, Brand: b.BrandID, GTIN: text.GTIN}, true, nil
 }
 
 // Code implements trace.Items.

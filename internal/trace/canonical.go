@@ -62,52 +62,6 @@ func finer(key gs1.AI) []string {
 	return nil
 }
 
-// identifiers refuses EPCs that claim to be GS1's and are not well formed: wrong lengths,
-// wrong check digits.
-func (r *reader) identifiers(e *Event) {
-	if len(r.problems) > 0 {
-		return
-	}
-	epcs, quantities := lists(e.Type)
-	r.identifier("parentID", e.Parent)
-	r.identifierList(epcs, e.EPCs)
-	r.identifierList("outputEPCList", e.Outputs)
-	for _, l := range [...]struct {
-		name string
-		all  []Quantity
-	}{{quantities, e.Quantities}, {"outputQuantityList", e.OutputQuantities}} {
-		r.push(l.name, 0)
-		for i := range l.all {
-			r.push("", i)
-			r.identifier("epcClass", l.all[i].Class)
-			r.pop()
-		}
-		r.pop()
-	}
-	r.identifier("readPoint", e.ReadPoint.ID)
-	r.identifier("bizLocation", e.Location.ID)
-}
-
-func (r *reader) identifierList(name string, all []string) {
-	for i, s := range all {
-		if err := check(s); err != nil {
-			r.push(name, 0)
-			r.push("", i)
-			r.failOursf("%q: %v", clip(s), err)
-			r.pop()
-			r.pop()
-		}
-	}
-}
-
-func (r *reader) identifier(name, uri string) {
-	if err := check(uri); err != nil {
-		r.push(name, 0)
-		r.failOursf("%q: %v", clip(uri), err)
-		r.pop()
-	}
-}
-
 // check judges what lies in GS1's own spaces; others may name things as they like.
 func check(uri string) (err error) {
 	switch {
@@ -120,39 +74,49 @@ func check(uri string) (err error) {
 	return err
 }
 
-// plainURN reports whether an EPC is a well-formed SGTIN, SSCC or SGLN in letters and digits, which
-// is told without making its key.
+// plainURN reports whether an EPC is a well-formed one of the usual schemes in letters and digits,
+// which is told without making its key.
 func plainURN(uri string) bool {
 	const (
-		head               = "urn:epc:id:"
-		prefixMin          = 6
-		prefixMax          = 12
-		serialMax          = 20
-		sgtin, sscc, sglns = 13, 17, 12 // digits of company prefix and reference
+		head      = "urn:epc:"
+		prefixMin = 6
+		prefixMax = 12
+		giaiMax   = 30
 	)
-	name, body, ok := strings.Cut(strings.TrimPrefix(uri, head), ":")
-	if !ok || len(name)+1+len(body)+len(head) != len(uri) {
+	rest, ok := strings.CutPrefix(uri, head)
+	colon := strings.LastIndexByte(rest, ':')
+	if !ok || colon < 0 {
 		return false
 	}
-	var together int
-	switch name {
-	case "sgtin":
-		together = sgtin
-	case "sscc":
-		together = sscc
-	case "sgln":
-		together = sglns
+	scheme, body := rest[:colon], rest[colon+1:]
+	prefix := strings.IndexByte(body, '.')
+	if prefix < prefixMin || prefix > prefixMax || !isDigits(body[:prefix]) {
+		return false
+	}
+	var together, serialMax int // digits of company prefix and reference
+	switch scheme {
+	case "id:sgtin", "class:lgtin", "idpat:sgtin":
+		together, serialMax = 13, 20
+	case "id:sgln":
+		together, serialMax = 12, 20
+	case "id:grai":
+		together, serialMax = 12, 16
+	case "id:sscc", "id:gsrn":
+		together = 17
+	case "id:giai":
+		return prefix+1 < len(body) && len(body)-1 <= giaiMax && plainSerial(body[prefix+1:])
 	default:
 		return false
 	}
-	prefix := strings.IndexByte(body, '.')
-	if prefix < prefixMin || prefix > prefixMax || len(body) < together+1 ||
-		!isDigits(body[:prefix]) || !isDigits(body[prefix+1:together+1]) {
+	if len(body) < together+1 || !isDigits(body[prefix+1:together+1]) {
 		return false
 	}
 	serial := body[together+1:]
-	if name == "sscc" {
+	switch {
+	case serialMax == 0:
 		return serial == ""
+	case scheme == "idpat:sgtin":
+		return serial == ".*"
 	}
 	return len(serial) > 1 && len(serial) <= 1+serialMax && serial[0] == '.' && plainSerial(serial[1:])
 }

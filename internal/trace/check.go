@@ -40,8 +40,16 @@ func plainScheme(s string) int {
 	return 0
 }
 
+// plainBytes may stand anywhere behind the authority of a URI.
+var plainBytes = func() (all [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#@!$&'()*+,;=") {
+		all[c] = true
+	}
+	return all
+}()
+
 // plain reports whether the rest of a URI holds nothing that needs a second look: no
-// authority, no escapes, no query.
+// unusual authority, no escapes.
 func plain(rest string) bool {
 	if strings.HasPrefix(rest, "//") {
 		host, path, _ := strings.Cut(rest[2:], "/")
@@ -53,9 +61,7 @@ func plain(rest string) bool {
 		rest = path
 	}
 	for i := range len(rest) {
-		switch c := rest[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_', c == '/', c == ':', c == '*':
-		default:
+		if !plainBytes[rest[i]] {
 			return false
 		}
 	}
@@ -64,6 +70,9 @@ func plain(rest string) bool {
 
 // parseTime reads a date-time of RFC 3339. A leap second is the next one.
 func parseTime(s string) (time.Time, bool) {
+	if len(s) == len(timeForm) && plainTime(s) {
+		return plainMoment(s), true
+	}
 	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > timeBytesMax || s[10] != 'T' && s[10] != 't' {
 		return time.Time{}, false
 	}
@@ -86,6 +95,30 @@ func parseTime(s string) (time.Time, bool) {
 	}
 	return t.UTC(), true
 }
+
+// plainTime reports whether a text as long as timeForm has that form, in a day that every month
+// has.
+func plainTime(s string) bool {
+	for i := range len(timeForm) {
+		if c := s[i]; timeForm[i] >= '0' && timeForm[i] <= '9' {
+			if c < '0' || c > '9' {
+				return false
+			}
+		} else if c != timeForm[i] {
+			return false
+		}
+	}
+	month, day := two(s[5:]), two(s[8:])
+	return month >= 1 && month <= 12 && day >= 1 && day <= 28 && two(s[11:]) < 24 && two(s[14:]) < 60 && two(s[17:]) < 60
+}
+
+func plainMoment(s string) time.Time {
+	nano := (two(s[20:])*10 + int(s[22]-'0')) * int(time.Millisecond)
+	return time.Date(two(s)*100+two(s[2:]), time.Month(two(s[5:])), two(s[8:]), two(s[11:]), two(s[14:]), two(s[17:]), nano, time.UTC)
+}
+
+// two reads two digits.
+func two(s string) int { return int(s[0]-'0')*10 + int(s[1]-'0') }
 
 // isOffset reports whether s is an eventTimeZoneOffset: -14:00 to +14:00.
 func isOffset(s string) bool {
@@ -127,6 +160,9 @@ func isHex(s string) bool {
 // What is no number, or one of absurd size, is left as it is.
 func plainNumber(s string) string {
 	const exponentMax = 64
+	if isPlainNumber(s) {
+		return s
+	}
 	sign, rest := "", s
 	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
 		sign, rest = strings.TrimPrefix(rest[:1], "+"), rest[1:]
@@ -161,6 +197,18 @@ func plainNumber(s string) string {
 		return "0"
 	}
 	return sign + whole
+}
+
+// isPlainNumber reports whether a number has its shortest form for sure.
+func isPlainNumber(s string) bool {
+	whole, fraction, pointed := strings.Cut(strings.TrimPrefix(s, "-"), ".")
+	if whole == "" || len(s) > numberBytesMax || !isDigits(whole) || !isDigits(fraction) || whole[0] == '0' && len(whole) > 1 {
+		return false
+	}
+	if pointed {
+		return fraction != "" && fraction[len(fraction)-1] != '0'
+	}
+	return s != "-0"
 }
 
 func isDigits(s string) bool {

@@ -122,11 +122,12 @@ type reading struct {
 	at     time.Time // as of; not later
 	known  map[int64]*packing
 	parent map[string][]*packing // by parent, in order
+	ends   map[int64]*packing    // by a packing's number, the one that emptied its parent next
 }
 
 func (s *Service) reading(ctx context.Context, brand ids.BrandID, at time.Time) (*reading, error) {
 	brands, err := s.brandsOf(ctx, brand)
-	return &reading{s, brand, ids.ScopeOf(ctx), brands, at, map[int64]*packing{}, map[string][]*packing{}}, err
+	return &reading{s, brand, ids.ScopeOf(ctx), brands, at, map[int64]*packing{}, map[string][]*packing{}, map[int64]*packing{}}, err
 }
 
 // load reads events and keeps those that pack something and are not later than asked.
@@ -192,25 +193,75 @@ func (r *reading) ofParent(ctx context.Context, parent string) ([]*packing, erro
 	return all, err
 }
 
-// withEmptied adds to packings that name children those that emptied one of their parents.
+// withEmptied adds to packings that name children those that emptied one of their parents: for
+// each the first behind it, since whoever was in is out then.
 func (r *reading) withEmptied(ctx context.Context, all []*packing) ([]*packing, error) {
 	out := slices.Clone(all)
+	next := map[string]*packing{} // by parent, as of the packing before
 	for _, k := range all {
 		if !k.add {
 			continue
 		}
-		of, err := r.ofParent(ctx, k.parent)
+		if p, ok := next[k.parent]; ok && (p == nil || k.before(p) < 0) {
+			continue
+		}
+		p, err := r.emptied(ctx, k)
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range of {
-			if p.every {
-				out = append(out, p)
-			}
+		if next[k.parent] = p; p != nil {
+			out = append(out, p)
 		}
 	}
 	slices.SortFunc(out, func(a, b *packing) int { return a.before(b) })
 	return slices.Compact(out), nil
+}
+
+// emptiedRows is how many of a parent's events are read at once: what empties it usually comes
+// soon after what filled it.
+const emptiedRows = 16
+
+// emptied is the first packing that emptied the parent after k; nil when none did.
+func (r *reading) emptied(ctx context.Context, k *packing) (first *packing, _ error) {
+	if p, ok := r.ends[k.ref.No]; ok {
+		return p, nil
+	}
+	take := func(all []*packing) {
+		for _, p := range all {
+			if p.every && p.parent == k.parent && k.before(p) < 0 && (first == nil || p.before(first) < 0) {
+				first = p
+			}
+		}
+	}
+	if all, ok := r.parent[k.parent]; ok {
+		take(all)
+		return first, nil
+	}
+	for _, brand := range r.brands {
+		st := Stretch{
+			Brand: brand, Order: ByTerm, Term: Term{ParentTerm, k.parent}.Key(brand), From: k.ref.Time, To: r.at.Add(time.Millisecond),
+		}
+		for {
+			found, err := r.store.Scan(ctx, st, emptiedRows)
+			if err != nil {
+				return nil, err
+			}
+			all, err := r.load(found)
+			if err != nil {
+				return nil, err
+			}
+			if take(all); len(found) < emptiedRows {
+				break
+			}
+			last := found[len(found)-1]
+			if first != nil && last.Time.After(first.ref.Time) {
+				break
+			}
+			st.After = Ref{last.No, last.Time}
+		}
+	}
+	r.ends[k.ref.No] = first
+	return first, nil
 }
 
 // ofChild are the packings that matter to a child.
@@ -282,7 +333,7 @@ func (s *Service) Within(ctx context.Context, brand ids.BrandID, c Child, at tim
 // Child says what an EPC is as a child: an item of ours, or itself.
 func (s *Service) Child(ctx context.Context, epc string) (Child, error) {
 	canonical := Canonical(epc)
-	if it, _, ok, err := ours(s.itemsOf(ctx), epc, canonical); ok || err != nil {
+	if it, _, ok, err := ours(s.itemsOf(ctx).Finder(), epc, canonical); ok || err != nil {
 		return Child{Serial: it.Serial}, err
 	}
 	return Child{EPC: canonical}, nil
@@ -346,13 +397,14 @@ func (s *Service) Contents(ctx context.Context, brand ids.BrandID, parent string
 
 // parentsAmong are the items of runs that are parents themselves.
 func (r *reading) parentsAmong(ctx context.Context, runs []Run) (out []string, _ error) {
+	find := r.items.Finder()
 	for _, run := range runs {
 		found, err := r.store.Parents(ctx, run)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range found {
-			it, ok, err := r.items.Find(r.items.Code(s))
+			it, ok, err := find(r.items.Code(s))
 			if err != nil {
 				return nil, err
 			}

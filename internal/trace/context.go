@@ -26,16 +26,15 @@ func (p prefixes) sorted() prefixes {
 	return slices.SortedFunc(slices.Values(p), func(a, b abbreviation) int { return strings.Compare(a.prefix, b.prefix) })
 }
 
-// with is p and one more; p keeps what it is.
+// with is p and one more. It changes p, which nobody else may have.
 func (p prefixes) with(prefix, space string) prefixes {
 	for i := range p {
 		if p[i].prefix == prefix {
-			p = slices.Clone(p)
 			p[i].space = space
 			return p
 		}
 	}
-	return append(slices.Clip(p), abbreviation{prefix, space})
+	return append(p, abbreviation{prefix, space})
 }
 
 // standardPrefixes are those of EPCIS's own context.
@@ -74,31 +73,33 @@ func (p prefixes) split(key string) (space, prefix, name string) {
 	return prefix + ":", "", name
 }
 
-// with adds what an @context declares: prefixes, in text or as a term with an @id. What
+// context adds what an @context declares: prefixes, in text or as a term with an @id. What
 // else it says is for readers of linked data.
-func (r *reader) context(n *node, p prefixes) prefixes {
-	switch n.kind {
+func (r *reader) context(n ref, p prefixes) prefixes {
+	switch r.kind(n) {
 	case text:
-		if !isURI(n.text) {
-			r.failf("must be the URI of a context, or prefixes")
+		if !isURI(r.tree.text(n)) {
+			r.failf(n, "must be the URI of a context, or prefixes")
 		}
 		return p
 	case object:
 	default:
-		r.failf("must be a URI, an object, or a list of these")
+		r.failf(n, "must be a URI, an object, or a list of these")
 		return p
 	}
-	out := p
-	for i, key := range n.keys {
-		def := &n.all[i]
-		if def.kind == object {
-			def = def.get("@id")
+	if r.len(n) == 0 {
+		return p
+	}
+	out := append(make(prefixes, 0, len(p)+min(r.len(n), prefixesMax)), p...)
+	for key, def := range r.members(n) {
+		if r.kind(def) == object {
+			def = r.get(def, "@id")
 		}
-		if def != nil && def.kind == text && key != "" && key[0] != '@' && !strings.Contains(key, ":") {
-			out = out.with(key, p.expand(def.text))
+		if def != 0 && r.kind(def) == text && key != "" && key[0] != '@' && !strings.Contains(key, ":") {
+			out = out.with(key, p.expand(r.tree.text(def)))
 		}
 		if len(out) > prefixesMax {
-			r.failOursf("declares more than %d prefixes", prefixesMax)
+			r.failOursf(n, "declares more than %d prefixes", prefixesMax)
 			return p
 		}
 	}
@@ -106,22 +107,27 @@ func (r *reader) context(n *node, p prefixes) prefixes {
 }
 
 // contexts is context for a list of them too.
-func (r *reader) contexts(n *node, p prefixes) prefixes {
-	if n.kind != list {
+func (r *reader) contexts(n ref, p prefixes) prefixes {
+	if r.kind(n) != list {
 		return r.context(n, p)
 	}
-	if len(n.all) > prefixesMax {
-		r.failOursf("has more than %d contexts", prefixesMax)
+	if r.len(n) > prefixesMax {
+		r.failOursf(n, "has more than %d contexts", prefixesMax)
 		return p
 	}
-	for i := range n.all {
-		r.push("", i)
-		one := &n.all[i]
-		if one.kind == text && slices.ContainsFunc(n.all[:i], func(o node) bool { return o.kind == text && o.text == one.text }) {
-			r.failf("comes twice")
+	for one := range r.elements(n) {
+		if r.kind(one) == text {
+			for before := range r.elements(n) {
+				if before == one {
+					break
+				}
+				if r.kind(before) == text && r.tree.text(before) == r.tree.text(one) {
+					r.failf(one, "comes twice")
+					break
+				}
+			}
 		}
 		p = r.context(one, p)
-		r.pop()
 	}
 	return p
 }

@@ -3,7 +3,6 @@ package trace
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,148 +14,152 @@ type Codec struct {
 	words   *vocabularies
 	meta    *[metaFields]fieldSpec
 	reports *[reportFields]fieldSpec
-	arenas  *sync.Pool
+	trees   *sync.Pool
+	texts   *sync.Pool // that were hashed
 	// standard is what every document may abbreviate; nobody changes it.
 	standard prefixes
 }
 
 // NewCodec makes a codec.
 func NewCodec(l Limits) *Codec {
-	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}, standardPrefixes()}
+	return &Codec{l, newVocabularies(), metaSpec(), reportSpec(), &sync.Pool{}, &sync.Pool{}, standardPrefixes()}
 }
 
 // reader judges one event, or what is around the events.
 type reader struct {
 	*Codec
+	*tree
+
 	prefixes prefixes
-	path     []step
 	problems []Problem
 	masters  []Master
 	stored   bool // it was judged before, and our items are kept beside it
 }
 
-// step is one part of a path: a name, or with "" a place in a list.
-type step struct {
-	name  string
-	index int
-}
-
-// pathUsual is how long paths are in most documents.
-const pathUsual = 12
-
-func (r *reader) push(name string, index int) { r.path = append(r.path, step{name, index}) }
-func (r *reader) pop()                        { r.path = r.path[:len(r.path)-1] }
-
-func (r *reader) where() string {
-	var b strings.Builder
-	b.WriteByte('$')
-	for _, s := range r.path {
-		if s.name == "" {
-			b.WriteString("[" + strconv.Itoa(s.index) + "]")
-		} else {
-			b.WriteString("." + clip(s.name))
-		}
-	}
-	return b.String()
-}
-
-func (r *reader) problemf(ours bool, format string, args ...any) {
+func (r *reader) problemf(v ref, ours bool, format string, args ...any) {
 	if len(r.problems) < problemsMax {
-		r.problems = append(r.problems, Problem{r.where(), fmt.Sprintf(format, args...), ours})
+		r.problems = append(r.problems, Problem{r.where(v), fmt.Sprintf(format, args...), ours})
 	}
 }
 
-func (r *reader) failf(format string, args ...any)     { r.problemf(false, format, args...) }
-func (r *reader) failOursf(format string, args ...any) { r.problemf(true, format, args...) }
+func (r *reader) failf(v ref, format string, args ...any)     { r.problemf(v, false, format, args...) }
+func (r *reader) failOursf(v ref, format string, args ...any) { r.problemf(v, true, format, args...) }
 
 // is reports whether a value has the kind that is due, and complains otherwise.
-func (r *reader) is(n *node, want kind) bool {
-	if n.kind == want {
-		return true
+func (r *reader) is(v ref, want kind) bool {
+	k := r.kind(v)
+	if k != want {
+		r.failf(v, "must be %s, not %s", want, k)
 	}
-	r.failf("must be %s, not %s", want, n.kind)
-	return false
+	return k == want
 }
 
-func (r *reader) text(n *node) string {
-	if !r.is(n, text) {
+func (r *reader) text(v ref) string {
+	if !r.is(v, text) {
 		return ""
 	}
-	if len(n.text) > textBytesMax {
-		r.failOursf("is longer than %d bytes", textBytesMax)
-		return ""
-	}
-	return n.text
-}
-
-func (r *reader) uri(n *node) string {
-	s := r.text(n)
-	if n.kind == text && !isURI(s) {
-		r.failf("%q is not a URI", clip(s))
+	s := r.tree.text(v)
+	if len(s) > textBytesMax {
+		r.failOursf(v, "is longer than %d bytes", textBytesMax)
 		return ""
 	}
 	return s
 }
 
-func (r *reader) time(n *node) time.Time {
-	s := r.text(n)
-	if n.kind != text {
+func (r *reader) uri(v ref) string {
+	s := r.text(v)
+	if r.kind(v) == text && !isURI(s) {
+		r.failf(v, "%q is not a URI", clip(s))
+		return ""
+	}
+	return s
+}
+
+// identifier is a URI that must be well formed when it claims to be GS1's: no wrong lengths, no
+// wrong check digits.
+func (r *reader) identifier(v ref) string {
+	if r.kind(v) == text {
+		if s := r.tree.text(v); plainItem(s) || plainURN(s) {
+			return s
+		}
+	}
+	s := r.uri(v)
+	if err := check(s); err != nil && !r.stored {
+		r.failOursf(v, "%q: %v", clip(s), err)
+	}
+	return s
+}
+
+func (r *reader) time(v ref) time.Time {
+	s := r.text(v)
+	if r.kind(v) != text {
 		return time.Time{}
 	}
 	t, ok := parseTime(s)
 	if !ok {
-		r.failf("%q is not a date and time with a zone, as 2026-03-01T08:00:00.000Z", clip(s))
+		r.failf(v, "%q is not a date and time with a zone, as 2026-03-01T08:00:00.000Z", clip(s))
 	}
 	if y := t.Year(); ok && (y < 1900 || y > 9999) {
-		r.failOursf("lies in the year %d", y)
+		r.failOursf(v, "lies in the year %d", y)
 	}
 	return t.Round(time.Millisecond) // half up, as CBV's hash has it
 }
 
 // word reads a word of a vocabulary, or the URI of somebody else's.
-func (r *reader) word(n *node, v *vocabulary) string {
-	s := r.text(n)
-	if n.kind != text || v.has(s) {
+func (r *reader) word(v ref, words *vocabulary) string {
+	s := r.text(v)
+	if r.kind(v) != text || words.has(s) {
 		return s
 	}
-	if !isURI(s) || !v.open(s) {
-		r.failf("%q is neither a word of the standard nor the URI of another", clip(s))
+	if !isURI(s) || !words.open(s) {
+		r.failf(v, "%q is neither a word of the standard nor the URI of another", clip(s))
 		return ""
 	}
-	return v.bare(s)
+	return words.bare(s)
 }
 
-// each reads the elements of a list.
-func (r *reader) each(n *node, fn func(*node)) {
-	if !r.is(n, list) {
-		return
-	}
-	for i := range n.all {
-		r.push("", i)
-		fn(&n.all[i])
-		r.pop()
-	}
-}
-
-// uris reads a list of URIs; with once, none may come twice.
-func (r *reader) uris(n *node, once bool) []string {
-	if !r.is(n, list) {
+// uris reads a list of URIs.
+func (r *reader) uris(v ref) []string {
+	if !r.is(v, list) {
 		return nil
 	}
-	out := make([]string, 0, len(n.all))
-	r.each(n, func(one *node) { out = append(out, r.uri(one)) })
-	if once && len(r.problems) == 0 {
-		r.once(out)
+	out := make([]string, 0, r.len(v))
+	for one := range r.elements(v) {
+		out = append(out, r.uri(one))
 	}
 	return out
 }
 
-func (r *reader) once(all []string) {
+// identifiers reads a list of EPCs; with once, none may come twice.
+func (r *reader) identifiers(v ref, once bool) []string {
+	if !r.is(v, list) {
+		return nil
+	}
+	out := make([]string, 0, r.len(v))
+	for one := range r.elements(v) {
+		out = append(out, r.identifier(one))
+	}
+	if once && len(r.problems) == 0 {
+		r.once(v, out)
+	}
+	return out
+}
+
+func (r *reader) once(v ref, all []string) {
 	const few = 16 // which are compared without a copy
 	if len(all) <= few {
 		for i, s := range all {
 			if slices.Contains(all[:i], s) {
-				r.failf("%q comes twice", clip(s))
+				r.failf(v, "%q comes twice", clip(s))
+				return
+			}
+		}
+		return
+	}
+	if head, numbers, ok := numbered(all); ok {
+		for i := 1; i < len(numbers); i++ {
+			if numbers[i] == numbers[i-1] {
+				r.failf(v, "%q comes twice", clip(string(appendCode([]byte(head), numbers[i]))))
 				return
 			}
 		}
@@ -165,248 +168,255 @@ func (r *reader) once(all []string) {
 	sorted := slices.Sorted(slices.Values(all))
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i] == sorted[i-1] {
-			r.failf("%q comes twice", clip(sorted[i]))
+			r.failf(v, "%q comes twice", clip(sorted[i]))
 			return
 		}
 	}
 }
 
-// members reads an object: known tells whether a name is one of its own, and reads its
-// value; any other must be an extension.
-func (r *reader) members(n *node, extensions *[]Field, known func(key string, v *node) bool) {
-	if !r.is(n, object) {
-		return
-	}
-	for i, key := range n.keys {
-		r.push(key, 0)
-		if !known(key, &n.all[i]) {
-			if extensions != nil && *extensions == nil {
-				*extensions = make([]Field, 0, min(len(n.all)-i, extensionsAtOnce))
-			}
-			r.extension(extensions, key, &n.all[i])
-		}
-		r.pop()
-	}
-}
-
-// extensionsAtOnce is how many of the fields that are left are taken for extensions: those of a
-// kind usually stand together, at the end.
-const extensionsAtOnce = 8
-
-func (r *reader) extension(into *[]Field, key string, v *node) {
+// extension reads a member of v that is no field of the standard's: it must be an extension.
+func (r *reader) extension(of ref, into *[]Field, key string, v ref) {
 	switch {
 	case into == nil:
-		r.failf("is not a field here")
+		r.failf(v, "is not a field here")
 	case !isURI(key):
-		r.failf("is not a field here, and no extension: those have a prefix that is declared in @context")
+		r.failf(v, "is not a field here, and no extension: those have a prefix that is declared in @context")
 	default:
+		if *into == nil {
+			*into = make([]Field, 0, r.prefixed(of))
+		}
 		*into = append(*into, r.field(key, v))
 	}
 }
 
+// prefixed counts an object's members that may be extensions.
+func (r *reader) prefixed(v ref) (n int) {
+	for key := range r.members(v) {
+		if strings.IndexByte(key, ':') >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // field reads an extension. Below its name anything goes.
-func (r *reader) field(key string, v *node) Field {
+func (r *reader) field(key string, v ref) Field {
 	if len(key) > textBytesMax {
-		r.failOursf("has a name of more than %d bytes", textBytesMax)
+		r.failOursf(v, "has a name of more than %d bytes", textBytesMax)
 		return Field{}
 	}
 	space, prefix, name := r.prefixes.split(key)
 	return Field{space, prefix, name, r.anything(v)}
 }
 
-func (r *reader) anything(n *node) Value {
-	v := Value{kind: n.kind, Text: n.text}
-	if len(n.text) > textBytesMax {
-		r.failOursf("is longer than %d bytes", textBytesMax)
+func (r *reader) anything(v ref) Value {
+	out := Value{kind: r.kind(v), Text: r.tree.text(v)}
+	if len(out.Text) > textBytesMax {
+		r.failOursf(v, "is longer than %d bytes", textBytesMax)
 	}
-	if len(n.all) > extensionsMax {
-		r.failOursf("holds more than %d values", extensionsMax)
-		return v
+	n := r.len(v)
+	if n > extensionsMax {
+		r.failOursf(v, "holds more than %d values", extensionsMax)
+		return out
 	}
-	switch n.kind {
+	switch out.kind {
 	case list:
-		v.List = make([]Value, 0, len(n.all))
+		out.List = make([]Value, 0, n)
+		for one := range r.elements(v) {
+			out.List = append(out.List, r.anything(one))
+		}
 	case object:
-		v.Fields = make([]Field, 0, len(n.all))
+		out.Fields = make([]Field, 0, n)
+		for key, one := range r.members(v) {
+			out.Fields = append(out.Fields, r.field(key, one))
+		}
 	default:
 	}
-	for i := range n.all {
-		if n.kind == list {
-			v.List = append(v.List, r.anything(&n.all[i]))
-		} else {
-			v.Fields = append(v.Fields, r.field(n.keys[i], &n.all[i]))
-		}
-	}
-	return v
+	return out
 }
 
-// event reads one event.
-func (r *reader) event(n *node) *Event {
+// event reads one event. Its fields are found first, since all depend on its type.
+func (r *reader) event(v ref) *Event {
 	e := &Event{}
-	if !r.is(n, object) {
+	if !r.is(v, object) {
 		return e
 	}
-	if c := n.get("@context"); c != nil {
-		r.push("@context", 0)
-		r.prefixes = r.contexts(c, r.prefixes)
-		r.pop()
+	var has [fields]ref
+	var others [16]ref
+	extensions := others[:0]
+	for key, one := range r.members(v) {
+		if f := fieldOf(key); f != 0 {
+			has[f] = one
+		} else {
+			extensions = append(extensions, one)
+		}
 	}
-	of := r.eventType(e, n)
+	if c := has[fContext]; c != 0 {
+		r.prefixes = r.contexts(c, r.prefixes)
+	}
+	of := r.eventType(e, v, has[fType])
 	if of == 0 {
 		return e
 	}
-	r.members(n, &e.Extensions, func(key string, v *node) bool {
-		if typesWith(key)&of == 0 {
-			return false
+	for f := fType + 1; f < fields; f++ {
+		switch one := has[f]; {
+		case one == 0:
+		case typesWith(f)&of == 0:
+			r.extension(v, &e.Extensions, r.tree.text(one-1), one)
+		default:
+			r.member(e, f, one)
 		}
-		r.member(e, key, v)
-		return true
-	})
-	if r.stored {
-		return e
 	}
-	r.required(n, "eventTime", "eventTimeZoneOffset")
-	if of != transformations {
-		r.required(n, "action")
+	for _, one := range extensions {
+		r.extension(v, &e.Extensions, r.tree.text(one-1), one)
 	}
-	r.content(e, n, of)
+	if !r.stored {
+		r.needed(v, of, &has)
+		r.content(e, v, of, &has)
+	}
 	return e
 }
 
-func (r *reader) required(n *node, keys ...string) {
+func (r *reader) required(v ref, keys ...string) {
 	for _, key := range keys {
-		if n.get(key) == nil {
-			r.failf("%s is missing", key)
+		if r.get(v, key) == 0 {
+			r.failf(v, "%s is missing", key)
 		}
 	}
 }
 
-func (r *reader) eventType(e *Event, n *node) mask {
-	t := n.get("type")
-	if t == nil {
-		r.failf("type is missing")
+func (r *reader) eventType(e *Event, v, t ref) mask {
+	if t == 0 {
+		r.failf(v, "type is missing")
 		return 0
 	}
-	r.push("type", 0)
-	defer r.pop()
 	e.Type = r.text(t)
 	of := maskOf(e.Type)
 	switch {
-	case of != 0 || t.kind != text:
+	case of != 0 || r.kind(t) != text:
 	case isURI(e.Type):
-		r.failOursf("%q: types of events beyond the standard's five are not taken", clip(e.Type))
+		r.failOursf(t, "%q: types of events beyond the standard's five are not taken", clip(e.Type))
 	default:
-		r.failf("%q is not a type of event", clip(e.Type))
+		r.failf(t, "%q is not a type of event", clip(e.Type))
 	}
 	return of
 }
 
 // member reads a field that the event's type has.
-func (r *reader) member(e *Event, key string, v *node) {
-	switch key {
-	case "eventTime":
+func (r *reader) member(e *Event, f field, v ref) {
+	switch f {
+	case fEventTime:
 		e.Time = r.time(v)
-	case "recordTime":
+	case fRecordTime:
 		e.RecordTime = r.time(v)
-	case "eventTimeZoneOffset":
-		if e.Offset = r.text(v); v.kind == text && !isOffset(e.Offset) {
-			r.failf("%q is not an offset from -14:00 to +14:00", clip(e.Offset))
+	case fOffset:
+		if e.Offset = r.text(v); r.kind(v) == text && !isOffset(e.Offset) {
+			r.failf(v, "%q is not an offset from -14:00 to +14:00", clip(e.Offset))
 		}
-	case "eventID":
+	case fEventID:
 		e.ID = r.uri(v)
-	case "certificationInfo":
-		if v.kind == text {
+	case fCertification:
+		if r.kind(v) == text {
 			e.Certified = []string{r.uri(v)}
 		} else {
-			e.Certified = r.uris(v, false)
+			e.Certified = r.uris(v)
 		}
-	case "errorDeclaration":
+	case fDeclaration:
 		e.Declared = r.declaration(v)
-	case "action":
+	case fAction:
 		switch e.Action = Action(r.text(v)); {
-		case v.kind != text, e.Action == Add, e.Action == Observe, e.Action == Delete:
+		case r.kind(v) != text, e.Action == Add, e.Action == Observe, e.Action == Delete:
 		default:
-			r.failf("%q is not ADD, OBSERVE or DELETE", clip(v.text))
+			r.failf(v, "%q is not ADD, OBSERVE or DELETE", clip(r.tree.text(v)))
 		}
-	case "parentID":
-		e.Parent = r.uri(v)
-	case "transformationID":
+	case fParent:
+		e.Parent = r.identifier(v)
+	case fTransformation:
 		e.Transformation = r.uri(v)
 	default:
-		r.business(e, key, v)
+		r.business(e, f, v)
 	}
 }
 
 // business reads the fields of the business context and the lists.
-func (r *reader) business(e *Event, key string, v *node) {
-	switch key {
-	case "bizStep":
+func (r *reader) business(e *Event, f field, v ref) {
+	switch f {
+	case fStep:
 		e.Step = r.word(v, r.words.step)
-	case "disposition":
+	case fDisposition:
 		e.Disposition = r.word(v, r.words.disposition)
-	case "persistentDisposition":
+	case fPersistent:
 		r.persistent(e, v)
-	case "readPoint":
+	case fReadPoint:
 		e.ReadPoint = r.place(v)
-	case "bizLocation":
+	case fLocation:
 		e.Location = r.place(v)
-	case "epcList", "inputEPCList", "childEPCs":
-		e.EPCs = r.uris(v, e.Type == ObjectEvent || e.Type == TransformationEvent)
-	case "outputEPCList":
-		e.Outputs = r.uris(v, true)
-	case "quantityList", "childQuantityList", "inputQuantityList":
+	case fEPCs, fInputs, fChildren:
+		e.EPCs = r.identifiers(v, e.Type == ObjectEvent || e.Type == TransformationEvent)
+	case fOutputs:
+		e.Outputs = r.identifiers(v, true)
+	case fQuantities, fChildQuantities, fInputQuantities:
 		e.Quantities = r.quantities(v)
-	case "outputQuantityList":
+	case fOutputQuantities:
 		e.OutputQuantities = r.quantities(v)
-	case "bizTransactionList":
+	case fTransactions:
 		e.Transactions = r.typed(v, "bizTransaction", r.words.transaction, false)
-	case "sourceList":
+	case fSources:
 		e.Sources = r.typed(v, "source", r.words.party, true)
-	case "destinationList":
+	case fDestinations:
 		e.Destinations = r.typed(v, "destination", r.words.party, true)
-	case "sensorElementList":
-		r.each(v, func(one *node) { e.Sensors = append(e.Sensors, r.sensor(one)) })
-	case "ilmd":
-		r.members(v, &e.ILMD, func(string, *node) bool { return false })
+	case fSensors:
+		e.Sensors = r.sensors(v)
+	case fILMD:
+		r.is(v, object)
+		for key, one := range r.members(v) {
+			r.extension(v, &e.ILMD, key, one)
+		}
+	}
+}
+
+// needed holds the rules about what an event must have.
+func (r *reader) needed(v ref, of mask, has *[fields]ref) {
+	for _, need := range [...]struct {
+		f    field
+		with mask
+	}{{fEventTime, anyType}, {fOffset, anyType}, {fAction, anyType &^ transformations}, {fTransactions, transactions}, {fParent, associations}} {
+		if has[need.f] == 0 && of&need.with != 0 {
+			r.failf(v, "%s is missing", need.f)
+		}
 	}
 }
 
 // content holds the rules about what an event is of.
-func (r *reader) content(e *Event, n *node, of mask) {
-	filled := func(key string) bool {
-		l := n.get(key)
-		return l != nil && len(l.all) > 0
-	}
+func (r *reader) content(e *Event, v ref, of mask, has *[fields]ref) {
+	filled := func(f field) bool { return has[f] != 0 && r.len(has[f]) > 0 }
 	switch of {
 	case objects:
-		sensed := filled("sensorElementList") && n.get("readPoint") != nil
-		if n.get("epcList") == nil && !filled("quantityList") && !sensed {
-			r.failf("epcList or quantityList is needed, or sensorElementList and readPoint")
+		sensed := filled(fSensors) && has[fReadPoint] != 0
+		if has[fEPCs] == 0 && !filled(fQuantities) && !sensed {
+			r.failf(v, "epcList or quantityList is needed, or sensorElementList and readPoint")
 		}
-		if n.get("ilmd") != nil && e.Action != Add {
-			r.failf("ilmd is for action ADD")
+		if has[fILMD] != 0 && e.Action != Add {
+			r.failf(v, "ilmd is for action ADD")
 		}
 	case transactions:
-		if r.required(n, "bizTransactionList"); n.get("bizTransactionList") != nil && !filled("bizTransactionList") {
-			r.failf("bizTransactionList is empty")
+		if has[fTransactions] != 0 && !filled(fTransactions) {
+			r.failf(v, "bizTransactionList is empty")
 		}
-		if n.get("epcList") == nil && !filled("quantityList") && e.Action != Delete {
-			r.failf("epcList or quantityList is needed")
+		if has[fEPCs] == 0 && !filled(fQuantities) && e.Action != Delete {
+			r.failf(v, "epcList or quantityList is needed")
 		}
 	case aggregations, associations:
-		if of == associations {
-			r.required(n, "parentID")
-		} else if n.get("parentID") == nil && e.Action != Observe {
-			r.failOursf("parentID is missing, which only action OBSERVE may leave out")
+		if of == aggregations && has[fParent] == 0 && e.Action != Observe {
+			r.failOursf(v, "parentID is missing, which only action OBSERVE may leave out")
 		}
-		if !filled("childEPCs") && !filled("childQuantityList") && e.Action != Delete {
-			r.failf("childEPCs or childQuantityList is needed")
+		if !filled(fChildren) && !filled(fChildQuantities) && e.Action != Delete {
+			r.failf(v, "childEPCs or childQuantityList is needed")
 		}
 	case transformations:
-		in := filled("inputEPCList") || filled("inputQuantityList")
-		out := filled("outputEPCList") || filled("outputQuantityList")
-		if named := n.get("transformationID") != nil; (!in || !out) && (!named || !in && !out) {
-			r.failf("inputs and outputs are needed, or transformationID and one of them")
+		in, out := filled(fInputs) || filled(fInputQuantities), filled(fOutputs) || filled(fOutputQuantities)
+		if named := has[fTransformation] != 0; (!in || !out) && (!named || !in && !out) {
+			r.failf(v, "inputs and outputs are needed, or transformationID and one of them")
 		}
 	}
 }

@@ -2,198 +2,222 @@ package trace
 
 // The parts of an event that are objects of their own.
 
-func (r *reader) declaration(n *node) *ErrorDeclaration {
+func (r *reader) declaration(n ref) *ErrorDeclaration {
 	d := &ErrorDeclaration{}
-	r.members(n, &d.Extensions, func(key string, v *node) bool {
+	r.is(n, object)
+	for key, v := range r.members(n) {
 		switch key {
 		case "declarationTime":
 			d.Time = r.time(v)
 		case "reason":
 			d.Reason = r.word(v, r.words.reason)
 		case "correctiveEventIDs":
-			d.Corrective = r.uris(v, false)
+			d.Corrective = r.uris(v)
 		default:
-			return false
+			r.extension(n, &d.Extensions, key, v)
 		}
-		return true
-	})
-	if n.kind == object {
+	}
+	if r.kind(n) == object {
 		r.required(n, "declarationTime")
 	}
 	return d
 }
 
-func (r *reader) persistent(e *Event, n *node) {
-	words := func(v *node) (out []string) {
-		r.each(v, func(one *node) { out = append(out, r.word(one, r.words.disposition)) })
-		if v.kind == list && len(v.all) == 0 {
-			r.failf("is empty")
+func (r *reader) persistent(e *Event, n ref) {
+	words := func(v ref) (out []string) {
+		r.is(v, list)
+		for one := range r.elements(v) {
+			out = append(out, r.word(one, r.words.disposition))
+		}
+		if r.kind(v) == list && len(out) == 0 {
+			r.failf(v, "is empty")
 		}
 		if len(r.problems) == 0 {
-			r.once(out)
+			r.once(v, out)
 		}
 		return out
 	}
-	r.members(n, nil, func(key string, v *node) bool {
+	r.is(n, object)
+	for key, v := range r.members(n) {
 		switch key {
 		case "set":
 			e.Set = words(v)
 		case "unset":
 			e.Unset = words(v)
 		default:
-			return false
+			r.extension(n, nil, key, v)
 		}
-		return true
-	})
-	if n.kind == object && n.get("set") == nil && n.get("unset") == nil {
-		r.failf("set or unset is needed")
+	}
+	if r.kind(n) == object && r.get(n, "set") == 0 && r.get(n, "unset") == 0 {
+		r.failf(n, "set or unset is needed")
 	}
 }
 
-func (r *reader) place(n *node) (p Place) {
-	if !r.is(n, object) {
-		return p
-	}
-	for i, key := range n.keys {
-		r.push(key, 0)
-		switch v := &n.all[i]; {
+func (r *reader) place(n ref) (p Place) {
+	named := false
+	r.is(n, object)
+	for key, v := range r.members(n) {
+		switch {
 		case key == "id":
-			p.ID = r.uri(v)
+			p.ID, named = r.identifier(v), true
 		case !isURI(key): // the schema takes anything here
-			r.failOursf("is not a field here, and no extension: those have a prefix that is declared in @context")
+			r.failOursf(v, "is not a field here, and no extension: those have a prefix that is declared in @context")
 		default:
 			p.Extensions = append(p.Extensions, r.field(key, v))
 		}
-		r.pop()
 	}
-	r.required(n, "id")
+	if !named && r.kind(n) == object {
+		r.failf(n, "id is missing")
+	}
 	return p
 }
 
-func (r *reader) quantities(n *node) (out []Quantity) {
-	if n.kind == list {
-		out = make([]Quantity, 0, len(n.all))
-	}
-	r.each(n, func(one *node) {
+func (r *reader) quantities(n ref) []Quantity {
+	out := make([]Quantity, 0, r.len(n))
+	r.is(n, list)
+	for one := range r.elements(n) {
 		var q Quantity
-		r.members(one, nil, func(key string, v *node) bool {
+		named := false
+		r.is(one, object)
+		for key, v := range r.members(one) {
 			switch key {
 			case "epcClass":
-				q.Class = r.uri(v)
+				q.Class, named = r.identifier(v), true
 			case "quantity":
 				q.Number = r.number(v)
 			case "uom":
-				if q.Unit = r.text(v); v.kind == text && !isUnit(q.Unit) {
-					r.failf("%q is not a unit code of two or three capitals and digits", clip(q.Unit))
+				if q.Unit = r.text(v); r.kind(v) == text && !isUnit(q.Unit) {
+					r.failf(v, "%q is not a unit code of two or three capitals and digits", clip(q.Unit))
 				}
 			default:
-				return false
+				r.extension(one, nil, key, v)
 			}
-			return true
-		})
-		if one.kind == object {
-			r.required(one, "epcClass")
+		}
+		if !named && r.kind(one) == object {
+			r.failf(one, "epcClass is missing")
 		}
 		out = append(out, q)
-	})
+	}
 	return out
 }
 
-func (r *reader) number(n *node) string {
-	if !r.is(n, number) {
+func (r *reader) number(v ref) string {
+	if !r.is(v, number) {
 		return ""
 	}
-	return plainNumber(n.text)
+	return plainNumber(r.tree.text(v))
 }
 
 // typed reads the elements of a list of business transactions, sources or destinations.
-func (r *reader) typed(n *node, name string, words *vocabulary, typeNeeded bool) (out []Typed) {
-	if n.kind == list {
-		out = make([]Typed, 0, len(n.all))
-	}
-	r.each(n, func(one *node) {
+func (r *reader) typed(n ref, name string, words *vocabulary, typeNeeded bool) []Typed {
+	out := make([]Typed, 0, r.len(n))
+	r.is(n, list)
+	for one := range r.elements(n) {
 		var t Typed
-		r.members(one, nil, func(key string, v *node) bool {
+		r.is(one, object)
+		for key, v := range r.members(one) {
 			switch key {
 			case "type":
 				t.Type = r.word(v, words)
 			case name:
 				t.ID = r.uri(v)
 			default:
-				return false
+				r.extension(one, nil, key, v)
 			}
-			return true
-		})
-		if one.kind == object {
+		}
+		if r.kind(one) == object {
 			r.required(one, name)
 			if typeNeeded {
 				r.required(one, "type")
 			}
 		}
 		out = append(out, t)
-	})
+	}
 	return out
 }
 
-func (r *reader) sensor(n *node) (s Sensor) {
-	r.members(n, &s.Extensions, func(key string, v *node) bool {
+func (r *reader) sensors(n ref) []Sensor {
+	out := make([]Sensor, r.len(n))
+	i := 0
+	r.is(n, list)
+	for one := range r.elements(n) {
+		r.sensor(&out[i], one)
+		i++
+	}
+	return out
+}
+
+func (r *reader) sensor(s *Sensor, n ref) {
+	reported := false
+	r.is(n, object)
+	for key, v := range r.members(n) {
 		switch key {
 		case "sensorMetadata":
 			s.HasMeta = true
-			r.members(v, &s.MetaExtensions, func(key string, v *node) bool { return r.sensed(r.meta[:], s.Meta[:], key, v) })
+			r.sensed(r.meta[:], s.Meta[:], v, &s.MetaExtensions)
 		case "sensorReport":
-			s.Reports = make([]Report, 0, len(v.all))
-			r.each(v, func(one *node) {
-				var p Report
-				r.members(one, &p.Extensions, func(key string, v *node) bool { return r.sensed(r.reports[:], p.Values[:], key, v) })
-				if one.kind == object {
-					r.required(one, "type")
+			reported = true
+			s.Reports = make([]Report, r.len(v))
+			i := 0
+			r.is(v, list)
+			for one := range r.elements(v) {
+				p := &s.Reports[i]
+				r.sensed(r.reports[:], p.Values[:], one, &p.Extensions)
+				if r.kind(one) == object && r.get(one, "type") == 0 {
+					r.failf(one, "type is missing")
 				}
-				s.Reports = append(s.Reports, p)
-			})
-			if v.kind == list && len(v.all) == 0 {
-				r.failf("is empty")
+				i++
+			}
+			if r.kind(v) == list && i == 0 {
+				r.failf(v, "is empty")
 			}
 		default:
-			return false
-		}
-		return true
-	})
-	if n.kind == object {
-		r.required(n, "sensorReport")
-	}
-	return s
-}
-
-// sensed reads one value of a sensor; false = its name is none of the standard's.
-func (r *reader) sensed(specs []fieldSpec, into []string, key string, v *node) bool {
-	for i, spec := range specs {
-		if spec.name == key {
-			into[i] = r.formed(spec.form, v)
-			return true
+			r.extension(n, &s.Extensions, key, v)
 		}
 	}
-	return false
+	if !reported && r.kind(n) == object {
+		r.failf(n, "sensorReport is missing")
+	}
 }
 
-func (r *reader) formed(f form, v *node) string {
+// sensed reads the values of a sensor.
+func (r *reader) sensed(specs []fieldSpec, into []string, n ref, extensions *[]Field) {
+	r.is(n, object)
+	for key, v := range r.members(n) {
+		i := 0
+		for i < len(specs) && specs[i].name != key {
+			i++
+		}
+		if i < len(specs) {
+			into[i] = r.formed(specs[i].form, v)
+		} else {
+			r.extension(n, extensions, key, v)
+		}
+	}
+}
+
+func (r *reader) formed(f form, v ref) string {
 	switch f {
 	case asTime:
-		if t := r.time(v); !t.IsZero() {
-			return formatTime(t)
+		t := r.time(v)
+		switch s := r.tree.text(v); {
+		case t.IsZero():
+			return ""
+		case len(s) == len(timeForm) && plainTime(s) && t.Year() >= 1900: // it is in that form
+			return s
 		}
-		return ""
+		return formatTime(t)
 	case asNumber:
 		return r.number(v)
 	case asBool:
 		if r.is(v, boolean) {
-			return v.text
+			return r.tree.text(v)
 		}
 		return ""
 	case asHex:
 		s := r.text(v)
-		if v.kind == text && !isHex(s) {
-			r.failf("%q is not hexadecimal", clip(s))
+		if r.kind(v) == text && !isHex(s) {
+			r.failf(v, "%q is not hexadecimal", clip(s))
 		}
 		return s
 	case asMeasurement:

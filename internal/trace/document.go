@@ -19,123 +19,110 @@ type Read struct {
 }
 
 // ReadJSON reads an EPCISDocument or an EPCISQueryDocument. What is wrong with the
-// document as a whole is the error; what is wrong with an event stands beside it.
-func (c *Codec) ReadJSON(raw []byte) (*Document, error) {
-	a := c.arena()
-	defer c.giveBack(a)
-	n, err := c.parse(raw, a)
-	if err != nil {
+// document as a whole is the error; what is wrong with an event stands beside it. The events'
+// texts are pieces of the document.
+func (c *Codec) ReadJSON(doc string) (*Document, error) {
+	t := c.blank()
+	defer c.giveBack(t)
+	if err := c.parse(doc, t); err != nil {
 		return nil, err
 	}
-	return c.document(n)
+	return c.document(t)
 }
 
 // ReadEvent reads one event that comes alone, with its own @context.
-func (c *Codec) ReadEvent(raw []byte) (*Event, error) {
-	a := c.arena()
-	defer c.giveBack(a)
-	n, err := c.parse(raw, a)
-	if err != nil {
+func (c *Codec) ReadEvent(doc string) (*Event, error) {
+	t := c.blank()
+	defer c.giveBack(t)
+	if err := c.parse(doc, t); err != nil {
 		return nil, err
 	}
-	r := c.reader()
-	e := r.event(n)
-	if n.kind == object {
-		r.required(n, "@context")
+	r := c.reader(t)
+	e := r.event(0)
+	if r.kind(0) == object {
+		r.required(0, "@context")
 	}
-	r.identifiers(e)
 	if len(r.problems) > 0 {
 		return nil, Refused(ErrBadEvent, r.problems)
 	}
 	return e, nil
 }
 
-// arena is a place for nodes that nobody needs when the document is read: what is kept of them
-// are texts.
-func (c *Codec) arena() *arena {
-	if a, ok := c.arenas.Get().(*arena); ok {
-		return a
+// blank is a tree that nobody needs when the document is read: what is kept of it are texts.
+func (c *Codec) blank() *tree {
+	if t, ok := c.trees.Get().(*tree); ok {
+		return t
 	}
-	return &arena{}
+	return &tree{}
 }
 
-func (c *Codec) giveBack(a *arena) {
-	a.reset()
-	c.arenas.Put(a)
+func (c *Codec) giveBack(t *tree) {
+	t.reset()
+	c.trees.Put(t)
 }
 
-func (c *Codec) reader() *reader {
-	return &reader{Codec: c, prefixes: c.standard, path: make([]step, 0, pathUsual)}
-}
+func (c *Codec) reader(t *tree) *reader { return &reader{Codec: c, tree: t, prefixes: c.standard} }
 
-func (c *Codec) parse(raw []byte, a *arena) (*node, error) {
-	if int64(len(raw)) > c.limits.Bytes {
-		return nil, ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
+func (c *Codec) parse(doc string, t *tree) error {
+	if int64(len(doc)) > c.limits.Bytes {
+		return ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
 	}
-	return parseJSON(string(raw), c.limits, a)
+	return parseJSON(doc, c.limits, t)
 }
 
-func (c *Codec) document(n *node) (*Document, error) {
-	r := c.reader()
-	events := r.envelope(n)
+func (c *Codec) document(t *tree) (*Document, error) {
+	r := c.reader(t)
+	events := r.envelope()
 	if len(r.problems) > 0 {
 		return nil, Refused(errBadDoc, r.problems)
 	}
-	if len(events.all) > c.limits.Events {
-		return nil, ErrTooLarge.Textf("the document has %d events, at most %d are taken at once", len(events.all), c.limits.Events)
+	if n := r.len(events); n > c.limits.Events {
+		return nil, ErrTooLarge.Textf("the document has %d events, at most %d are taken at once", n, c.limits.Events)
 	}
-	d := &Document{Events: make([]Read, len(events.all)), Masters: r.masters}
-	base, shared := r.path, r.prefixes
-	for i := range events.all {
-		r.path, r.prefixes, r.problems = append(base, step{index: i}), shared, nil
-		e := r.event(&events.all[i])
-		r.identifiers(e)
-		d.Events[i] = Read{e, r.problems}
+	d := &Document{Events: make([]Read, 0, r.len(events)), Masters: r.masters}
+	shared := r.prefixes
+	for v := range r.elements(events) {
+		r.prefixes, r.problems = shared, nil
+		e := r.event(v)
+		d.Events = append(d.Events, Read{e, r.problems})
 	}
 	return d, nil
 }
 
-// envelope judges what is around the events, and gives their list. The reader's path
-// then leads to it.
-func (r *reader) envelope(n *node) *node {
-	none := &node{kind: list}
-	if !r.is(n, object) {
-		return none
+// envelope judges what is around the events, and gives their list.
+func (r *reader) envelope() (events ref) {
+	if !r.is(0, object) {
+		return 0
 	}
 	kindOf := ""
-	if t := n.get("type"); t != nil {
-		kindOf = t.text
+	if t := r.get(0, "type"); t != 0 {
+		kindOf = r.tree.text(t)
 	}
 	if kindOf != "EPCISDocument" && kindOf != "EPCISQueryDocument" {
-		r.failf("type must be EPCISDocument or EPCISQueryDocument")
-		return none
+		r.failf(0, "type must be EPCISDocument or EPCISQueryDocument")
+		return 0
 	}
-	r.required(n, "@context", "epcisBody")
+	r.required(0, "@context", "epcisBody")
 	if kindOf == "EPCISDocument" {
-		r.required(n, "schemaVersion", "creationDate")
+		r.required(0, "schemaVersion", "creationDate")
 	}
-	for i, key := range n.keys {
-		r.push(key, 0)
-		r.head(kindOf, key, &n.all[i])
-		r.pop()
+	for key, v := range r.members(0) {
+		r.head(kindOf, key, v)
 	}
-	body := n.get("epcisBody")
-	if body == nil || len(r.problems) > 0 {
-		return none
-	}
+	body := r.get(0, "epcisBody")
 	if kindOf == "EPCISDocument" {
-		return r.into(body, "epcisBody", nil, "eventList")
+		return r.into(body, nil, "eventList")
 	}
-	body = r.into(body, "epcisBody", r.beside(), "queryResults")
-	if body.kind == object {
-		r.required(body, "queryName")
+	results := r.into(body, r.beside(), "queryResults")
+	if len(r.problems) == 0 && r.kind(results) == object {
+		r.required(results, "queryName")
 	}
-	body = r.into(body, "queryResults", r.beside("queryName", "subscriptionID"), "resultsBody")
-	return r.into(body, "resultsBody", r.beside("vocabularyList"), "eventList")
+	results = r.into(results, r.beside("queryName", "subscriptionID"), "resultsBody")
+	return r.into(results, r.beside("vocabularyList"), "eventList")
 }
 
 // head judges one member of the document.
-func (r *reader) head(kindOf, key string, v *node) {
+func (r *reader) head(kindOf, key string, v ref) {
 	switch key {
 	case "@context":
 		r.prefixes = r.contexts(v, r.prefixes)
@@ -143,8 +130,8 @@ func (r *reader) head(kindOf, key string, v *node) {
 	case "id":
 		r.uri(v)
 	case "schemaVersion":
-		if s := r.text(v); v.kind == text && !isVersion(s) {
-			r.failf("%q is not a version such as 2.0", clip(s))
+		if s := r.text(v); r.kind(v) == text && !isVersion(s) {
+			r.failf(v, "%q is not a version such as 2.0", clip(s))
 		}
 	case "creationDate":
 		r.time(v)
@@ -156,47 +143,42 @@ func (r *reader) head(kindOf, key string, v *node) {
 		case own && key == "epcisHeader":
 			r.header(v)
 		case !isURI(key):
-			r.failf("is not a field here")
+			r.failf(v, "is not a field here")
 		}
 	}
 }
 
-// into gives one member of an object, and leaves the reader's path at the object's name.
-// beside judges the other members; nil = whatever they are.
-func (r *reader) into(n *node, name string, beside func(key string, v *node), member string) *node {
-	r.push(name, 0)
-	none := &node{kind: list}
+// into gives one member of an object, once nothing is wrong around it. beside judges the other
+// members; nil = whatever they are.
+func (r *reader) into(n ref, beside func(key string, v ref), member string) ref {
 	if len(r.problems) > 0 || !r.is(n, object) {
-		return none
+		return 0
 	}
-	for i, key := range n.keys {
-		if key != member && beside != nil {
-			r.push(key, 0)
-			beside(key, &n.all[i])
-			r.pop()
+	if beside != nil {
+		for key, v := range r.members(n) {
+			if key != member {
+				beside(key, v)
+			}
 		}
 	}
-	v := n.get(member)
-	if v == nil {
-		r.failf("%s is missing", member)
-		return none
-	}
-	if member == "eventList" {
-		if r.push(member, 0); !r.is(v, list) {
-			return none
-		}
+	v := r.get(n, member)
+	switch {
+	case v == 0:
+		r.failf(n, "%s is missing", member)
+	case member == "eventList":
+		r.is(v, list)
 	}
 	return v
 }
 
 // beside judges members of a query document's parts: texts, a list of vocabularies, or
 // what has a prefix.
-func (r *reader) beside(own ...string) func(key string, v *node) {
-	return func(key string, v *node) {
+func (r *reader) beside(own ...string) func(key string, v ref) {
+	return func(key string, v ref) {
 		switch {
 		case !slices.Contains(own, key):
 			if !isURI(key) {
-				r.failf("is not a field here")
+				r.failf(v, "is not a field here")
 			}
 		case key == "vocabularyList":
 			r.vocabulary(v)
@@ -215,32 +197,20 @@ func isVersion(s string) bool {
 	return true
 }
 
-func (r *reader) header(n *node) {
+func (r *reader) header(n ref) {
 	if !r.is(n, object) {
 		return
 	}
-	for i, key := range n.keys {
-		r.push(key, 0)
-		if v := &n.all[i]; key != "epcisMasterData" {
+	for key, v := range r.members(n) {
+		switch {
+		case key != "epcisMasterData":
 			if !isURI(key) {
-				r.failf("is not a field here")
+				r.failf(v, "is not a field here")
 			}
-		} else if r.is(v, object) {
-			if l := v.get("vocabularyList"); l != nil {
-				r.push("vocabularyList", 0)
+		case r.is(v, object):
+			if l := r.get(v, "vocabularyList"); l != 0 {
 				r.masters = r.vocabulary(l)
-				r.pop()
 			}
 		}
-		r.pop()
-	}
-}
-
-// at reads a member that may be missing.
-func (r *reader) at(n *node, key string, fn func(*node)) {
-	if v := n.get(key); v != nil {
-		r.push(key, 0)
-		fn(v)
-		r.pop()
 	}
 }

@@ -10,8 +10,10 @@ type Form struct {
 	EPC func(uri string) string // what an EPC, a class or a place is written as; nil = as it was
 }
 
-// formatTime writes a time as events have it: UTC, to the millisecond.
-func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+// timeForm is how events have times: UTC, to the millisecond.
+const timeForm = "2006-01-02T15:04:05.000Z"
+
+func formatTime(t time.Time) string { return t.UTC().Format(timeForm) }
 
 // spaces gives each namespace of a document its prefix.
 type spaces struct {

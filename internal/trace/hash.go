@@ -33,13 +33,39 @@ func ParseHash(s string) (h Hash, ok bool) {
 }
 
 // Hash gives the event's hash.
-func (c *Codec) Hash(e *Event) Hash { return sha256.Sum256(c.prehash(e)) }
+func (c *Codec) Hash(e *Event) Hash { return c.hash(e, canonicals(e.EPCs), canonicals(e.Outputs)) }
 
-// prehash writes the text that is hashed: names and values without anything between
+// hash is Hash of an event whose EPCs' canonical forms are known.
+func (c *Codec) hash(e *Event, epcs, outputs []string) Hash {
+	const kept = 1 << 20
+	room, ok := c.texts.Get().(*[]byte)
+	if !ok {
+		room = new([]byte)
+	}
+	*room = c.appendPrehash((*room)[:0], e, epcs, outputs)
+	h := sha256.Sum256(*room)
+	if cap(*room) <= kept {
+		c.texts.Put(room)
+	}
+	return h
+}
+
+func canonicals(all []string) []string {
+	if len(all) == 0 {
+		return nil
+	}
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = Canonical(s)
+	}
+	return out
+}
+
+// appendPrehash writes the text that is hashed: names and values without anything between
 // them, in the standard's order, lists sorted (CBV 2.0, section 8.9.2). When, as what and
 // under which id it was captured is not in it, nor that it was declared an error.
-func (c *Codec) prehash(e *Event) []byte {
-	h := &hasher{Codec: c}
+func (c *Codec) appendPrehash(dst []byte, e *Event, inputs, outputs []string) []byte {
+	h := &hasher{Codec: c, dst: dst}
 	h.value("eventType", e.Type)
 	h.value("eventTime", formatTime(e.Time))
 	h.value("eventTimeZoneOffset", e.Offset)
@@ -47,15 +73,15 @@ func (c *Codec) prehash(e *Event) []byte {
 	switch e.Type {
 	case AggregationEvent, AssociationEvent:
 		h.value("parentID", Canonical(e.Parent))
-		h.epcs(epcs, e.EPCs)
+		h.epcs(epcs, inputs)
 		h.quantities(quantities, e.Quantities)
 	case TransformationEvent:
-		h.epcs(epcs, e.EPCs)
+		h.epcs(epcs, inputs)
 		h.quantities(quantities, e.Quantities)
-		h.epcs("outputEPCList", e.Outputs)
+		h.epcs("outputEPCList", outputs)
 		h.quantities("outputQuantityList", e.OutputQuantities)
 	default:
-		h.epcs(epcs, e.EPCs)
+		h.epcs(epcs, inputs)
 		h.value("parentID", Canonical(e.Parent))
 		h.quantities(quantities, e.Quantities)
 	}
@@ -110,17 +136,20 @@ func (h *hasher) sorted(n int, write func(*hasher, int)) {
 	}
 }
 
+// epcs appends a list of EPCs, which are canonical.
 func (h *hasher) epcs(name string, all []string) {
 	if len(all) == 0 {
 		return
 	}
 	h.name(name)
-	canonical := make([]string, len(all))
-	for i, s := range all {
-		canonical[i] = Canonical(s)
+	if head, numbers, ok := numbered(all); ok {
+		h.dst = slices.Grow(h.dst, len(all)*(len("epc=")+len(all[0])))
+		for _, n := range numbers {
+			h.dst = appendCode(append(append(h.dst, "epc="...), head...), n)
+		}
+		return
 	}
-	slices.Sort(canonical)
-	for _, s := range canonical {
+	for _, s := range slices.Sorted(slices.Values(all)) {
 		h.value("epc", s)
 	}
 }

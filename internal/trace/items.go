@@ -13,11 +13,15 @@ import (
 
 // Items is what the repository wants of coded items.
 type Items interface {
-	// Find tells which item a code of 18 digits is; ok is false when it is none.
-	Find(code string) (it Item, ok bool, _ error)
+	// Finder gives what finds items for one request.
+	Finder() Finder
 	// Code is the code of an item.
 	Code(s ids.Serial) string
 }
+
+// Finder tells which item a code of 18 digits is; ok is false when it is none. It is for one
+// goroutine, and for a moment: what it has learned of a product it does not ask again.
+type Finder func(code string) (it Item, ok bool, _ error)
 
 // Item is one of ours.
 type Item struct {
@@ -40,7 +44,7 @@ const codeDigits = 18
 
 // ours finds the item that an EPC names: an SGTIN of ours, or an address that ends with a
 // code. at is where in the EPC the code stands.
-func ours(items Items, epc, canonical string) (it Item, at int, ok bool, err error) {
+func ours(find Finder, epc, canonical string) (it Item, at int, ok bool, err error) {
 	if len(canonical) < codeDigits {
 		return it, 0, false, nil
 	}
@@ -48,32 +52,41 @@ func ours(items Items, epc, canonical string) (it Item, at int, ok bool, err err
 	if !isDigits(code) || canonical[len(canonical)-codeDigits-1:][0] != '/' {
 		return it, 0, false, nil
 	}
-	if at = strings.LastIndex(epc, code); at < 0 {
-		return it, 0, false, nil
+	if at = len(epc) - codeDigits; at < 0 || epc[at:] != code {
+		if at = strings.LastIndex(epc, code); at < 0 {
+			return it, 0, false, nil
+		}
 	}
-	if it, ok, err = items.Find(code); !ok || err != nil {
+	if it, ok, err = find(code); !ok || err != nil {
 		return it, 0, false, err
 	}
 	key, isKey := strings.CutPrefix(canonical, gs1.CanonicalStem+"/01/")
-	if isKey && key[:len(key)-codeDigits] != it.GTIN.String()+"/21/" {
-		return it, 0, false, nil // a code of ours under a GTIN that is not its own
+	if isKey {
+		gtin, between, _ := strings.Cut(key[:len(key)-codeDigits], "/")
+		if gtin != it.GTIN.String() || between != "21/" {
+			return it, 0, false, nil // a code of ours under a GTIN that is not its own
+		}
 	}
 	return it, at, true, nil
 }
 
 // sorter takes EPCs apart into ours, of one brand, and those of others.
 type sorter struct {
-	items  Items
+	find   Finder
 	brand  ids.BrandID
-	groups map[[2]string][]ids.Serial
+	groups map[spelling]*[]ids.Serial
+	spelt  spelling // of the last one that was ours
+	last   *[]ids.Serial
 	others []string // as they were written
 	names  []string // of others, canonical
 	err    error
 }
 
-func (s *sorter) add(epc string) {
-	canonical := Canonical(epc)
-	it, at, ok, err := ours(s.items, epc, canonical)
+// spelling is how an EPC of ours is written, before and behind its code.
+type spelling struct{ prefix, suffix string }
+
+func (s *sorter) add(epc, canonical string) {
+	it, at, ok, err := ours(s.find, epc, canonical)
 	if err != nil {
 		s.err = err
 	}
@@ -81,17 +94,23 @@ func (s *sorter) add(epc string) {
 		s.others, s.names = append(s.others, epc), append(s.names, canonical)
 		return
 	}
-	if s.groups == nil {
-		s.groups = map[[2]string][]ids.Serial{}
+	if f := (spelling{epc[:at], epc[at+codeDigits:]}); s.last == nil || f != s.spelt {
+		s.spelt = f
+		if s.last = s.groups[f]; s.last == nil {
+			if s.groups == nil {
+				s.groups = map[spelling]*[]ids.Serial{}
+			}
+			s.last = &[]ids.Serial{}
+			s.groups[f] = s.last
+		}
 	}
-	form := [2]string{epc[:at], epc[at+codeDigits:]}
-	s.groups[form] = append(s.groups[form], it.Serial)
+	*s.last = append(*s.last, it.Serial)
 }
 
 func (s *sorter) done() []Group {
 	var out []Group
-	for form, serials := range s.groups {
-		out = append(out, Group{form[0], form[1], runsOf(serials)})
+	for as, serials := range s.groups {
+		out = append(out, Group{as.prefix, as.suffix, runsOf(*serials)})
 	}
 	slices.SortFunc(out, func(a, b Group) int {
 		return cmp.Or(cmp.Compare(a.Prefix, b.Prefix), cmp.Compare(a.Suffix, b.Suffix))
@@ -110,6 +129,41 @@ func runsOf(serials []ids.Serial) []Run {
 		}
 	}
 	return out
+}
+
+// numbered takes texts apart that are alike but for 18 digits at their end, as the names of a
+// product's items are: the numbers are sorted, and so are the texts then.
+func numbered(all []string) (head string, numbers []uint64, ok bool) {
+	if len(all) == 0 || len(all[0]) < codeDigits {
+		return "", nil, false
+	}
+	head = all[0][:len(all[0])-codeDigits]
+	numbers = make([]uint64, len(all))
+	for i, s := range all {
+		if len(s) != len(head)+codeDigits || s[:len(head)] != head {
+			return "", nil, false
+		}
+		for _, c := range []byte(s[len(head):]) {
+			if c < '0' || c > '9' {
+				return "", nil, false
+			}
+			numbers[i] = numbers[i]*10 + uint64(c-'0')
+		}
+	}
+	slices.Sort(numbers)
+	return head, numbers, true
+}
+
+// appendCode writes a number as 18 digits.
+func appendCode(dst []byte, n uint64) []byte {
+	var code [codeDigits]byte
+	const half = 1_000_000_000
+	high, low := uint32(n/half), uint32(n%half)
+	for i := codeDigits/2 - 1; i >= 0; i-- {
+		code[i], code[i+codeDigits/2] = '0'+byte(high%10), '0'+byte(low%10)
+		high, low = high/10, low/10
+	}
+	return append(dst, code[:]...)
 }
 
 // appendNames writes the EPCs of groups again.

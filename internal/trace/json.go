@@ -1,214 +1,128 @@
 package trace
 
 import (
-	"slices"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// kind is what a JSON value is.
-type kind uint8
-
-const (
-	null kind = iota
-	boolean
-	number
-	text
-	list
-	object
-)
-
-func (k kind) String() string {
-	return [...]string{"null", "true or false", "a number", "a text", "a list", "an object"}[k]
-}
-
-// node is a JSON value. XML is read into the same form, so that both are judged by one
-// reader. Numbers keep their digits.
-type node struct {
-	kind kind
-	text string // of a text, a number; "true" or "false"
-	keys []string
-	all  []node // of a list; of an object, beside keys
-}
-
-// get is a member of an object; nil when there is none.
-func (n *node) get(key string) *node {
-	for i, k := range n.keys {
-		if k == key {
-			return &n.all[i]
-		}
-	}
-	return nil
-}
-
 // jsonReader reads one JSON text, strictly: UTF-8, nothing beside the grammar, and no
 // more depth and values than the limits allow.
 type jsonReader struct {
-	in   string
+	*tree
+
 	at   int
 	left int // values that may still come
-	*arena
 }
 
-// arena is where a document's nodes lie: an object's or a list's members are gathered on the
-// stacks, and moved to their place when it ends.
-type arena struct {
-	members []node
-	names   []string
-	nodes   slab[node]
-	keys    slab[string]
-}
-
-// slab gives pieces of large slices.
-type slab[T any] struct {
-	free []T   // of the last of all
-	all  [][]T // whole
-}
-
-const (
-	slabFirst = 128
-	slabMost  = 8192
-)
-
-// of gives a copy of a piece.
-func (s *slab[T]) of(piece []T) []T {
-	if len(piece) == 0 {
-		return nil
-	}
-	if len(piece) > len(s.free) {
-		size := slabFirst
-		if n := len(s.all); n > 0 {
-			size = min(2*len(s.all[n-1]), slabMost)
-		}
-		s.free = make([]T, max(size, len(piece)))
-		s.all = append(s.all, s.free)
-	}
-	out := s.free[:len(piece):len(piece)]
-	s.free = s.free[len(piece):]
-	copy(out, piece)
-	return out
-}
-
-// reset forgets all pieces, and keeps the largest slices of usual size.
-func (s *slab[T]) reset() {
-	for i, one := range s.all {
-		if i == len(s.all)-1 {
-			one = one[:len(one)-len(s.free)]
-		}
-		clear(one)
-	}
-	s.free = nil
-	if n := len(s.all); n > 0 && len(s.all[n-1]) <= slabMost {
-		s.free, s.all = s.all[n-1], append(s.all[:0], s.all[n-1])
-	} else {
-		s.all = nil
-	}
-}
-
-func (a *arena) reset() {
-	clear(a.members[:cap(a.members)])
-	clear(a.names[:cap(a.names)])
-	a.members, a.names = a.members[:0], a.names[:0]
-	if cap(a.members) > slabMost {
-		a.members, a.names = nil, nil
-	}
-	a.nodes.reset()
-	a.keys.reset()
-}
-
-// parseJSON reads a document. What it gives lies in the arena.
-func parseJSON(in string, l Limits, a *arena) (*node, error) {
+// parseJSON reads a document into a tree. Texts are pieces of the document.
+func parseJSON(in string, l Limits, t *tree) error {
 	if !utf8.ValidString(in) {
-		return nil, errNotJSON.Textf("the document is not valid UTF-8")
+		return errNotJSON.Textf("the document is not valid UTF-8")
 	}
-	r := jsonReader{in: strings.TrimPrefix(in, "\ufeff"), left: l.Values, arena: a}
-	n, err := r.value(l.Depth)
-	if err != nil {
-		return nil, err
+	t.doc = strings.TrimPrefix(in, "\ufeff")
+	r := jsonReader{tree: t, left: l.Values}
+	if err := r.value(l.Depth); err != nil {
+		return err
 	}
-	if r.space(); r.at != len(r.in) {
-		return nil, r.bad("something follows the document")
+	if r.space(); r.at != len(r.doc) {
+		return r.bad("something follows the document")
 	}
-	return &n, nil
+	return nil
 }
 
 func (r *jsonReader) bad(reason string) error {
 	return errNotJSON.Textf("at byte %d: %s", r.at, reason)
 }
 
+// eight are the bytes from i on, which must be there.
+func eight(s string, i int) uint64 {
+	b := s[i : i+8]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+const (
+	ones   = 0x0101010101010101 // a byte, times this, is eight of it
+	blanks = ' ' * ones
+	tops   = 0x80 * ones
+)
+
 func (r *jsonReader) space() {
-	if r.at < len(r.in) && r.in[r.at] > ' ' {
+	if r.at < len(r.doc) && r.doc[r.at] > ' ' {
 		return
 	}
 	r.spaces()
 }
 
 func (r *jsonReader) spaces() {
-	for r.at < len(r.in) {
-		switch r.in[r.at] {
+	for r.at < len(r.doc) {
+		switch r.doc[r.at] {
 		case ' ', '\t', '\n', '\r':
 			r.at++
 		default:
 			return
 		}
+		for r.at+8 <= len(r.doc) && eight(r.doc, r.at) == blanks {
+			r.at += 8
+		}
 	}
 }
 
 // value reads any value.
-func (r *jsonReader) value(depth int) (n node, err error) {
+func (r *jsonReader) value(depth int) error {
 	r.space()
-	if r.at == len(r.in) {
-		return n, r.bad("the document ends in the middle")
+	if r.at == len(r.doc) {
+		return r.bad("the document ends in the middle")
 	}
 	if r.left--; r.left < 0 {
-		return n, ErrTooLarge.Textf("the document holds more values than are taken at once")
+		return ErrTooLarge.Textf("the document holds more values than are taken at once")
 	}
-	switch c := r.in[r.at]; {
+	switch c := r.doc[r.at]; {
 	case c == '"':
-		n.kind = text
-		return n, r.text(&n.text)
+		return r.text(text)
 	case c == '{' || c == '[':
 		if depth == 0 {
-			return n, ErrTooLarge.Textf("at byte %d: the document is nested too deeply", r.at)
+			return ErrTooLarge.Textf("at byte %d: the document is nested too deeply", r.at)
 		}
 		r.at++
 		if c == '[' {
-			n.kind = list
-			err := r.list(&n, depth-1)
-			return n, err
+			return r.list(depth - 1)
 		}
-		n.kind = object
-		err := r.object(&n, depth-1)
-		return n, err
+		return r.object(depth - 1)
 	case c == '-' || '0' <= c && c <= '9':
-		n.kind = number
-		return n, r.number(&n.text)
+		return r.number()
 	}
+	return r.literal()
+}
+
+func (r *jsonReader) literal() error {
 	for _, word := range [...]string{"true", "false", "null"} {
-		if strings.HasPrefix(r.in[r.at:], word) {
-			n.text = word
-			if word != "null" {
-				n.kind = boolean
+		if strings.HasPrefix(r.doc[r.at:], word) {
+			kind := boolean
+			if word == "null" {
+				kind = null
 			}
+			r.piece(kind, r.at, r.at+len(word))
 			r.at += len(word)
-			return n, nil
+			return nil
 		}
 	}
-	return n, r.bad("no value begins like this")
+	return r.bad("no value begins like this")
 }
 
 // next takes the separator behind an element: a comma (true), or the end.
 func (r *jsonReader) next(end byte) (more bool, _ error) {
 	r.space()
 	switch {
-	case r.at == len(r.in):
+	case r.at == len(r.doc):
 		return false, r.bad("the document ends in the middle")
-	case r.in[r.at] == ',':
+	case r.doc[r.at] == ',':
 		r.at++
 		return true, nil
-	case r.in[r.at] == end:
+	case r.doc[r.at] == end:
 		r.at++
 		return false, nil
 	}
@@ -218,109 +132,133 @@ func (r *jsonReader) next(end byte) (more bool, _ error) {
 // empty takes the end of a list or an object without elements.
 func (r *jsonReader) empty(end byte) bool {
 	r.space()
-	if r.at < len(r.in) && r.in[r.at] == end {
+	if r.at < len(r.doc) && r.doc[r.at] == end {
 		r.at++
 		return true
 	}
 	return false
 }
 
-func (r *jsonReader) list(n *node, depth int) error {
+func (r *jsonReader) list(depth int) error {
+	v := r.open(list)
 	if r.empty(']') {
 		return nil
 	}
-	from := len(r.members)
-	for more := true; more; {
-		v, err := r.value(depth)
+	count := 0
+	for more := true; more; count++ {
+		err := r.value(depth)
 		if err != nil {
 			return err
 		}
-		r.members = append(r.members, v)
 		if more, err = r.next(']'); err != nil {
 			return err
 		}
 	}
-	n.all = r.nodes.of(r.members[from:])
-	r.members = r.members[:from]
+	r.close(v, count)
 	return nil
 }
 
-// membersSeen is from how many members on a map finds names that come again.
-const membersSeen = 32
-
 // object reads an object. Of a name that comes twice the last counts, as with every
 // reader of JSON: one of GS1's own examples has such a name.
-func (r *jsonReader) object(n *node, depth int) error {
+func (r *jsonReader) object(depth int) error {
+	v := r.open(object)
 	if r.empty('}') {
 		return nil
 	}
-	values, names := len(r.members), len(r.names)
-	var seen map[string]int
+	seen := nameSet{of: v}
 	for more := true; more; {
 		r.space()
-		if r.at == len(r.in) || r.in[r.at] != '"' {
+		if r.at == len(r.doc) || r.doc[r.at] != '"' {
 			return r.bad("a name in quotes is missing")
 		}
-		var key string
-		err := r.text(&key)
+		err := r.text(name)
 		if err != nil {
 			return err
 		}
-		if r.space(); r.at == len(r.in) || r.in[r.at] != ':' {
+		seen.add(r.tree)
+		if r.space(); r.at == len(r.doc) || r.doc[r.at] != ':' {
 			return r.bad("a colon is missing")
 		}
 		r.at++
-		at := place(r.names[names:], key, &seen)
-		if at == len(r.names)-names {
-			r.names = append(r.names, key)
-			r.members = append(r.members, node{})
-		}
-		v, err := r.value(depth)
+		err = r.value(depth)
 		if err != nil {
 			return err
 		}
-		r.members[values+at] = v
 		if more, err = r.next('}'); err != nil {
 			return err
 		}
 	}
-	n.keys, n.all = r.keys.of(r.names[names:]), r.nodes.of(r.members[values:])
-	r.members, r.names = r.members[:values], r.names[:names]
+	r.close(v, seen.count)
 	return nil
 }
 
-// place is where among the names one stands, or is to stand.
-func place(names []string, key string, seen *map[string]int) int {
-	if len(names) < membersSeen {
-		if at := slices.Index(names, key); at >= 0 {
-			return at
-		}
-		return len(names)
-	}
-	if *seen == nil {
-		*seen = map[string]int{}
-		for i, k := range names {
-			(*seen)[k] = i
-		}
-	}
-	at, again := (*seen)[key]
-	if !again {
-		at = len(names)
-		(*seen)[key] = at
-	}
-	return at
+// nameSet is the names of an object that is being read.
+type nameSet struct {
+	of     ref
+	count  int
+	some   uint64         // a bit for each, which others may share
+	lookUp map[string]ref // when they are many
 }
 
-// text reads a string. Without escapes it is a piece of the document.
-func (r *jsonReader) text(into *string) error {
+// namesFew is how many names are compared one by one.
+const namesFew = 32
+
+// add takes the name that was read last, and drops an earlier member of that name.
+func (n *nameSet) add(t *tree) {
+	m := ref(len(t.nodes) - 1)
+	key := t.text(m)
+	bit := uint64(1) << 63
+	if key != "" {
+		bit = 1 << ((uint(len(key)) + 7*uint(key[0]) + uint(key[len(key)-1])) & 63)
+	}
+	if n.count == namesFew && n.lookUp == nil {
+		n.lookUp = map[string]ref{}
+		for at := n.of + 1; at < m; at = t.after(at) {
+			n.lookUp[t.text(at)] = at
+		}
+	}
+	n.count++
+	switch {
+	case n.lookUp != nil:
+		if before, again := n.lookUp[key]; again {
+			t.drop(before)
+			n.count--
+		}
+		n.lookUp[key] = m
+	case n.some&bit != 0:
+		for at := n.of + 1; at < m; at = t.after(at) {
+			if t.nodes[at].kind == name && t.text(at) == key {
+				t.drop(at)
+				n.count--
+				break
+			}
+		}
+	}
+	n.some |= bit
+}
+
+// text reads a string, as a value or a name. Without escapes it is a piece of the document.
+func (r *jsonReader) text(as kind) error {
 	from := r.at + 1
-	for i := from; i < len(r.in); i++ {
-		switch c := r.in[i]; {
+	i := from
+	for i+8 <= len(r.doc) {
+		// the lowest byte that is marked is a quote, a backslash or a control character
+		w := eight(r.doc, i)
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		if marked := ((quote-ones)&^quote | (slash-ones)&^slash | (w-blanks)&^w) & tops; marked != 0 {
+			i += bits.TrailingZeros64(marked) / 8
+			break
+		}
+		i += 8
+	}
+	for ; i < len(r.doc); i++ {
+		switch c := r.doc[i]; {
 		case c == '"':
-			*into, r.at = r.in[from:i], i+1
+			r.piece(as, from, i)
+			r.at = i + 1
 			return nil
 		case c == '\\':
-			return r.escaped(into, from, i)
+			return r.escaped(as, from, i)
 		case c < ' ':
 			r.at = i
 			return r.bad("a control character must be escaped")
@@ -330,14 +268,15 @@ func (r *jsonReader) text(into *string) error {
 }
 
 // escaped reads a string from its first escape on.
-func (r *jsonReader) escaped(into *string, from, i int) error {
+func (r *jsonReader) escaped(as kind, from, i int) error {
 	var b strings.Builder
-	b.WriteString(r.in[from:i])
-	for i < len(r.in) {
-		c := r.in[i]
+	b.WriteString(r.doc[from:i])
+	for i < len(r.doc) {
+		c := r.doc[i]
 		switch {
 		case c == '"':
-			*into, r.at = b.String(), i+1
+			r.apart(as, b.String())
+			r.at = i + 1
 			return nil
 		case c < ' ':
 			r.at = i
@@ -347,7 +286,7 @@ func (r *jsonReader) escaped(into *string, from, i int) error {
 			i++
 			continue
 		}
-		read, n := unescape(r.in[i:])
+		read, n := unescape(r.doc[i:])
 		if n == 0 {
 			r.at = i
 			return r.bad("no escape looks like this")
@@ -388,17 +327,17 @@ func hex4(s string) (rune, bool) {
 	return rune(v), err == nil
 }
 
-func (r *jsonReader) number(into *string) error {
+func (r *jsonReader) number() error {
 	from := r.at
 	digits := func() bool {
 		start := r.at
-		for r.at < len(r.in) && '0' <= r.in[r.at] && r.in[r.at] <= '9' {
+		for r.at < len(r.doc) && '0' <= r.doc[r.at] && r.doc[r.at] <= '9' {
 			r.at++
 		}
 		return r.at > start
 	}
 	is := func(set string) bool {
-		if r.at < len(r.in) && strings.IndexByte(set, r.in[r.at]) >= 0 {
+		if r.at < len(r.doc) && strings.IndexByte(set, r.doc[r.at]) >= 0 {
 			r.at++
 			return true
 		}
@@ -406,7 +345,7 @@ func (r *jsonReader) number(into *string) error {
 	}
 	is("-")
 	whole := r.at
-	ok := digits() && (r.in[whole] != '0' || r.at == whole+1)
+	ok := digits() && (r.doc[whole] != '0' || r.at == whole+1)
 	if ok && is(".") {
 		ok = digits()
 	}
@@ -417,7 +356,7 @@ func (r *jsonReader) number(into *string) error {
 	if !ok || r.at-from > numberBytesMax {
 		return r.bad("this is no number")
 	}
-	*into = r.in[from:r.at]
+	r.piece(number, from, r.at)
 	return nil
 }
 
@@ -440,13 +379,4 @@ func appendText(dst []byte, s string) []byte {
 		from = i + 1
 	}
 	return append(append(dst, s[from:]...), '"')
-}
-
-// clip shortens what a message quotes.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

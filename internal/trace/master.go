@@ -193,59 +193,68 @@ func (b *queryReader) descendants(of []string) map[ids.BrandID]map[string]bool {
 }
 
 // vocabulary judges and reads master data.
-func (r *reader) vocabulary(n *node) (all []Master) {
-	r.each(n, func(v *node) {
+func (r *reader) vocabulary(n ref) (all []Master) {
+	r.is(n, list)
+	for v := range r.elements(n) {
 		if !r.is(v, object) {
-			return
+			continue
 		}
 		r.required(v, "type")
 		kind := ""
-		r.at(v, "type", func(t *node) { kind = r.uri(t) })
-		r.at(v, "vocabularyElementList", func(l *node) {
-			r.each(l, func(e *node) {
+		if t := r.get(v, "type"); t != 0 {
+			kind = r.uri(t)
+		}
+		if l := r.get(v, "vocabularyElementList"); l != 0 {
+			r.is(l, list)
+			for e := range r.elements(l) {
 				if r.is(e, object) {
 					all = append(all, r.master(kind, e))
 				}
-			})
-		})
-	})
+			}
+		}
+	}
 	if len(all) > MastersMax {
-		r.failOursf("tells of more than %d things", MastersMax)
+		r.failOursf(n, "tells of more than %d things", MastersMax)
 	}
 	return all
 }
 
-func (r *reader) master(kind string, e *node) Master {
+func (r *reader) master(kind string, e ref) Master {
 	m := Master{Type: kind}
 	r.required(e, "id")
-	r.at(e, "id", func(id *node) { m.ID = Canonical(r.uri(id)) })
-	r.at(e, "children", func(c *node) {
-		for _, id := range r.uris(c, false) {
+	if id := r.get(e, "id"); id != 0 {
+		m.ID = Canonical(r.uri(id))
+	}
+	if c := r.get(e, "children"); c != 0 {
+		for _, id := range r.uris(c) {
 			m.Children = append(m.Children, Canonical(id))
 		}
-	})
-	r.at(e, "attributes", func(a *node) {
-		r.each(a, func(n *node) {
-			if r.is(n, object) {
-				m.Attributes = append(m.Attributes, r.attribute(n))
+	}
+	if l := r.get(e, "attributes"); l != 0 {
+		r.is(l, list)
+		for a := range r.elements(l) {
+			if r.is(a, object) {
+				m.Attributes = append(m.Attributes, r.attribute(a))
 			}
-		})
-	})
+		}
+	}
 	return m
 }
 
-func (r *reader) attribute(n *node) (a Attribute) {
+func (r *reader) attribute(n ref) (a Attribute) {
 	r.required(n, "id")
-	r.at(n, "id", func(id *node) { a.Name = attributeName(r.prefixes.expand(r.uri(id))) })
-	r.at(n, "attribute", func(v *node) {
-		switch {
-		case v.kind != number && v.kind != text && v.kind != object:
-			r.failf("must be a number, a text or an object, not %s", v.kind)
-		case len(v.text) > textBytesMax:
-			r.failOursf("is longer than %d bytes", textBytesMax)
+	if id := r.get(n, "id"); id != 0 {
+		a.Name = attributeName(r.prefixes.expand(r.uri(id)))
+	}
+	if v := r.get(n, "attribute"); v != 0 {
+		switch k := r.kind(v); {
+		case k != number && k != text && k != object:
+			r.failf(v, "must be a number, a text or an object, not %s", k)
+		case len(r.tree.text(v)) > textBytesMax:
+			r.failOursf(v, "is longer than %d bytes", textBytesMax)
 		default:
-			a.Text = v.text
+			a.Text = r.tree.text(v)
 		}
-	})
+	}
 	return a
 }

@@ -69,28 +69,27 @@ func (s *Service) RemoveQuery(ctx context.Context, brand ids.BrandID, name strin
 // ReadQuery reads a query in JSON, {"EQ_bizStep": ["shipping"], "GE_eventTime": …}: each
 // parameter with a text, a number, a truth value, or a list of texts.
 func (c *Codec) ReadQuery(raw []byte) (Parameters, error) {
-	n, err := parseJSON(string(raw), c.limits, &arena{})
-	if err != nil {
+	t := &tree{}
+	if err := parseJSON(string(raw), c.limits, t); err != nil {
 		return nil, err
 	}
-	if n.kind != object {
+	if t.kind(0) != object {
 		return nil, ErrBadQuery.Textf("the query must be an object")
 	}
 	out := Parameters{}
-	for i, key := range n.keys {
-		v := &n.all[i]
+	for key, v := range t.members(0) {
 		if key == "@context" {
 			continue
 		}
-		values := []node{*v}
-		if v.kind == list {
-			values = v.all
+		values := []ref{v}
+		if t.kind(v) == list {
+			values = slices.Collect(t.elements(v))
 		}
 		for _, one := range values {
-			if one.kind == list || one.kind == object || one.kind == null {
+			if k := t.kind(one); k == list || k == object || k == null {
 				return nil, ErrBadQuery.Textf("%s: must be a text, a number, true or false, or a list of texts", clip(key))
 			}
-			out[key] = append(out[key], one.text)
+			out[key] = append(out[key], t.text(one))
 		}
 		if len(values) == 0 {
 			return nil, ErrBadQuery.Textf("%s: is empty", clip(key))

@@ -396,7 +396,7 @@ func (b *queryReader) patterns() (all []pattern) {
 		} else if err == nil {
 			p.class = e.Class
 		}
-		it, _, ok, err := ours(b.items, raw, text)
+		it, _, ok, err := ours(b.items.Finder(), raw, text)
 		if err != nil {
 			b.err = err
 		}

@@ -335,7 +335,7 @@ func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, 
 // ofItems gathers the events of those EPCs that are our items.
 func (s *Service) ofItems(ctx context.Context, all *[]Stored, brand ids.BrandID, epcs []string) error {
 	for _, epc := range epcs {
-		it, _, ok, err := ours(s.itemsOf(ctx), epc, epc)
+		it, _, ok, err := ours(s.itemsOf(ctx).Finder(), epc, epc)
 		if err != nil {
 			return err
 		}
@@ -430,7 +430,7 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 			}
 		}
 	}
-	it, _, ok, err := ours(s.itemsOf(ctx), text, text)
+	it, _, ok, err := ours(s.itemsOf(ctx).Finder(), text, text)
 	if err != nil {
 		return false, err
 	}

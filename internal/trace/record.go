@@ -76,7 +76,8 @@ type Record struct {
 
 // Record makes the stored form of an event. An event without an eventID gets its hash.
 func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) (Record, error) {
-	h := c.Hash(e)
+	epcs, outputs := canonicals(e.EPCs), canonicals(e.Outputs)
+	h := c.hash(e, epcs, outputs)
 	r := Record{Hash: h, Declared: e.Declared != nil, Brand: brand, Time: e.Time}
 	stored := *e
 	stored.RecordTime = time.Time{}
@@ -84,13 +85,13 @@ func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) (Record, error)
 	if stored.ID == "" {
 		stored.ID = name
 	}
-	in := &sorter{items: items, brand: brand}
-	out := &sorter{items: items, brand: brand}
-	for _, epc := range e.EPCs {
-		in.add(epc)
+	find := items.Finder()
+	in, out := &sorter{find: find, brand: brand}, &sorter{find: find, brand: brand}
+	for i, epc := range e.EPCs {
+		in.add(epc, epcs[i])
 	}
-	for _, epc := range e.Outputs {
-		out.add(epc)
+	for i, epc := range e.Outputs {
+		out.add(epc, outputs[i])
 	}
 	stored.EPCs, stored.Outputs = in.others, out.others
 	groups := [2][]Group{in.done(), out.done()}
@@ -103,7 +104,7 @@ func (c *Codec) Record(e *Event, brand ids.BrandID, items Items) (Record, error)
 	for _, run := range runsIn(groups[0], groups[1]) {
 		r.Spans = append(r.Spans, Span{run, as})
 	}
-	it, _, ok, err := ours(items, e.Parent, Canonical(e.Parent))
+	it, _, ok, err := ours(find, e.Parent, Canonical(e.Parent))
 	if err := errors.Join(err, in.err, out.err); err != nil {
 		return r, fmt.Errorf("look for coded items: %w", err)
 	}
@@ -195,20 +196,20 @@ type Unpacked struct {
 
 // Unpack reads a stored record.
 func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
-	a := c.arena()
-	defer c.giveBack(a)
-	n, err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth}, a)
-	if err != nil {
+	t := c.blank()
+	defer c.giveBack(t)
+	if err := parseJSON(string(s.Body), Limits{Values: storedValuesMax, Depth: c.limits.Depth}, t); err != nil {
 		return nil, fmt.Errorf("read event %d: %w", s.No, err)
 	}
-	r := c.reader()
+	r := c.reader(t)
 	r.stored = true
-	e := r.event(n)
+	e := r.event(0)
 	if len(r.problems) > 0 {
 		return nil, fmt.Errorf("read event %d: %w: %v", s.No, errDamaged, r.problems)
 	}
 	e.RecordTime = s.RecordTime
 	p := &Unpacked{Event: e, Stored: *s}
+	var err error
 	p.Groups, err = decodeGroups(s.Ours)
 	return p, err
 }

@@ -63,7 +63,7 @@ func bySchema(t testing.TB, s *jsonschema.Schema, raw []byte) error {
 // byUs gives what our reader says: nil, a refusal that the schema must share, or one of
 // our own (ours).
 func byUs(c *Codec, raw []byte) (refused error, ours bool) {
-	d, err := c.ReadJSON(raw)
+	d, err := c.ReadJSON(string(raw))
 	if err != nil {
 		return err, false
 	}
@@ -204,7 +204,7 @@ func TestExamplesComeBackEqual(t *testing.T) {
 	t.Parallel()
 	s, c := officialSchema(t), NewCodec(UsualLimits())
 	for name, raw := range examples(t) {
-		d, err := c.ReadJSON(raw)
+		d, err := c.ReadJSON(string(raw))
 		events := eventsOf(t, d, err)
 		var hashes []Hash
 		for i, e := range events {
@@ -213,12 +213,12 @@ func TestExamplesComeBackEqual(t *testing.T) {
 			if err := bySchema(t, s, alone); err != nil {
 				t.Errorf("%s, event %d: the schema refuses what was written: %v\n%s", name, i, err, alone)
 			}
-			again, err := c.ReadEvent(alone)
+			again, err := c.ReadEvent(string(alone))
 			if err != nil {
 				t.Fatalf("%s, event %d: %v\n%s", name, i, err, alone)
 			}
 			if h := c.Hash(again); h != hashes[i] {
-				t.Errorf("%s, event %d:\n%s\nbecame\n%s", name, i, c.prehash(e), c.prehash(again))
+				t.Errorf("%s, event %d:\n%s\nbecame\n%s", name, i, prehash(c, e), prehash(c, again))
 			}
 			if again.ID != e.ID || (again.Declared == nil) != (e.Declared == nil) || len(again.Certified) != len(e.Certified) {
 				t.Errorf("%s, event %d: what is not hashed was lost", name, i)
@@ -228,7 +228,7 @@ func TestExamplesComeBackEqual(t *testing.T) {
 		if err := bySchema(t, s, answer); err != nil {
 			t.Errorf("%s: the schema refuses the answer: %v\n%s", name, err, answer)
 		}
-		back, err := c.ReadJSON(answer)
+		back, err := c.ReadJSON(string(answer))
 		for i, e := range eventsOf(t, back, err) {
 			if c.Hash(e) != hashes[i] {
 				t.Errorf("%s, event %d of the answer differs", name, i)

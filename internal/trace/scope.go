@@ -54,13 +54,16 @@ type ownItems struct {
 	scope ids.Scope
 }
 
-// Find implements Items.
-func (o ownItems) Find(code string) (Item, bool, error) {
-	it, ok, err := o.Items.Find(code)
-	if !ok || err != nil || !o.scope.Has(it.Brand) {
-		return Item{}, false, err
+// Finder implements Items.
+func (o ownItems) Finder() Finder {
+	find := o.Items.Finder()
+	return func(code string) (Item, bool, error) {
+		it, ok, err := find(code)
+		if !ok || err != nil || !o.scope.Has(it.Brand) {
+			return Item{}, false, err
+		}
+		return it, true, nil
 	}
-	return it, true, nil
 }
 
 // brandsOf are whose events are looked through: 0 = all of the caller's who have some.

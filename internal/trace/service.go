@@ -59,12 +59,12 @@ func jobID(r ids.Request) string {
 
 // Capture stores a document's events, and answers when that is durable: the job that it
 // gives has run.
-func (s *Service) Capture(ctx context.Context, spec CaptureSpec, raw []byte) (Captured, error) {
+func (s *Service) Capture(ctx context.Context, spec CaptureSpec, doc string) (Captured, error) {
 	read := s.ReadJSON
 	if spec.XML {
 		read = s.ReadXML
 	}
-	d, err := read(raw)
+	d, err := read(doc)
 	if err != nil {
 		return Captured{}, err
 	}
@@ -153,10 +153,10 @@ func (s *Service) brandsIn(ctx context.Context, d *Document, said ids.BrandID) (
 
 // brandOf is whose an event is: that of the first coded item that it names.
 func (s *Service) brandOf(ctx context.Context, e *Event) (ids.BrandID, error) {
-	items := s.itemsOf(ctx)
+	find := s.itemsOf(ctx).Finder()
 	for _, list := range [...][]string{e.EPCs, e.Outputs, {e.Parent}} {
 		for _, epc := range list {
-			if it, _, ok, err := ours(items, epc, Canonical(epc)); ok || err != nil {
+			if it, _, ok, err := ours(find, epc, Canonical(epc)); ok || err != nil {
 				return it.Brand, err
 			}
 		}
@@ -165,8 +165,8 @@ func (s *Service) brandOf(ctx context.Context, e *Event) (ids.BrandID, error) {
 }
 
 // CaptureEvent stores one event that came alone. One that is there already is ErrDuplicate.
-func (s *Service) CaptureEvent(ctx context.Context, spec CaptureSpec, raw []byte) (*Event, bool, error) {
-	e, err := s.ReadEvent(raw)
+func (s *Service) CaptureEvent(ctx context.Context, spec CaptureSpec, doc string) (*Event, bool, error) {
+	e, err := s.ReadEvent(doc)
 	if err != nil {
 		return nil, false, err
 	}

@@ -100,24 +100,128 @@ func maskOf(eventType string) mask {
 	return 0
 }
 
-// typesWith tells which types of events have a field; 0 = it is none of the standard's.
-func typesWith(key string) mask {
+// field is one of the standard's fields of events; 0 = none of them.
+type field uint8
+
+// The fields, in the order in which they are judged.
+const (
+	fContext field = iota + 1
+	fType
+	fEventTime
+	fRecordTime
+	fOffset
+	fEventID
+	fCertification
+	fDeclaration
+	fAction
+	fParent
+	fEPCs
+	fChildren
+	fInputs
+	fOutputs
+	fQuantities
+	fChildQuantities
+	fInputQuantities
+	fOutputQuantities
+	fTransformation
+	fStep
+	fDisposition
+	fPersistent
+	fReadPoint
+	fLocation
+	fTransactions
+	fSources
+	fDestinations
+	fSensors
+	fILMD
+
+	fields
+)
+
+func (f field) String() string {
+	return [fields]string{fContext: "@context", fType: "type", fEventTime: "eventTime", fRecordTime: "recordTime", fOffset: "eventTimeZoneOffset", fEventID: "eventID", fCertification: "certificationInfo", fDeclaration: "errorDeclaration", fAction: "action", fParent: "parentID", fEPCs: "epcList", fChildren: "childEPCs", fInputs: "inputEPCList", fOutputs: "outputEPCList", fQuantities: "quantityList", fChildQuantities: "childQuantityList", fInputQuantities: "inputQuantityList", fOutputQuantities: "outputQuantityList", fTransformation: "transformationID", fStep: "bizStep", fDisposition: "disposition", fPersistent: "persistentDisposition", fReadPoint: "readPoint", fLocation: "bizLocation", fTransactions: "bizTransactionList", fSources: "sourceList", fDestinations: "destinationList", fSensors: "sensorElementList", fILMD: "ilmd"}[f]
+}
+
+func fieldOf(key string) field {
 	switch key {
-	case "@context", "type", "eventTime", "recordTime", "eventTimeZoneOffset", "eventID", "certificationInfo", "errorDeclaration",
-		"bizStep", "disposition", "readPoint", "bizLocation", "bizTransactionList", "sourceList", "destinationList", "sensorElementList":
-		return anyType
+	case "@context":
+		return fContext
+	case "type":
+		return fType
+	case "eventTime":
+		return fEventTime
+	case "recordTime":
+		return fRecordTime
+	case "eventTimeZoneOffset":
+		return fOffset
+	case "eventID":
+		return fEventID
+	case "certificationInfo":
+		return fCertification
+	case "errorDeclaration":
+		return fDeclaration
 	case "action":
-		return anyType &^ transformations
-	case "epcList", "quantityList":
-		return objects | transactions
+		return fAction
 	case "parentID":
-		return packings | transactions
-	case "childEPCs", "childQuantityList":
-		return packings
-	case "inputEPCList", "inputQuantityList", "outputEPCList", "outputQuantityList", "transformationID":
-		return transformations
-	case "persistentDisposition", "ilmd":
-		return objects | transformations
+		return fParent
+	case "epcList":
+		return fEPCs
+	case "childEPCs":
+		return fChildren
+	case "inputEPCList":
+		return fInputs
+	case "outputEPCList":
+		return fOutputs
+	case "quantityList":
+		return fQuantities
+	case "childQuantityList":
+		return fChildQuantities
+	case "inputQuantityList":
+		return fInputQuantities
+	case "outputQuantityList":
+		return fOutputQuantities
+	case "transformationID":
+		return fTransformation
+	case "bizStep":
+		return fStep
+	case "disposition":
+		return fDisposition
+	case "persistentDisposition":
+		return fPersistent
+	case "readPoint":
+		return fReadPoint
+	case "bizLocation":
+		return fLocation
+	case "bizTransactionList":
+		return fTransactions
+	case "sourceList":
+		return fSources
+	case "destinationList":
+		return fDestinations
+	case "sensorElementList":
+		return fSensors
+	case "ilmd":
+		return fILMD
 	}
 	return 0
+}
+
+// typesWith tells which types of events have a field.
+func typesWith(f field) mask {
+	switch f {
+	case fAction:
+		return anyType &^ transformations
+	case fEPCs, fQuantities:
+		return objects | transactions
+	case fParent:
+		return packings | transactions
+	case fChildren, fChildQuantities:
+		return packings
+	case fInputs, fInputQuantities, fOutputs, fOutputQuantities, fTransformation:
+		return transformations
+	case fPersistent, fILMD:
+		return objects | transformations
+	default:
+		return anyType
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,20 +21,23 @@ type element struct {
 // ReadXML reads an EPCISDocument or EPCISQueryDocument of EPCIS 1.2 or 2.0. It is judged
 // as the JSON that says the same, in whose words problems are told. A document type
 // definition, and so any entity beyond XML's five, is refused.
-func (c *Codec) ReadXML(raw []byte) (*Document, error) {
-	if int64(len(raw)) > c.limits.Bytes {
+func (c *Codec) ReadXML(doc string) (*Document, error) {
+	if int64(len(doc)) > c.limits.Bytes {
 		return nil, ErrTooLarge.Textf("the document is longer than %d bytes", c.limits.Bytes)
 	}
 	x := &xmlReader{Codec: c, names: map[string]string{}, declared: map[string]bool{}, left: c.limits.Values}
-	root, err := x.tree(xml.NewDecoder(bytes.NewReader(raw)))
+	root, err := x.tree(xml.NewDecoder(strings.NewReader(doc)))
 	if err != nil {
 		return nil, err
 	}
-	n, err := x.document(root)
+	d, err := x.document(root)
 	if err != nil {
 		return nil, err
 	}
-	return c.document(n)
+	t := c.blank()
+	defer c.giveBack(t)
+	d.plant(t)
+	return c.document(t)
 }
 
 // xmlReader turns XML into JSON.
@@ -126,16 +130,48 @@ func (x *xmlReader) attributes(e *element, attrs []xml.Attr) {
 	}
 }
 
-func (e *element) attr(name string) *node {
+func (e *element) attr(name string) *draft {
 	for _, a := range e.attrs {
 		if a.Name.Local == name && a.Name.Space == "" {
-			return &node{kind: text, text: a.Value}
+			return &draft{kind: text, text: a.Value}
 		}
 	}
 	return nil
 }
 
-func (n *node) set(key string, v *node) {
+// draft is a value on its way from XML to a tree.
+type draft struct {
+	kind kind
+	text string
+	keys []string
+	all  []draft // of a list; of an object, beside keys
+}
+
+// plant adds it to a tree.
+func (n *draft) plant(t *tree) {
+	if n.kind != list && n.kind != object {
+		t.apart(n.kind, n.text)
+		return
+	}
+	v := t.open(n.kind)
+	for i := range n.all {
+		if n.kind == object {
+			t.apart(name, n.keys[i])
+		}
+		n.all[i].plant(t)
+	}
+	t.close(v, len(n.all))
+}
+
+// get is a member of an object; nil when there is none.
+func (n *draft) get(key string) *draft {
+	if i := slices.Index(n.keys, key); i >= 0 {
+		return &n.all[i]
+	}
+	return nil
+}
+
+func (n *draft) set(key string, v *draft) {
 	if v != nil {
 		n.keys, n.all = append(n.keys, key), append(n.all, *v)
 	}
@@ -163,7 +199,7 @@ func (e *element) find(names ...string) *element {
 	return e
 }
 
-func (x *xmlReader) document(root *element) (*node, error) {
+func (x *xmlReader) document(root *element) (*draft, error) {
 	var events *element
 	switch root.name.Local {
 	case "EPCISDocument":
@@ -174,17 +210,17 @@ func (x *xmlReader) document(root *element) (*node, error) {
 	if events == nil || !standard(root.name) {
 		return nil, errBadDoc.Textf("the document must be an EPCISDocument or an EPCISQueryDocument with an EventList")
 	}
-	out := &node{kind: list}
+	out := &draft{kind: list}
 	x.events(out, events)
-	context := &node{kind: object}
+	context := &draft{kind: object}
 	for space, prefix := range x.names {
-		context.set(prefix, &node{kind: text, text: space})
+		context.set(prefix, &draft{kind: text, text: space})
 	}
-	body := &node{kind: object}
+	body := &draft{kind: object}
 	body.set("eventList", out)
-	doc := &node{kind: object}
-	doc.set("@context", &node{kind: list, all: []node{{kind: text, text: StandardContext}, *context}})
-	doc.set("type", &node{kind: text, text: "EPCISDocument"})
+	doc := &draft{kind: object}
+	doc.set("@context", &draft{kind: list, all: []draft{{kind: text, text: StandardContext}, *context}})
+	doc.set("type", &draft{kind: text, text: "EPCISDocument"})
 	doc.set("schemaVersion", root.attr("schemaVersion"))
 	doc.set("creationDate", root.attr("creationDate"))
 	if words := root.find("EPCISHeader", "extension", "EPCISMasterData", "VocabularyList"); words != nil {
@@ -197,14 +233,14 @@ func (x *xmlReader) document(root *element) (*node, error) {
 }
 
 // events gathers the events, also those that EPCIS 1.2 hides in extensions.
-func (x *xmlReader) events(out *node, in *element) {
+func (x *xmlReader) events(out *draft, in *element) {
 	for _, e := range in.all {
 		if e.name.Local == "extension" && standard(e.name) {
 			x.events(out, e)
 			continue
 		}
-		n := &node{kind: object}
-		n.set("type", &node{kind: text, text: e.name.Local})
+		n := &draft{kind: object}
+		n.set("type", &draft{kind: text, text: e.name.Local})
 		x.members(n, e, x.eventField)
 		out.all = append(out.all, *n)
 	}
@@ -212,8 +248,8 @@ func (x *xmlReader) events(out *node, in *element) {
 
 // members turns elements into members. EPCIS 1.2's wrappers of what came later are opened,
 // and extensions are gathered: those of one name are a list.
-func (x *xmlReader) members(n *node, e *element, field func(e *element) *node) {
-	own := map[string][]node{}
+func (x *xmlReader) members(n *draft, e *element, field func(e *element) *draft) {
+	own := map[string][]draft{}
 	var order []string
 	var walk func(e *element)
 	walk = func(e *element) {
@@ -243,7 +279,7 @@ func (x *xmlReader) members(n *node, e *element, field func(e *element) *node) {
 		if all := own[key]; len(all) == 1 {
 			n.set(key, &all[0])
 		} else {
-			n.set(key, &node{kind: list, all: all})
+			n.set(key, &draft{kind: list, all: all})
 		}
 	}
 }
@@ -263,16 +299,16 @@ func (x *xmlReader) key(name xml.Name) string {
 }
 
 // anything turns an extension's element into a value.
-func (x *xmlReader) anything(e *element) *node {
+func (x *xmlReader) anything(e *element) *draft {
 	if len(e.all) == 0 && len(e.attrs) == 0 {
-		return &node{kind: text, text: e.text}
+		return &draft{kind: text, text: e.text}
 	}
-	n := &node{kind: object}
+	n := &draft{kind: object}
 	x.extra(n, e)
 	if e.text != "" {
-		n.set("@value", &node{kind: text, text: e.text})
+		n.set("@value", &draft{kind: text, text: e.text})
 	}
-	own := map[string][]node{}
+	own := map[string][]draft{}
 	var order []string
 	for _, child := range e.all {
 		key := x.key(child.name)
@@ -285,15 +321,15 @@ func (x *xmlReader) anything(e *element) *node {
 		if all := own[key]; len(all) == 1 {
 			n.set(key, &all[0])
 		} else {
-			n.set(key, &node{kind: list, all: all})
+			n.set(key, &draft{kind: list, all: all})
 		}
 	}
 	return n
 }
 
 // extra turns attributes into members.
-func (x *xmlReader) extra(n *node, e *element) {
+func (x *xmlReader) extra(n *draft, e *element) {
 	for _, a := range e.attrs {
-		n.set(x.key(a.Name), &node{kind: text, text: a.Value})
+		n.set(x.key(a.Name), &draft{kind: text, text: a.Value})
 	}
 }

@@ -2,25 +2,24 @@ package trace
 
 // The fields of events in XML: what is a list, what an attribute, what a word.
 
-func plainText(e *element) *node { return &node{kind: text, text: e.text} }
+func plainText(e *element) *draft { return &draft{kind: text, text: e.text} }
 
 // numeral is a number when it is one, else the text that is then complained of.
-func numeral(s string) *node {
+func numeral(s string) *draft {
 	if canonical := plainNumber(s); isNumeral(canonical) {
-		return &node{kind: number, text: canonical}
+		return &draft{kind: number, text: canonical}
 	}
-	return &node{kind: text, text: s}
+	return &draft{kind: text, text: s}
 }
 
 func isNumeral(s string) bool {
-	r := jsonReader{in: s}
-	var n string
-	return s != "" && r.number(&n) == nil && r.at == len(s)
+	r := jsonReader{tree: &tree{doc: s}}
+	return s != "" && r.number() == nil && r.at == len(s)
 }
 
-func word(v *vocabulary, s string) *node { return &node{kind: text, text: v.bare(s)} }
+func word(v *vocabulary, s string) *draft { return &draft{kind: text, text: v.bare(s)} }
 
-func (x *xmlReader) eventField(e *element) *node {
+func (x *xmlReader) eventField(e *element) *draft {
 	switch e.name.Local {
 	case "epcList", "childEPCs", "inputEPCList", "outputEPCList", "correctiveEventIDs":
 		return x.listOf(e, plainText)
@@ -31,7 +30,7 @@ func (x *xmlReader) eventField(e *element) *node {
 	case "sourceList", "destinationList":
 		return x.listOf(e, x.typedBy(x.words.party))
 	case "certificationInfo":
-		return &node{kind: list, all: []node{*plainText(e)}}
+		return &draft{kind: list, all: []draft{*plainText(e)}}
 	case "bizStep":
 		return word(x.words.step, e.text)
 	case "disposition":
@@ -39,7 +38,7 @@ func (x *xmlReader) eventField(e *element) *node {
 	case "sensorElementList":
 		return x.listOf(e, x.sensorElement)
 	case "persistentDisposition", "errorDeclaration", "readPoint", "bizLocation", "ilmd":
-		n := &node{kind: object}
+		n := &draft{kind: object}
 		x.members(n, e, x.inner)
 		return n
 	}
@@ -47,10 +46,10 @@ func (x *xmlReader) eventField(e *element) *node {
 }
 
 // inner turns what stands in an event's objects.
-func (x *xmlReader) inner(e *element) *node {
+func (x *xmlReader) inner(e *element) *draft {
 	switch e.name.Local {
 	case "set", "unset":
-		return &node{kind: list, all: []node{*word(x.words.disposition, e.text)}}
+		return &draft{kind: list, all: []draft{*word(x.words.disposition, e.text)}}
 	case "reason":
 		return word(x.words.reason, e.text)
 	case "correctiveEventIDs":
@@ -59,17 +58,17 @@ func (x *xmlReader) inner(e *element) *node {
 	return plainText(e)
 }
 
-func (x *xmlReader) listOf(e *element, each func(*element) *node) *node {
-	n := &node{kind: list}
+func (x *xmlReader) listOf(e *element, each func(*element) *draft) *draft {
+	n := &draft{kind: list}
 	for _, child := range e.all {
 		n.all = append(n.all, *each(child))
 	}
 	return n
 }
 
-func (x *xmlReader) quantity(e *element) *node {
-	n := &node{kind: object}
-	x.members(n, e, func(e *element) *node {
+func (x *xmlReader) quantity(e *element) *draft {
+	n := &draft{kind: object}
+	x.members(n, e, func(e *element) *draft {
 		if e.name.Local == "quantity" {
 			return numeral(e.text)
 		}
@@ -78,9 +77,9 @@ func (x *xmlReader) quantity(e *element) *node {
 	return n
 }
 
-func (x *xmlReader) typedBy(words *vocabulary) func(*element) *node {
-	return func(e *element) *node {
-		n := &node{kind: object}
+func (x *xmlReader) typedBy(words *vocabulary) func(*element) *draft {
+	return func(e *element) *draft {
+		n := &draft{kind: object}
 		for _, a := range e.attrs {
 			n.set(a.Name.Local, word(words, a.Value))
 		}
@@ -89,14 +88,14 @@ func (x *xmlReader) typedBy(words *vocabulary) func(*element) *node {
 	}
 }
 
-func (x *xmlReader) sensorElement(e *element) *node {
-	n := &node{kind: object}
-	x.members(n, e, func(e *element) *node {
+func (x *xmlReader) sensorElement(e *element) *draft {
+	n := &draft{kind: object}
+	x.members(n, e, func(e *element) *draft {
 		switch e.name.Local {
 		case "sensorMetadata":
 			return x.sensed(e, x.meta[:])
 		case "sensorReport":
-			return &node{kind: list, all: []node{*x.sensed(e, x.reports[:])}}
+			return &draft{kind: list, all: []draft{*x.sensed(e, x.reports[:])}}
 		}
 		return plainText(e)
 	})
@@ -104,21 +103,21 @@ func (x *xmlReader) sensorElement(e *element) *node {
 }
 
 // sensed turns the attributes of a sensor's element into values.
-func (x *xmlReader) sensed(e *element, specs []fieldSpec) *node {
+func (x *xmlReader) sensed(e *element, specs []fieldSpec) *draft {
 	forms := map[string]form{}
 	for _, s := range specs {
 		forms[s.name] = s.form
 	}
-	n := &node{kind: object}
+	n := &draft{kind: object}
 	for _, a := range e.attrs {
-		key, v := x.key(a.Name), &node{kind: text, text: a.Value}
+		key, v := x.key(a.Name), &draft{kind: text, text: a.Value}
 		switch f, known := forms[key]; {
 		case !known:
 		case f == asNumber:
 			v = numeral(a.Value)
 		case f == asBool:
 			if b, ok := map[string]string{"true": "true", "1": "true", "false": "false", "0": "false"}[a.Value]; ok {
-				v = &node{kind: boolean, text: b}
+				v = &draft{kind: boolean, text: b}
 			}
 		case f == asMeasurement:
 			v = word(x.words.measurement, a.Value)
@@ -134,42 +133,42 @@ func (x *xmlReader) sensed(e *element, specs []fieldSpec) *node {
 }
 
 // masterData turns a VocabularyList into a header.
-func masterData(words *element) *node {
-	vocabularies := &node{kind: list}
+func masterData(words *element) *draft {
+	vocabularies := &draft{kind: list}
 	for _, v := range words.all {
-		things := &node{kind: list}
+		things := &draft{kind: list}
 		if l := v.find("VocabularyElementList"); l != nil {
 			for _, e := range l.all {
 				things.all = append(things.all, *thing(e))
 			}
 		}
-		n := &node{kind: object}
+		n := &draft{kind: object}
 		n.set("type", v.attr("type"))
 		n.set("vocabularyElementList", things)
 		vocabularies.all = append(vocabularies.all, *n)
 	}
-	data, header := &node{kind: object}, &node{kind: object}
+	data, header := &draft{kind: object}, &draft{kind: object}
 	data.set("vocabularyList", vocabularies)
 	header.set("epcisMasterData", data)
 	return header
 }
 
-func thing(e *element) *node {
-	n, attributes := &node{kind: object}, &node{kind: list}
+func thing(e *element) *draft {
+	n, attributes := &draft{kind: object}, &draft{kind: list}
 	n.set("id", e.attr("id"))
 	for _, child := range e.all {
 		switch child.name.Local {
 		case "attribute":
-			one := &node{kind: object}
+			one := &draft{kind: object}
 			one.set("id", child.attr("id"))
 			value := plainText(child)
 			if len(child.all) > 0 { // it has parts
-				value = &node{kind: object}
+				value = &draft{kind: object}
 			}
 			one.set("attribute", value)
 			attributes.all = append(attributes.all, *one)
 		case "children":
-			children := &node{kind: list}
+			children := &draft{kind: list}
 			for _, id := range child.all {
 				children.all = append(children.all, *plainText(id))
 			}

@@ -10,7 +10,7 @@ import (
 )
 
 // spec reads what a capture's headers say.
-func (a *api) spec(r *http.Request, raw []byte, isXML bool) (s trace.CaptureSpec, err error) {
+func (a *api) spec(r *http.Request, doc string, isXML bool) (s trace.CaptureSpec, err error) {
 	s.XML = isXML
 	switch b := r.Header.Get("GS1-Capture-Error-Behaviour"); b {
 	case "", "rollback":
@@ -25,6 +25,10 @@ func (a *api) spec(r *http.Request, raw []byte, isXML bool) (s trace.CaptureSpec
 	if s.Brand, err = brandOf(r); err != nil {
 		return s, err
 	}
+	var raw []byte // what nobody needs without a key
+	if r.Header.Get("Idempotency-Key") != "" {
+		raw = []byte(doc)
+	}
 	s.Request, err = httpx.Request(r, httpx.Caller(r).ID, raw)
 	return s, err
 }
@@ -32,15 +36,15 @@ func (a *api) spec(r *http.Request, raw []byte, isXML bool) (s trace.CaptureSpec
 // postCapture answers POST /capture. The job has run by then: its Location tells at once what
 // became of each event.
 func (a *api) postCapture(w http.ResponseWriter, r *http.Request) error {
-	raw, isXML, err := a.body(w, r)
+	doc, isXML, err := a.body(w, r)
 	if err != nil {
 		return err
 	}
-	spec, err := a.spec(r, raw, isXML)
+	spec, err := a.spec(r, doc, isXML)
 	if err != nil {
 		return err
 	}
-	done, err := a.Service.Capture(r.Context(), spec, raw)
+	done, err := a.Service.Capture(r.Context(), spec, doc)
 	if err != nil {
 		return err
 	}
@@ -141,18 +145,18 @@ func (a *api) getCaptures(w http.ResponseWriter, r *http.Request) error {
 
 // postEvent answers POST /events.
 func (a *api) postEvent(w http.ResponseWriter, r *http.Request) error {
-	raw, isXML, err := a.body(w, r)
+	doc, isXML, err := a.body(w, r)
 	if err == nil && isXML {
 		err = errMedia.Textf("one event is application/json or application/ld+json; XML comes as a document to %s/capture", prefix)
 	}
 	if err != nil {
 		return err
 	}
-	spec, err := a.spec(r, raw, false)
+	spec, err := a.spec(r, doc, false)
 	if err != nil {
 		return err
 	}
-	e, replayed, err := a.Service.CaptureEvent(r.Context(), spec, raw)
+	e, replayed, err := a.Service.CaptureEvent(r.Context(), spec, doc)
 	if err != nil {
 		return err
 	}

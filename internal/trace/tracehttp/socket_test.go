@@ -69,7 +69,7 @@ func TestWebSocket(t *testing.T) {
 			}
 			events = append(events, tracetest.Event(map[string]any{"eventID": fmt.Sprint("urn:n:", n), "bizStep": step, "epcList": []string{tracetest.EPC(1, n)}}))
 		}
-		w.want(w.ask("POST", "/epcis/capture", tracetest.Document(events...)), http.StatusAccepted)
+		w.want(w.ask("POST", "/epcis/capture", []byte(tracetest.Document(events...))), http.StatusAccepted)
 		w.standing.Wake()
 	}
 	const at = "/epcis/queries/q/events?stream=true"

@@ -296,26 +296,35 @@ func formatOf(accept string) (best string) {
 }
 
 // body reads a document, and tells whether it is XML.
-func (a *api) body(w http.ResponseWriter, r *http.Request) (raw []byte, isXML bool, _ error) {
+func (a *api) body(w http.ResponseWriter, r *http.Request) (doc string, isXML bool, _ error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err != nil:
-		return nil, false, errMedia
+		return "", false, errMedia
 	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
 	case kind == "application/xml" || kind == "text/xml":
 		isXML = true
 	default:
-		return nil, false, errMedia
+		return "", false, errMedia
 	}
-	raw, err = io.ReadAll(http.MaxBytesReader(w, r.Body, a.Service.Limits().Bytes))
+	most := a.Service.Limits().Bytes
+	var all strings.Builder
+	all.Grow(int(min(max(r.ContentLength, bodyLeast), bodyAtOnce)))
+	_, err = io.Copy(&all, http.MaxBytesReader(w, r.Body, most))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, false, trace.ErrTooLarge.Textf("the document is longer than %d bytes", a.Service.Limits().Bytes)
+		return "", false, trace.ErrTooLarge.Textf("the document is longer than %d bytes", most)
 	}
 	if err != nil {
-		return nil, false, httpx.ErrBadJSON.Because(err)
+		return "", false, httpx.ErrBadJSON.Because(err)
 	}
-	return raw, isXML, nil
+	return all.String(), isXML, nil
 }
+
+// The room that a body has from the beginning: as long as it says, within these.
+const (
+	bodyLeast  = 512
+	bodyAtOnce = 1 << 20
+)
 
 var errMedia = fault.New(fault.Unsupported, "trace.media_type", "a document is application/json, application/ld+json or application/xml")
 

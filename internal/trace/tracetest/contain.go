@@ -1,6 +1,7 @@
 package tracetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -89,7 +90,7 @@ func containOnce(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID,
 		hash trace.Hash
 	}
 	var ops []one
-	var documents [][]byte
+	var documents []string
 	void := map[trace.Hash]bool{}
 	for range rapid.IntRange(1, 12).Draw(rt, "packings") {
 		o := drawOp(rt, brand, base)
@@ -287,6 +288,57 @@ func compare(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, bas
 		slices.Sort(want)
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatalf("in %s are (-want +got):\n%s", thing, diff)
+		}
+	}
+}
+
+// counting counts the rows that were read.
+type counting struct {
+	Store
+
+	rows *int
+}
+
+func (c counting) Scan(ctx context.Context, s trace.Stretch, limit int) ([]trace.Stored, error) {
+	found, err := c.Store.Scan(ctx, s, limit)
+	*c.rows += len(found)
+	return found, err
+}
+
+// crates fills and empties one crate over and over: where an item was is told without reading all
+// that the crate was ever used for.
+func crates(t *testing.T, w World) {
+	const crate, often = "urn:epc:id:grai:4012345.55555.987", 200
+	var events []map[string]any
+	at := func(n, minute int) string {
+		return Start().AddDate(0, 0, -often+n).Add(time.Duration(minute) * time.Minute).Format(time.RFC3339)
+	}
+	for n := range often {
+		packed := Event(map[string]any{"type": "AggregationEvent", "action": "ADD", "epcList": nil, "parentID": crate, "childEPCs": []string{EPC(1, n), EPC(1, 1000+n%3)}, "eventTime": at(n, 0)})
+		emptied := Event(map[string]any{"type": "AggregationEvent", "action": "DELETE", "epcList": nil, "parentID": crate, "eventTime": at(n, 30)})
+		events = append(events, packed, emptied)
+	}
+	rows := 0
+	s := Service(counting{w.Open(), &rows})
+	capture(t, s, trace.CaptureSpec{Brand: 1}, Document(events...))
+	for _, n := range []int{0, often / 2, often - 1} {
+		for minute, want := range map[int]bool{10: true, 40: false} {
+			when, err := time.Parse(time.RFC3339, at(n, minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = 0
+			in, err := s.Within(t.Context(), 1, trace.Child{Serial: Serial(1, n)}, when)
+			if err != nil || (len(in) == 1) != want {
+				t.Errorf("item %d after %d minutes: %v, %v", n, minute, in, err)
+			}
+			if rows > 50 {
+				t.Errorf("item %d: %d events were read", n, rows)
+			}
+			in, err = s.Within(t.Context(), 1, trace.Child{Serial: Serial(1, 1000+n%3)}, when)
+			if err != nil || (len(in) == 1) != want {
+				t.Errorf("item %d, which came often, after %d minutes: %v, %v", 1000+n%3, minute, in, err)
+			}
 		}
 	}
 }

@@ -23,8 +23,10 @@ const perBrand = 1_000_000
 
 var _ trace.Items = Items{}
 
-// Find implements trace.Items.
-func (Items) Find(code string) (trace.Item, bool, error) {
+// Finder implements trace.Items.
+func (Items) Finder() trace.Finder { return find }
+
+func find(code string) (trace.Item, bool, error) {
 	n, err := strconv.ParseUint(turned(code), 10, 64)
 	serial := ids.Serial(n)
 	brand := ids.BrandID(serial.N() / perBrand)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,8 +15,8 @@ import (
 )
 
 // withMasters puts master data into a document's header: things of one vocabulary, as JSON.
-func withMasters(document []byte, kind string, things string) []byte {
-	return bytes.Replace(document, []byte(`{`), fmt.Appendf(nil,
+func withMasters(document, kind, things string) string {
+	return strings.Replace(document, "{", fmt.Sprintf(
 		`{"epcisHeader":{"epcisMasterData":{"vocabularyList":[{"type":"urn:epcglobal:epcis:vtype:%s","vocabularyElementList":[%s]}]}},`, kind, things), 1)
 }
 

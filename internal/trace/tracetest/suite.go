@@ -58,7 +58,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
 		"Queries": queries, "InOrder": inOrder, "Masters": masters, "CompanyPrefixes": companyPrefixes, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
-		"Subscriptions": subscriptions, "Numbered": numbered, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost,
+		"Subscriptions": subscriptions, "Numbered": numbered, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost, "Crates": crates,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +85,7 @@ func Event(with map[string]any) map[string]any {
 }
 
 // Document puts events into a document.
-func Document(events ...map[string]any) []byte {
+func Document(events ...map[string]any) string {
 	if events == nil {
 		events = []map[string]any{}
 	}
@@ -96,10 +96,10 @@ func Document(events ...map[string]any) []byte {
 	if err != nil {
 		panic(err) // cannot be: it is made of texts
 	}
-	return raw
+	return string(raw)
 }
 
-func capture(t *testing.T, s *trace.Service, spec trace.CaptureSpec, raw []byte) trace.Job {
+func capture(t *testing.T, s *trace.Service, spec trace.CaptureSpec, raw string) trace.Job {
 	t.Helper()
 	done, err := s.Capture(t.Context(), spec, raw)
 	if err != nil {
