@@ -10,17 +10,18 @@ const tiles: readonly (readonly [zh: string, en: string, column: number, row: nu
 
 export interface Tile { name: string; short: string; column: number; row: number; n: number }
 
-/** Puts counts on the grid; what is no province of China is given back as the rest. */
-export function onGrid(counts: readonly { province: string; n: number }[], zh: boolean): { tiles: Tile[]; rest: { province: string; n: number }[] } {
+/** Puts counts on the grid by the province that a place names first; what names none is given back as the rest. */
+export function onGrid(counts: readonly { place: string; n: number }[], zh: boolean): { tiles: Tile[]; rest: { place: string; n: number }[] } {
   const grid = tiles.map(([cn, en, column, row]) => {
     const name = zh ? cn : en.replace(/\b\w/g, (c) => c.toUpperCase());
     return { name, short: zh ? cn.slice(0, 2) : name.slice(0, 4), column, row, n: 0, cn, en };
   });
-  const rest: { province: string; n: number }[] = [];
+  const rest: { place: string; n: number }[] = [];
   for (const c of counts) {
-    const text = c.province.toLowerCase();
-    const at = text === "" ? undefined : grid.find((t) => text.startsWith(t.cn) || text.startsWith(t.en) || (t.en === "macao" && text.startsWith("macau")));
-    if (at) at.n += c.n;
+    const text = ` ${c.place.toLowerCase().replace("macau", "macao")}`;
+    const where = (t: (typeof grid)[number]): number => Math.min(...[t.cn, t.en].map((name) => text.indexOf(` ${name}`)).filter((at) => at >= 0));
+    const at = grid.reduce((best, t) => (where(t) < where(best) ? t : best), grid[0]!);
+    if (where(at) < Infinity) at.n += c.n;
     else rest.push(c);
   }
   return { tiles: grid.map(({ name, short, column, row, n }) => ({ name, short, column, row, n })), rest };
