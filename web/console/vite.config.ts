@@ -46,7 +46,7 @@ export default defineConfig({
   base: "/console/",
   plugins: [vue(), compressed(), ahead()],
   // of Vue and its words what these pages use
-  define: { __VUE_OPTIONS_API__: true, __VUE_I18N_FULL_INSTALL__: true, __VUE_I18N_LEGACY_API__: false, __INTLIFY_DROP_MESSAGE_COMPILER__: false, __INTLIFY_PROD_DEVTOOLS__: false },
+  define: { __VUE_OPTIONS_API__: false, __VUE_I18N_FULL_INSTALL__: false, __VUE_I18N_LEGACY_API__: false, __INTLIFY_DROP_MESSAGE_COMPILER__: false, __INTLIFY_PROD_DEVTOOLS__: false },
   build: { outDir: "../../internal/console/dist", emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false }, chunkSizeWarningLimit: 700 },
   server: { proxy: { "/api": "http://127.0.0.1:8080", "/log": "http://127.0.0.1:8080" } },
 });

@@ -193,7 +193,7 @@ const en: Words = {
     ask: { query: "Keep a query", subscribe: "Subscribe", drop: "Remove the query", end: "End the subscription" },
   },
   settings: {
-    page: "Scan page", nameHint: "On the scan page", hidePlaces: "Show no places on the scan page and in the public timeline", texts: "The texts of the scan page are edited with each product.",
+    page: "Scan page", logo: "Logo", logoChoose: "Choose a picture", logoOther: "Choose another", logoHint: "PNG, JPEG or WebP, at most 256 KB; shown on the scan page at once", nameHint: "On the scan page", hidePlaces: "Show no places on the scan page and in the public timeline", texts: "The texts of the scan page are edited with each product.",
     privacy: "Privacy and limits", days: "Days that scanners' addresses are kept", daysHint: "0 to 365; 0 keeps none", misses: "Misses of an address an hour", missesHint: "Who guesses codes more often is made to wait; 0 = the usual",
     timeline: "Public timeline", timelineHint: "Who is signed in for the brand sees everything.", hide: "Hide", hideHint: "Stages (logistics), keys (carrier, location) or both (logistics.carrier), separated by spaces", show: "Show beyond the usual", showHint: "Keys of details, separated by spaces", usualMask: "Mask names as usual (inspector)", mask: "Keys whose names are masked", maskHint: "Separated by spaces; none = nothing is masked",
     links: "Where links may lead", linksHint: "It counts at once, also for links that are there.", hosts: "Hosts", hostsHint: "One a line, such as brand.example or *.brand.example", http: "Plain http too", glnHint: "13 digits; answers for verifications, may stay empty",

@@ -161,7 +161,7 @@ const zh = {
     ask: { query: "保存查询", subscribe: "订阅", drop: "移除查询", end: "结束订阅" },
   },
   settings: {
-    page: "扫码页", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开的商品经过不显示地点", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
+    page: "扫码页", logo: "标志", logoChoose: "选择图片", logoOther: "更换图片", logoHint: "PNG、JPEG 或 WebP，最大 256 KB；立即显示在扫码页上", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开的商品经过不显示地点", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
     privacy: "隐私与限额", days: "保存扫码地址的天数", daysHint: "0 到 365；0 为不保存", misses: "每个地址每小时的错码数", missesHint: "超过者须等待；0 为默认",
     timeline: "公开的商品经过", timelineHint: "登录后有此品牌权限的人能看到全部。", hide: "隐藏", hideHint: "阶段（logistics）、字段（carrier、location）或两者（logistics.carrier），以空格分隔", show: "额外显示", showHint: "详情字段，以空格分隔", usualMask: "按默认遮盖姓名（inspector）", mask: "遮盖姓名的字段", maskHint: "以空格分隔；留空为不遮盖",
     links: "链接的目标", linksHint: "立即生效，已有的链接也受约束。", hosts: "主机", hostsHint: "每行一个，例如 brand.example 或 *.brand.example", http: "也允许 http", glnHint: "13 位数字，可留空；用于核验答复",

@@ -2,8 +2,9 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium as browsers, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { chromium as browsers, type Browser, type BrowserContext, type CDPSession, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { png } from "./png.ts";
 import { provider } from "./provider.ts";
 import { chromium, hasChromium, pictures, start, totp, type Server } from "./server.ts";
 
@@ -75,7 +76,7 @@ async function sound(where: string): Promise<void> {
   expect.soft(await page.evaluate(() => "__ran" in window), `${where}: something typed ran`).toBe(false);
 }
 
-let recovery = "", scanLink = "", code = "";
+let recovery = "", scanLink = "", code = "", batch = "";
 
 drive("the first start makes an administrator with a second factor", async () => {
   await page.goto(server.link);
@@ -247,10 +248,15 @@ drive("a recall above the limit waits for a second person", async () => {
   expect((await page.request.get(scanLink)).status()).toBe(410);
 });
 
-drive("a passkey is made", async () => {
-  const keys = await context.newCDPSession(page);
-  await keys.send("WebAuthn.enable");
-  await keys.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } });
+/** An authenticator in software that belongs to one tab. */
+async function authenticator(of: Page): Promise<{ wire: CDPSession; authenticatorId: string }> {
+  const wire = await of.context().newCDPSession(of);
+  await wire.send("WebAuthn.enable", { enableUI: false });
+  return { wire, ...(await wire.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } })) };
+}
+
+drive("a passkey is made, and opens the door on another tab", async () => {
+  const { wire: keys, authenticatorId } = await authenticator(page);
   await open("/me");
   await button("Add").click();
   await field("present").fill(password);
@@ -258,6 +264,20 @@ drive("a passkey is made", async () => {
   await dialog().getByRole("button", { name: "Save" }).click();
   await page.getByText(/^laptop/).waitFor();
   await sound("account with a passkey");
+  await picture("account");
+  const { credentials } = await keys.send("WebAuthn.getCredentials", { authenticatorId });
+  expect(credentials.map((c) => c.isResidentCredential)).toEqual([true]);
+  const other = await (await browser.newContext({ locale: "en-GB" })).newPage();
+  other.setDefaultTimeout(30_000);
+  const there = await authenticator(other);
+  await there.wire.send("WebAuthn.addCredential", { authenticatorId: there.authenticatorId, credential: credentials[0]! });
+  await other.goto(`${server.url}/console/signin`);
+  await other.getByRole("button", { name: "Use a passkey" }).click();
+  await other.getByText("A. Admin").waitFor();
+  expect(new URL(other.url()).pathname).toBe("/console/");
+  const { credentials: used } = await there.wire.send("WebAuthn.getCredentials", { authenticatorId: there.authenticatorId });
+  expect(used[0]!.signCount).toBeGreaterThan(credentials[0]!.signCount);
+  await other.context().close();
   await keys.detach();
 });
 
@@ -296,6 +316,48 @@ drive("events are sent, found and traced", async () => {
   await picture("trace");
 });
 
+// A logo as a brand may have it: 120 by 40, of one colour.
+const logo = png(120, 40, [140, 47, 27]);
+
+/** The link of an item that nobody recalled. */
+async function fresh(): Promise<string> {
+  return page.evaluate(async () => {
+    const post = async (path: string, body: object): Promise<never> => ((await (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() }, body: JSON.stringify(body) })).json()) as { data: never }).data;
+    const products = ((await (await fetch("/api/v1/products")).json()) as { data: { products: { product_id: number }[] } }).data.products;
+    const { batch_id } = await post("/api/v1/batches", { product_id: products[0]!.product_id, batch_no: "LOGO-1", quantity: 3 }) as { batch_id: string };
+    const { codes } = await post(`/api/v1/batches/${batch_id}/claims`, { quantity: 1, claimant: "logo" }) as { codes: string[] };
+    await post("/api/v1/codes/state", { select: { codes }, to: "active", reason: "logo" });
+    return ((await (await fetch(`/api/v1/codes/${codes[0]}/link`)).json()) as { data: { url: string } }).data.url;
+  });
+}
+
+drive("queries are kept and subscribed to", async () => {
+  await open("/subscriptions");
+  await page.getByText("No kept queries").waitFor();
+  await button("Keep a query").click();
+  await field("name").fill(`Shipped ${evil}`.slice(0, 100).trim());
+  await field("step").fill("shipping");
+  await field("more").fill('{"EQ_disposition": ["in_transit"]}');
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().waitFor({ state: "hidden" });
+  for (const [dest, way] of [["https://erp.example/in", "stream"], ["https://wms.example/epcis", "own"]] as const) {
+    await button("Subscribe").click();
+    await field("dest").fill(dest);
+    await field("way").selectOption(way);
+    if (way === "own") await field("hour").fill("6");
+    await dialog().getByRole("button", { name: "Subscribe" }).click();
+    await dialog().waitFor({ state: "hidden" });
+    await page.getByText(dest).waitFor();
+  }
+  await page.getByText("by schedule: Hour 6").waitFor();
+  await sound("subscriptions");
+  await picture("subscriptions");
+  await button("End").first().click();
+  await dialog().getByRole("button", { name: "End" }).click();
+  await dialog().waitFor({ state: "hidden" });
+  expect(await page.locator("tbody tr").count()).toBe(1);
+});
+
 drive("settings, tasks, connections and complaints", async () => {
   await open("/brands/1001/settings");
   await field("trace_hide").fill("logistics.carrier");
@@ -303,11 +365,23 @@ drive("settings, tasks, connections and complaints", async () => {
   await page.getByLabel(/Show no places/).check();
   await button("Save").click();
   await page.getByText("Saved").waitFor();
+  await field("logo").setInputFiles({ name: "logo.png", mimeType: "image/png", buffer: logo });
+  await page.locator(".logo img").waitFor();
+  const scan = await context.newPage();
+  await open("/products");
+  await scan.goto(await fresh());
+  await scan.locator(".logo").waitFor();
+  expect(await scan.locator(".logo").evaluate((e) => (e as HTMLImageElement).decode().then(() => (e as HTMLImageElement).naturalWidth)), "the logo is not shown").toBe(120);
+  if (shots) await scan.setViewportSize({ width: 360, height: 640 });
+  if (shots) await scan.screenshot({ path: join(pictures, "scan-logo.png") });
+  await scan.close();
+  await open("/brands/1001/settings");
+  await field("logo").setInputFiles({ name: "logo.png", mimeType: "image/png", buffer: Buffer.from("<svg/onload=window.__ran=1>") });
+  await page.getByText("the logo must be JPEG, PNG or WebP").waitFor();
   await page.reload();
   await field("trace_hide").waitFor();
   expect([await field("trace_hide").inputValue(), await field("hosts").inputValue()]).toEqual(["logistics.carrier", "*.brand.example\nbrand.example"]);
   await sound("settings");
-  await picture("settings");
   await open("/tasks");
   await page.getByText("Write a file").first().waitFor();
   await sound("tasks");
@@ -318,10 +392,14 @@ drive("settings, tasks, connections and complaints", async () => {
   await dialog().getByRole("button", { name: "Save" }).click();
   await page.getByText("The secret for signatures").first().waitFor();
   await sound("connections");
-  const filed = await page.request.post(`${server.url}/api/v1/complaints`, { headers: { Accept: "application/json" }, multipart: { code, text: "Looks wrong", place: "Yiwu" } });
+  const filed = await page.request.post(`${server.url}/api/v1/complaints`, { headers: { Accept: "application/json" }, multipart: { code, text: "The seal is printed askew, and the cap was loose.", place: "Yiwu", photo: { name: "cap.png", mimeType: "image/png", buffer: png(320, 200, [90, 120, 90]) } } });
   expect([filed.status(), await filed.text()]).toEqual([200, expect.stringContaining("received")]);
   await open("/complaints");
+  await page.locator("tbody tr").first().waitFor();
+  await picture("complaints");
   await button("Show").first().click();
+  expect(await dialog().locator("img").evaluate((e) => (e as HTMLImageElement).decode().then(() => (e as HTMLImageElement).naturalWidth)), "the photo is not shown").toBe(320);
+  await sound("a complaint");
   await field("outcome").fill(`a misprint ${more}`.trim());
   await dialog().getByRole("button", { name: "Close it" }).click();
   await dialog().waitFor({ state: "hidden" });
@@ -340,7 +418,77 @@ drive("the sign-in page on a weak link", async () => {
   await other.context().close();
 }, 120_000);
 
-const paths = ["/", "/products", "/batches", "/codes", "/trace", "/complaints", "/events", "/log", "/users", "/keys", "/approvals", "/audit", "/tenants", "/tasks", "/connections", "/dead-letters", "/health", "/brands/1001/settings", "/me"];
+const paths = ["/", "/products", "/batches", "/codes", "/trace", "/complaints", "/events", "/log", "/users", "/keys", "/approvals", "/audit", "/tenants", "/tasks", "/connections", "/subscriptions", "/dead-letters", "/new-batch", "/batches/:batch", "/codes/:code", "/health", "/brands/1001/settings", "/me"];
+
+const real = (path: string): string => path.replace(":batch", batch).replace(":code", code);
+
+/** Where the focus is: null at the end of the page. Runs in the page. */
+function focused(): { html: string; seen: boolean; ring: boolean; ordered: boolean; again: boolean } | null {
+  const e = document.activeElement, w = window as unknown as { __was?: Element; __met: Set<Element> };
+  if (!e || e === document.body) return null;
+  const box = e.getBoundingClientRect(), style = (of: Element): boolean => { const s = getComputedStyle(of); return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none"; };
+  const was = w.__was, again = was !== e && w.__met.has(e);
+  const ordered = !was || was === e || Boolean(was.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_FOLLOWING);
+  w.__was = e;
+  w.__met.add(e);
+  return { html: e.outerHTML.slice(0, 120), seen: box.width > 0 && box.height > 0 && box.right > 0 && box.bottom > 0 && box.top < innerHeight, ring: style(e) || Boolean(e.parentElement && style(e.parentElement)), ordered, again };
+}
+
+/** What a keyboard must reach and did not. Runs in the page. */
+function missed(): string[] {
+  const met = (window as unknown as { __met: Set<Element> }).__met;
+  return [...document.querySelectorAll<HTMLElement>('a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea:not(:disabled), summary, [tabindex="0"]')]
+    .filter((e) => e.checkVisibility() && !e.matches('input[type="radio"]:not(:checked)') && !met.has(e)).map((e) => e.outerHTML.slice(0, 120));
+}
+
+drive("every page is walked by keyboard: all is reached, in order, where it is seen, and nothing holds the focus", async () => {
+  batch = await page.evaluate(async () => ((await (await fetch("/api/v1/batches")).json()) as { data: { batches: { batch_id: string }[] } }).data.batches[0]!.batch_id);
+  for (const path of paths) {
+    await open(real(path));
+    await sound(path);
+    const name = path === "/" ? "overview" : path.replace(/\/:\w+|^\/|\/1001/g, "").replace(/\W+/g, "-");
+    if (!["batches", "codes", "complaints", "subscriptions"].includes(name) || path === `/${name}`) await picture(`page-${name}`);
+    await page.evaluate(() => { Object.assign(window, { __was: undefined, __met: new Set() }); (document.activeElement as HTMLElement | null)?.blur(); scrollTo(0, 0); });
+    let steps = 0;
+    for (; steps < 400; steps++) {
+      await page.keyboard.press("Tab");
+      const at = await page.evaluate(focused);
+      if (!at || at.again) break;
+      expect.soft([at.seen, at.ring, at.ordered], `${path}: seen, with a ring, in order: ${at.html}`).toEqual([true, true, true]);
+    }
+    expect.soft(steps, `${path}: the focus never leaves`).toBeLessThan(400);
+    expect.soft(await page.evaluate(missed), `${path}: not reached by Tab`).toEqual([]);
+  }
+}, 240_000);
+
+drive("dialogs take the focus, keep it, close by Esc and give it back", async () => {
+  const asks: [string, string | RegExp][] = [
+    ["/products", "New brand"], ["/products", "New product"], ["/products", "Edit"], ["/batches/:batch", "Claim codes"], ["/batches/:batch", "Export a file"], ["/batches/:batch", "Change the state"],
+    ["/codes/:code", "Reissue the label"], ["/codes/:code", "Change the state"], ["/users", "Invite"], ["/keys", "Make a key"], ["/me", "Change"], ["/me", "Add"], ["/tenants", "New tenant"],
+    ["/connections", "New webhook"], ["/connections", "New system"], ["/subscriptions", "Keep a query"], ["/trace", "Send events"], ["/tasks", "Show"],
+  ];
+  for (const [path, name] of asks) {
+    await open(real(path));
+    const opener = page.getByRole("button", { name, exact: true }).first();
+    await opener.focus();
+    await page.keyboard.press("Enter");
+    await dialog().waitFor();
+    const inside = (): Promise<boolean> => page.evaluate(() => { const e = document.activeElement; return !e || e === document.body || Boolean(e.closest("dialog")); });
+    expect.soft(await page.evaluate(() => Boolean(document.activeElement?.closest("dialog"))), `${path} ${String(name)}: the dialog does not take the focus`).toBe(true);
+    for (let i = 0; i < 20; i++) {
+      await page.keyboard.press("Tab");
+      expect.soft(await inside(), `${path} ${String(name)}: the focus leaves the dialog`).toBe(true);
+    }
+    await page.keyboard.press("Escape");
+    await dialog().waitFor({ state: "hidden" });
+    expect.soft(await opener.evaluate((e) => document.activeElement === e), `${path} ${String(name)}: the focus does not come back`).toBe(true);
+  }
+  await open("/batches"); // and the shell: content can be reached at once
+  await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe("main");
+}, 240_000);
 
 drive("every page is sound, in Chinese and the dark, on a telephone", async () => {
   for (let i = 0; i < 12; i++) await page.request.get(scanLink, { headers: { Accept: "application/json" } });
@@ -351,9 +499,10 @@ drive("every page is sound, in Chinese and the dark, on a telephone", async () =
   await button("深色").click();
   await page.setViewportSize({ width: 360, height: 740 });
   for (const path of paths) {
-    await open(path);
+    await open(real(path));
     await sound(`${path} at 360`);
     if (path === "/") await picture("360");
+    if (path === "/codes/:code") await picture("code-360");
   }
   await button("菜单").click();
   await page.getByRole("link", { name: "审计日志" }).click();
