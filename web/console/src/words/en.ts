@@ -163,7 +163,7 @@ const en: Words = {
     metrics: "More is at /metrics for Prometheus.",
   },
   tasks: {
-    hint: "Files being written and lists being added; what was begun goes on over restarts", kind: "Task", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
+    hint: "Files being written and lists being added; what was begun goes on over restarts", kind: "Task", batch: "Batch", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
     kinds: { generate: "Issue and write", export: "Write a file", trace_import: "Add a list" },
   },
   stage: { production: "Production", processing: "Processing", logistics: "Logistics", sales: "Sales", quality: "Quality" },

@@ -131,7 +131,7 @@ const zh = {
     metrics: "更多指标在 /metrics（Prometheus）。",
   },
   tasks: {
-    hint: "正在写入的文件和正在导入的列表；重启后会继续", kind: "任务", by: "提交人", none: "没有任务", noneHint: "导出、大批领取和上传会列在这里。",
+    hint: "正在写入的文件和正在导入的列表；重启后会继续", kind: "任务", batch: "批次", by: "提交人", none: "没有任务", noneHint: "导出、大批领取和上传会列在这里。",
     kinds: { generate: "发行并写文件", export: "写文件", trace_import: "导入列表" },
   },
   stage: { production: "生产", processing: "加工", logistics: "物流", sales: "销售", quality: "质量" },

@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium as browsers, type Browser, type BrowserContext, type CDPSession, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { png } from "./png.ts";
+import { address } from "./places.ts";
+import { png, small } from "./png.ts";
 import { provider } from "./provider.ts";
 import { chromium, hasChromium, pictures, start, totp, type Server } from "./server.ts";
 
@@ -58,7 +59,7 @@ async function open(path: string): Promise<void> {
 async function picture(name: string): Promise<void> {
   if (!shots) return;
   mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `console-${name}.png`) });
+  writeFileSync(join(pictures, `console-${name}.png`), small(await page.screenshot()));
 }
 
 /** No serious finding of axe, nothing wider than the window, nothing typed has run. */
@@ -76,7 +77,7 @@ async function sound(where: string): Promise<void> {
   expect.soft(await page.evaluate(() => "__ran" in window), `${where}: something typed ran`).toBe(false);
 }
 
-let recovery = "", scanLink = "", code = "", batch = "";
+let recovery = "", scanLink = "", code = "", batch = "", lots = 1;
 
 drive("the first start makes an administrator with a second factor", async () => {
   await page.goto(server.link);
@@ -170,7 +171,6 @@ drive("the scan page, a recall, 410", async () => {
   await page.reload();
   await page.getByText("authentic, first scan").waitFor();
   await sound("code");
-  await picture("code");
   await button("Change the state").click();
   await dialog().locator("select").selectOption("recalled");
   await field("reason").fill("glass in it");
@@ -321,15 +321,33 @@ const logo = png(120, 40, [140, 47, 27]);
 
 /** The link of an item that nobody recalled. */
 async function fresh(): Promise<string> {
-  return page.evaluate(async () => {
+  return page.evaluate(async (no) => {
     const post = async (path: string, body: object): Promise<never> => ((await (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() }, body: JSON.stringify(body) })).json()) as { data: never }).data;
     const products = ((await (await fetch("/api/v1/products")).json()) as { data: { products: { product_id: number }[] } }).data.products;
-    const { batch_id } = await post("/api/v1/batches", { product_id: products[0]!.product_id, batch_no: "LOGO-1", quantity: 3 }) as { batch_id: string };
-    const { codes } = await post(`/api/v1/batches/${batch_id}/claims`, { quantity: 1, claimant: "logo" }) as { codes: string[] };
-    await post("/api/v1/codes/state", { select: { codes }, to: "active", reason: "logo" });
+    const { batch_id } = await post("/api/v1/batches", { product_id: products[0]!.product_id, batch_no: no, quantity: 3 }) as { batch_id: string };
+    const { codes } = await post(`/api/v1/batches/${batch_id}/claims`, { quantity: 1, claimant: "line 2" }) as { codes: string[] };
+    await post("/api/v1/codes/state", { select: { codes }, to: "active", reason: "released" });
     return ((await (await fetch(`/api/v1/codes/${codes[0]}/link`)).json()) as { data: { url: string } }).data.url;
-  });
+  }, `LOT-${++lots}`);
 }
+
+drive("an item's scans stand where and when they were", async () => {
+  const link = await fresh();
+  for (let i = 0; i < 24; i++) {
+    const place = [0, 1, 1, 2, 3, 1, 4, 5, 1, 6, 7, 0][i % 12]!;
+    const got = await page.request.get(link, { headers: { Accept: "application/json", "X-Forwarded-For": address(place, i), "User-Agent": `telephone ${i}` } });
+    expect(got.status()).toBeLessThan(500);
+    if (shots) await page.waitForTimeout(1500); // so that the picture has a course
+  }
+  await open(`/codes/${/\d{18}/.exec(link)![0]}`);
+  await page.getByText("Guangdong 8 · Zhejiang 4 · ").waitFor();
+  expect(await page.locator("figure rect").count(), "the bars of the strip").toBeGreaterThan(0);
+  expect(await page.getByRole("img", { name: /^Scans and changes over time: 24/ }).count()).toBe(1);
+  await sound("a code that was scanned in many places");
+  await page.setViewportSize({ width: 1200, height: 1000 });
+  await picture("code");
+  await page.setViewportSize({ width: 1200, height: 800 });
+});
 
 drive("queries are kept and subscribed to", async () => {
   await open("/subscriptions");
@@ -368,12 +386,11 @@ drive("settings, tasks, connections and complaints", async () => {
   await field("logo").setInputFiles({ name: "logo.png", mimeType: "image/png", buffer: logo });
   await page.locator(".logo img").waitFor();
   const scan = await context.newPage();
-  await open("/products");
   await scan.goto(await fresh());
   await scan.locator(".logo").waitFor();
   expect(await scan.locator(".logo").evaluate((e) => (e as HTMLImageElement).decode().then(() => (e as HTMLImageElement).naturalWidth)), "the logo is not shown").toBe(120);
   if (shots) await scan.setViewportSize({ width: 360, height: 640 });
-  if (shots) await scan.screenshot({ path: join(pictures, "scan-logo.png") });
+  if (shots) writeFileSync(join(pictures, "scan-logo.png"), small(await scan.screenshot()));
   await scan.close();
   await open("/brands/1001/settings");
   await field("logo").setInputFiles({ name: "logo.png", mimeType: "image/png", buffer: Buffer.from("<svg/onload=window.__ran=1>") });
@@ -447,7 +464,7 @@ drive("every page is walked by keyboard: all is reached, in order, where it is s
     await open(real(path));
     await sound(path);
     const name = path === "/" ? "overview" : path.replace(/\/:\w+|^\/|\/1001/g, "").replace(/\W+/g, "-");
-    if (!["batches", "codes", "complaints", "subscriptions"].includes(name) || path === `/${name}`) await picture(`page-${name}`);
+    if (!["/batches/:batch", "/codes/:code", "/trace", "/complaints", "/subscriptions", "/me"].includes(path)) await picture(`page-${name}`); // those are pictured elsewhere
     await page.evaluate(() => { Object.assign(window, { __was: undefined, __met: new Set() }); (document.activeElement as HTMLElement | null)?.blur(); scrollTo(0, 0); });
     let steps = 0;
     for (; steps < 400; steps++) {

@@ -38,6 +38,7 @@ test("provinces are found in both languages, each has a tile of its own", () => 
   expect(rest.map((r) => r.n)).toEqual([4, 5]);
   expect(tiles).toHaveLength(34);
   expect(new Set(tiles.map((t) => `${t.column} ${t.row}`)).size).toBe(34);
+  expect(new Set(onGrid([], false).tiles.map((t) => t.short)).size).toBe(34);
 });
 
 test("scans stand where they belong on the strip, the most frequent fills it, and none is lost", () => {
