@@ -67,6 +67,7 @@ func visits() map[string]visit {
 		"GET /api/v1/brands/{brand_id}/scan-policy":                 {},
 		"GET /api/v1/brands/{brand_id}/settings":                    {},
 		"PATCH /api/v1/brands/{brand_id}/settings":                  {body: `{"page":{"hide_places":true}}`},
+		"PUT /api/v1/brands/{brand_id}/logo":                        {body: `{"image":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="}`},
 		"GET /api/v1/brands/{brand_id}/places":                      {},
 		"PATCH /api/v1/brands/{brand_id}/places":                    {body: `{"set":[{"id":"urn:place:1","name":"Shop"}]}`},
 		"GET /api/v1/reports/trace-flow":                            {query: "?brand_id={brand_id}"},
@@ -549,7 +550,7 @@ func TestEveryRouteHasAPolicy(t *testing.T) {
 	t.Parallel()
 	m := openMatrix(t)
 	public := []string{
-		"GET /api/v1/files/{name}", "GET /api/v1/trace/{code}", "GET /api/v1/codes/{code}/qr.svg", "GET /api/v1/codes/{code}/qr.png",
+		"GET /api/v1/files/{name}", "GET /api/v1/images/{name}", "GET /api/v1/trace/{code}", "GET /api/v1/codes/{code}/qr.svg", "GET /api/v1/codes/{code}/qr.png",
 		"GET /api/v1/signin", "POST /api/v1/signin", "POST /api/v1/signin/first", "POST /api/v1/signin/accept", "POST /api/v1/signin/passkey",
 		"POST /api/v1/signin/passkey/finish", "POST /api/v1/oauth/token", "POST /api/v1/trace-sources/{source_id}/push", "POST /api/v1/complaints", "GET /api/v1/openapi.json",
 		"GET /api/v1/consumer/options", "POST /api/v1/consumer/codes", "POST /api/v1/consumer/signin", "GET /api/v1/consumer/me", // with a pass of a consumer's,

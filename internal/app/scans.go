@@ -163,7 +163,11 @@ func (p pages) Verdict(w io.Writer, v *verifyhttp.View) error {
 			page.Inner.FirstAt = in.FirstAt
 		}
 	}
-	if p.proj.Settings(a.Item.BrandID).HidePlaces {
+	chosen := p.proj.Settings(a.Item.BrandID)
+	if chosen.Logo != "" {
+		page.Logo = "/api/v1/images/" + chosen.Logo
+	}
+	if chosen.HidePlaces {
 		page.FirstScan.Place = ""
 		if page.Sold != nil {
 			page.Sold.Place = ""

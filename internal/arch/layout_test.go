@@ -36,7 +36,7 @@ var edgesByNature = map[string][]string{
 }
 
 // leaves are imported by everybody. They may import each other and leafPlatform.
-var leaves = []string{"ids", "codebook", "gs1", "mark"}
+var leaves = []string{"ids", "codebook", "gs1", "mark", "picture"}
 
 // leafPlatform are the platform packages that hold a vocabulary and no mechanism.
 var leafPlatform = []string{"fault", "clock"}

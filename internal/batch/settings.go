@@ -18,6 +18,7 @@ type Settings struct {
 	MissesPerHour int         `json:"misses_per_hour"` // of one address, with what names this brand; 0 = the usual
 	HidePlaces    bool        `json:"hide_places"`     // the page and the public timeline show no places
 	Trace         TraceRules  `json:"trace"`           // what the public sees of an item's timeline
+	Logo          string      `json:"logo,omitempty"`  // the name of its picture among the files; "" = none
 	ChangedAt     time.Time   `json:"changed_at"`      // zero = nobody ever set them
 }
 
@@ -60,12 +61,13 @@ type SettingsChange struct {
 	MissesPerHour *int
 	HidePlaces    *bool
 	Trace         *TraceRules
+	Logo          *string
 }
 
 const missesPerHourMax = 10_000
 
 func (c *SettingsChange) check() error {
-	if c.MissesPerHour == nil && c.HidePlaces == nil && c.Trace == nil {
+	if c.MissesPerHour == nil && c.HidePlaces == nil && c.Trace == nil && c.Logo == nil {
 		return ErrNoChange
 	}
 	if c.Trace != nil {

@@ -3,7 +3,7 @@
 //
 // Promise: who complains is told the same whatever he names, a code of ours or not, and the
 // same work is done for it: the thank-you tells nothing (TestThanksTellNothing). What is
-// kept of a photo has no place, no device and no owner in it (TestPhotos). One request has
+// kept of a photo has no place, no device and no owner in it (TestPictures). One request has
 // one effect, however often it comes (complainttest).
 package complaint
 
@@ -15,6 +15,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/picture"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
@@ -33,7 +34,7 @@ type Complaint struct {
 	Token     string
 	Text      string
 	Place     string // in the words of who complains
-	Photo     PhotoKind
+	Photo     picture.Kind
 	CreatedAt time.Time
 	ClosedAt  time.Time // zero = open
 	ClosedBy  string
@@ -45,7 +46,7 @@ func (c *Complaint) Open() bool { return c.ClosedAt.IsZero() }
 
 // PhotoFile is the photo's name among the files; "" = there is none.
 func (c *Complaint) PhotoFile() string {
-	if c.Photo == NoPhoto {
+	if c.Photo == picture.None {
 		return ""
 	}
 	return string(c.ID) + "." + string(c.Photo)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/picture"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
@@ -69,7 +70,7 @@ func (s *Service) File(ctx context.Context, r ids.Request, ask Ask) error {
 	}
 	c.ID = ID(ids.NewIn(ids.ShardOf(c.Brand), IDPrefix))
 	if len(ask.Photo) > 0 {
-		clean, kind, err := CleanPhoto(ask.Photo)
+		clean, kind, err := cleanPhoto(ask.Photo)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (s *Service) File(ctx context.Context, r ids.Request, ask Ask) error {
 		}
 	}
 	_, replayed, err := s.store.File(ctx, r, c)
-	if c.Photo != NoPhoto && (replayed || err != nil && !outcomeUnknown(err)) {
+	if c.Photo != picture.None && (replayed || err != nil && !outcomeUnknown(err)) {
 		err = errors.Join(err, s.drop(context.WithoutCancel(ctx), &c))
 	}
 	return err
@@ -165,12 +166,12 @@ func (s *Service) List(ctx context.Context, brand ids.BrandID, filter Filter, af
 }
 
 // Photo reads a complaint's photo.
-func (s *Service) Photo(ctx context.Context, id ID) (io.ReadCloser, PhotoKind, error) {
+func (s *Service) Photo(ctx context.Context, id ID) (io.ReadCloser, picture.Kind, error) {
 	c, err := s.find(ctx, id)
 	if err != nil {
 		return nil, "", err
 	}
-	if c.Photo == NoPhoto {
+	if c.Photo == picture.None {
 		return nil, "", ErrUnknown
 	}
 	f, err := s.photos.Get(ctx, c.PhotoFile())

@@ -33,6 +33,7 @@ type Page struct {
 	Verdict string // inactive, authentic, authentic_again, sold, suspicious, consumed, recalled, void, expired, superseded, unknown, unconfirmed
 	Code    string // 18 digits
 	Product Product
+	Logo    string // where the brand's logo is; a path of this host, "" = it has none
 	Reason  string // why the item is in its state, in the brand's words
 
 	Sessions  int64 // scans of one device within a day are one
@@ -73,6 +74,7 @@ type Inner struct {
 type view struct {
 	HasProduct     bool
 	Product, Brand string
+	Logo           string
 	Rows           []row
 
 	Reason, Since, Expires, First, FirstPlace, SoldAt, SoldPlace string
@@ -119,6 +121,7 @@ func (l *language) view(p Page) view {
 	v := view{
 		Product: clip(p.Product.Name, nameMax),
 		Brand:   clip(p.Product.Brand, textMax),
+		Logo:    p.Logo,
 		Reason:  clip(p.Reason, reasonMax),
 		Since:   at(p.Since), Expires: at(p.ExpiresAt),
 		First: at(p.FirstScan.At), FirstPlace: clip(p.FirstScan.Place, textMax),

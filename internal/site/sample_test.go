@@ -67,6 +67,7 @@ func worst(lang, verdict string) Page {
 	p.Sold = &Event{At: p.FirstScan.At, Place: text(500)}
 	p.Since = p.FirstScan.At
 	p.Inner = &Inner{Asked: true, TriesLeft: 4}
+	p.Logo = "/api/v1/images/img_9f86d081884c7d659a2feaa0c55ad015.webp"
 	return p
 }
 

@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -92,6 +93,8 @@ func Mount(rt *httpx.Router, d Deps) {
 	rt.Allow("PATCH /api/v1/brands/{brand_id}", brandChange, a.patchBrand)
 	rt.Allow("GET /api/v1/brands/{brand_id}/settings", brandRead, a.getSettings)
 	rt.Allow("PATCH /api/v1/brands/{brand_id}/settings", brandChange, a.patchSettings)
+	rt.Allow("PUT /api/v1/brands/{brand_id}/logo", brandChange, a.putLogo)
+	rt.Public("GET "+imagesPath+"{name}", a.getImage(regexp.MustCompile(`^img_[0-9a-f]{32}\.(jpg|png|webp)$`)))
 	rt.Allow("POST /api/v1/products", productCreate, a.postProduct)
 	rt.Allow("GET /api/v1/products", productRead, a.getProducts)
 	rt.Allow("GET /api/v1/products/{product_id}", productRead, a.getProduct)

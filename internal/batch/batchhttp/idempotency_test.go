@@ -40,6 +40,7 @@ func prepared(w *world) []mutation {
 			object{"select": object{"codes": []string{code}}, "to": "inactive", "reason": "r"}},
 		{"brand texts", fmt.Sprintf("PATCH /api/v1/brands/%d", brand), object{"name": "z"}, object{"name": "y"}},
 		{"brand settings", fmt.Sprintf("PATCH /api/v1/brands/%d/settings", brand), object{"limits": object{"misses_per_hour": 5}}, object{"page": object{"hide_places": true}}},
+		{"brand logo", fmt.Sprintf("PUT /api/v1/brands/%d/logo", brand), object{"image": dot}, object{}},
 		{"product texts", fmt.Sprintf("PATCH /api/v1/products/%d", product), object{"help": "z"}, object{"name": "y", "description": "d"}},
 		{"reissue", "/api/v1/codes/" + code + "/reissue", object{"reason": "x"}, object{"reason": "y"}},
 	}

@@ -16,7 +16,8 @@ type settingsView struct {
 		MissesPerHour int `json:"misses_per_hour"`
 	} `json:"limits"`
 	Page struct {
-		HidePlaces bool `json:"hide_places"`
+		HidePlaces bool    `json:"hide_places"`
+		Logo       *string `json:"logo"` // where it is; null = there is none
 	} `json:"page"`
 	Trace          batch.TraceRules `json:"trace"`
 	ChangedAt      *time.Time       `json:"changed_at"` // null = nobody ever set them
@@ -54,7 +55,7 @@ func (a *api) getSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := settingsView{BrandID: s.BrandID, Version: s.Version}
 	view.Limits.MissesPerHour = s.MissesPerHour
-	view.Page.HidePlaces, view.Trace = s.HidePlaces, s.Trace
+	view.Page.HidePlaces, view.Page.Logo, view.Trace = s.HidePlaces, logoURL(s.Logo), s.Trace
 	if !s.ChangedAt.IsZero() {
 		view.ChangedAt, view.ChangedAtLocal = &s.ChangedAt, local(s.ChangedAt, zone)
 	}

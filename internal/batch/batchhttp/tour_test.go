@@ -64,6 +64,7 @@ func (w *world) tourMutations() {
 		"PATCH /api/v1/brands/5":                   {"name": "x"},
 		"PATCH /api/v1/products/5":                 {"name": "x"},
 		"PATCH /api/v1/brands/5/settings":          {"page": object{"hide_places": true}},
+		"PUT /api/v1/brands/5/logo":                {},
 	} {
 		if r := w.mutate(target, body); r.status != http.StatusNotFound {
 			w.t.Errorf("%s: %d %s", target, r.status, r.body)
@@ -115,6 +116,7 @@ func (w *world) tourReads() (link string) {
 func (w *world) tourFiles(link string) {
 	w.t.Helper()
 	bare, _, _ := strings.Cut(link, "?")
+	logo := w.mutate("PUT /api/v1/brands/1001/logo", object{"image": dot}).ok().text("logo")
 	for _, ask := range []struct {
 		target, header string
 		status         int
@@ -125,6 +127,8 @@ func (w *world) tourFiles(link string) {
 		{link, "If-None-Match: *", http.StatusNotModified},
 		{bare, "Authorization: ", http.StatusUnauthorized},
 		{"/api/v1/files/x", "Accept: */*", http.StatusNotFound},
+		{logo, "Authorization: ", http.StatusOK},
+		{"/api/v1/images/x", "Accept: */*", http.StatusNotFound},
 	} {
 		if r := w.get(ask.target, ask.header); r.status != ask.status {
 			w.t.Errorf("%s %s: %d, want %d", ask.target, ask.header, r.status, ask.status)

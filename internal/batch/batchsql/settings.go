@@ -17,7 +17,7 @@ func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings
 	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (b batch.Settings, err error) {
 		var changed int64
 		var rules []byte
-		if err := r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &rules, &changed); err != nil {
+		if err := r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &rules, &b.Logo, &changed); err != nil {
 			return b, err
 		}
 		b.ChangedAt = sqldb.Time(changed)
@@ -25,7 +25,7 @@ func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings
 			err = json.Unmarshal(rules, &b.Trace)
 		}
 		return b, err
-	}, `SELECT brand_id, version, misses_per_hour, hide_places, trace_rules, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
+	}, `SELECT brand_id, version, misses_per_hour, hide_places, trace_rules, logo, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
 	if err != nil || len(all) == 0 {
 		return batch.Settings{BrandID: brand}, err
 	}
@@ -37,9 +37,9 @@ func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings
 func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.SettingsChange) (version int64, replayed bool, _ error) {
 	const (
 		update = `UPDATE brand_settings SET version = version + 1, misses_per_hour = COALESCE(?, misses_per_hour),
-			hide_places = COALESCE(?, hide_places), trace_rules = COALESCE(?, trace_rules), changed_at = ? WHERE brand_id = ?`
-		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, trace_rules, changed_at)
-			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?, ?)`
+			hide_places = COALESCE(?, hide_places), trace_rules = COALESCE(?, trace_rules), logo = COALESCE(?, logo), changed_at = ? WHERE brand_id = ?`
+		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, trace_rules, logo, changed_at)
+			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?, COALESCE(?, ''), ?)`
 		read = `SELECT version FROM brand_settings WHERE brand_id = ?`
 	)
 	var rules []byte
@@ -55,9 +55,9 @@ func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.Setti
 			return "", err
 		}
 		at := sqldb.Micros(stamp.At)
-		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, rules, at, c.BrandID))
+		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, rules, c.Logo, at, c.BrandID))
 		if err == nil && !was {
-			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, rules, at)
+			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, rules, c.Logo, at)
 		}
 		var now int64
 		if err == nil {

@@ -123,8 +123,9 @@ func settingsChange(t *testing.T, open Open) {
 	}
 	misses, hide, other := 12, true, w.brand.ID+1
 	rules := &batch.TraceRules{Show: []string{"grade"}, Hide: []string{"logistics.carrier"}, Mask: &[]string{}}
+	logo := "img_1.png"
 	want := batch.Settings{BrandID: w.brand.ID}
-	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {Trace: rules}, {MissesPerHour: new(int)}} {
+	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {Logo: &logo}, {Trace: rules}, {MissesPerHour: new(int)}} {
 		c.BrandID = w.brand.ID
 		if c.MissesPerHour != nil {
 			want.MissesPerHour = *c.MissesPerHour
@@ -132,6 +133,9 @@ func settingsChange(t *testing.T, open Open) {
 		want.HidePlaces = want.HidePlaces || c.HidePlaces != nil
 		if c.Trace != nil {
 			want.Trace = *c.Trace
+		}
+		if c.Logo != nil {
+			want.Logo = *c.Logo
 		}
 		want.Version++
 		version, _, err := w.ChangeSettings(t.Context(), ids.Request{}, c)
@@ -155,7 +159,7 @@ func settingsChange(t *testing.T, open Open) {
 			}
 		}
 	}
-	if told != 4 {
+	if told != 5 {
 		t.Errorf("the feed tells of %d changes", told)
 	}
 	if s, err := w.Settings(t.Context(), other); err != nil || s.Version != 0 {

@@ -21,7 +21,7 @@ func Local(t *testing.T, open func(t *testing.T) batch.Local) {
 			t.Errorf("without a checkpoint: fresh %v, %v", fresh, err)
 		}
 		want := batch.Standing{Positions: [ids.Shards]int64{3: 1 << 50, 15: 7}, AsOf: Start(),
-			Settings: []batch.Settings{{BrandID: 7, Version: 2, MissesPerHour: 5, HidePlaces: true, ChangedAt: Start()}}}
+			Settings: []batch.Settings{{BrandID: 7, Version: 2, MissesPerHour: 5, HidePlaces: true, Logo: "img_1.png", ChangedAt: Start()}}}
 		must(t, l.Checkpoint(want, nil))
 		got, fresh, err := l.Load()
 		if diff := cmp.Diff(want, got); diff != "" || fresh || err != nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/complaint"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/picture"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -252,7 +253,7 @@ func viewOf(c *complaint.Complaint) view {
 	if c.Brand != 0 {
 		v.BrandID, v.BatchID = &c.Brand, &c.Batch
 	}
-	if c.Photo != complaint.NoPhoto {
+	if c.Photo != picture.None {
 		at := "/api/v1/complaints/" + string(c.ID) + "/photo"
 		v.Photo = &at
 	}

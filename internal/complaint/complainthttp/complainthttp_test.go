@@ -194,7 +194,7 @@ func (w *world) list(t *testing.T, as, query string) []view {
 	return l.Data.Complaints
 }
 
-func picture(t *testing.T) string {
+func photoFile(t *testing.T) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := png.Encode(&out, image.NewGray(image.Rect(0, 0, 9, 9))); err != nil {
@@ -246,7 +246,7 @@ func TestThanksTellNothing(t *testing.T) {
 func TestPhotoIsHarmless(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if a := w.send(t, "", "", "code", ours, "photo", picture(t)); a.status != http.StatusOK {
+	if a := w.send(t, "", "", "code", ours, "photo", photoFile(t)); a.status != http.StatusOK {
 		t.Fatal(a)
 	}
 	c := w.list(t, "seven", "?brand_id=7")[0]
@@ -280,7 +280,7 @@ func TestOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 2 {
-		if a := w.send(t, "text/html", "", "request", "req_1", "code", ours, "photo", picture(t)); a.status != http.StatusSeeOther {
+		if a := w.send(t, "text/html", "", "request", "req_1", "code", ours, "photo", photoFile(t)); a.status != http.StatusSeeOther {
 			t.Fatal(a)
 		}
 		if a := w.send(t, "", "key-1", "code", ours, "text", "x"); a.status != http.StatusOK {

@@ -16,6 +16,7 @@ import (
 	"github.com/chopmark/chopmark/internal/complaint"
 	"github.com/chopmark/chopmark/internal/complaint/complaintevent"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/picture"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/idem"
 	"github.com/chopmark/chopmark/internal/platform/outbox"
@@ -118,7 +119,7 @@ func (s *Store) File(ctx context.Context, r ids.Request, c complaint.Complaint) 
 			return string(c.ID), err
 		}
 		data, err := json.Marshal(complaintevent.Complaint{
-			ComplaintID: string(c.ID), BrandID: int32(c.Brand), BatchID: string(c.Batch), Code: c.Code, Photo: c.Photo != complaint.NoPhoto,
+			ComplaintID: string(c.ID), BrandID: int32(c.Brand), BatchID: string(c.Batch), Code: c.Code, Photo: c.Photo != picture.None,
 		})
 		if err != nil {
 			return "", err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/complaint"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/picture"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
@@ -38,7 +39,7 @@ func Request(n int) ids.Request {
 func Some(brand ids.BrandID, minutes int) complaint.Complaint {
 	return complaint.Complaint{
 		ID: complaint.ID(ids.NewIn(ids.ShardOf(brand), complaint.IDPrefix)), Brand: brand, Batch: "bat_1", Code: "123456789012345678",
-		Token: "0000ABC", Text: strings.Repeat("标签歪了\n", 200), Place: "义乌 №3", Photo: complaint.JPEG, CreatedAt: Start().Add(time.Duration(minutes) * time.Minute),
+		Token: "0000ABC", Text: strings.Repeat("标签歪了\n", 200), Place: "义乌 №3", Photo: picture.JPEG, CreatedAt: Start().Add(time.Duration(minutes) * time.Minute),
 	}
 }
 

@@ -16,6 +16,7 @@ export const router = createRouter({
     page("trace", "/trace", () => import("./pages/Trace.vue")),
     page("complaints", "/complaints", () => import("./pages/Complaints.vue")),
     page("connections", "/connections", () => import("./pages/Connections.vue")),
+    page("subscriptions", "/subscriptions", () => import("./pages/Subscriptions.vue")),
     page("tasks", "/tasks", () => import("./pages/Tasks.vue")),
     page("events", "/events", () => import("./pages/Events.vue")),
     page("log", "/log", () => import("./pages/Log.vue")),
@@ -37,6 +38,8 @@ router.beforeEach(async (to) => {
   // Links of invitations and of the first start carry their token behind the #.
   if (/^#\/\w+\?/.test(to.hash) && !to.meta.open) return { name: "signin", hash: to.hash };
   if (to.meta.open) return true;
+  const page = to.matched.at(-1)?.components?.default;
+  if (typeof page === "function" && !session.me) void (page as () => Promise<unknown>)().catch(() => undefined); // it comes while we ask who is signed in
   if (!session.me && !(await load())) return { name: "signin", query: { next: to.fullPath } };
   return session.me?.enroll_first && to.name !== "me" ? { name: "me" } : true;
 });

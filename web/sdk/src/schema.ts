@@ -84,6 +84,46 @@ export interface paths {
         patch: operations["changeBrandSettings"];
         trace?: never;
     };
+    "/api/v1/brands/{brand_id}/logo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Give a brand its logo
+         * @description It is shown on the scan page. JPEG, PNG or WebP by its bytes, at most 256 KB; what tells of place, device and owner is left out. Without image the brand has none.
+         */
+        put: operations["putBrandLogo"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/images/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A picture that a page shows
+         * @description It is for everybody, and may be kept for 30 days.
+         */
+        get: operations["getImage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/products": {
         parameters: {
             query?: never;
@@ -3040,6 +3080,8 @@ export interface components {
             page: {
                 /** @description The page shows no places of scans and of the sale, the public timeline no places at all. */
                 hide_places: boolean;
+                /** @description Where the logo is; null = there is none. */
+                logo: string | null;
             };
             trace: components["schemas"]["TraceRules"];
             /** Format: date-time */
@@ -5324,7 +5366,8 @@ export interface operations {
                      *           "misses_per_hour": 0
                      *         },
                      *         "page": {
-                     *           "hide_places": false
+                     *           "hide_places": false,
+                     *           "logo": null
                      *         },
                      *         "trace": {},
                      *         "changed_at": null
@@ -5413,6 +5456,105 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    putBrandLogo: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Makes a retry safe: the same key and body give the answer of the first try. Quoted or bare.
+                 * @example 7f1c2d3e
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @example 1001 */
+                brand_id: components["parameters"]["brand_id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "image": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+                 *     }
+                 */
+                "application/json": {
+                    image?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description It is in force within a second. */
+            200: {
+                headers: {
+                    "Idempotent-Replayed": components["headers"]["IdempotentReplayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "code": 200,
+                     *       "message": "success",
+                     *       "data": {
+                     *         "brand_id": 1001,
+                     *         "version": 4,
+                     *         "logo": "/api/v1/images/img_9f86d081884c7d659a2feaa0c55ad015.png"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /** @constant */
+                        code: 200;
+                        /** @constant */
+                        message: "success";
+                        data: {
+                            brand_id: components["schemas"]["BrandID"];
+                            version: number;
+                            /** @description Where it is. */
+                            logo: string | null;
+                        };
+                    };
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["NoKey"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["Unknown"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            422: components["responses"]["Mismatch"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getImage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The picture. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            404: components["responses"]["Unknown"];
             500: components["responses"]["Internal"];
         };
     };

@@ -52,7 +52,7 @@ func toEntry(e *batch.Entry, labels []*batch.Label) *feedpb.Entry {
 	case batch.SettingsChanged:
 		b := e.Settings
 		out.Settings = &feedpb.Settings{
-			BrandId: int32(b.BrandID), Version: b.Version, MissesPerHour: int32(b.MissesPerHour), HidePlaces: b.HidePlaces,
+			BrandId: int32(b.BrandID), Version: b.Version, MissesPerHour: int32(b.MissesPerHour), HidePlaces: b.HidePlaces, Logo: b.Logo,
 			ChangedMicros: micros(b.ChangedAt),
 		}
 	default:
@@ -102,7 +102,7 @@ func fromEntry(p *feedpb.Entry) (e batch.Entry, labels []batch.Label, _ error) {
 		b := p.GetSettings()
 		e.Settings = &batch.Settings{
 			BrandID: ids.BrandID(b.GetBrandId()), Version: b.GetVersion(), MissesPerHour: int(b.GetMissesPerHour()),
-			HidePlaces: b.GetHidePlaces(), ChangedAt: moment(b.GetChangedMicros()),
+			HidePlaces: b.GetHidePlaces(), Logo: b.GetLogo(), ChangedAt: moment(b.GetChangedMicros()),
 		}
 		return e, labels, nil
 	case (e.Kind == batch.Reissued || e.Kind == batch.InnerChecked) && p.GetItem() != nil:

@@ -18,14 +18,20 @@ async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   throw new ChopmarkError(answer.status, said.error ?? "", said.detail || said.title || `HTTP ${answer.status}`, said.details ?? [], answer.headers.get("X-Request-Id") ?? "");
 }
 
+const of = (brand: number): Record<string, string> => (brand ? { "X-Brand-ID": String(brand) } : {});
+const nextOf = (answer: Response): string | null => {
+  const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(answer.headers.get("Link") ?? "");
+  return link ? new URL(link[1]!, location.href).searchParams.get("nextPageToken") : null;
+};
+const json = { "Content-Type": "application/json" };
+
 /** A page of events. next is the token of the one behind it. */
 export async function events(query: Record<string, string>, brand: number, next?: string): Promise<{ rows: Event[]; cursor: string | null }> {
   const q = new URLSearchParams({ ...query, perPage: "50" });
   if (next) q.set("nextPageToken", next);
-  const answer = await ask(`/epcis/events?${q}`, brand ? { headers: { "X-Brand-ID": String(brand) } } : {});
+  const answer = await ask(`/epcis/events?${q}`, { headers: of(brand) });
   const body = (await answer.json()) as { epcisBody: { queryResults: { resultsBody: { eventList: Event[] } } } };
-  const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(answer.headers.get("Link") ?? "");
-  return { rows: body.epcisBody.queryResults.resultsBody.eventList, cursor: link ? new URL(link[1]!, location.href).searchParams.get("nextPageToken") : null };
+  return { rows: body.epcisBody.queryResults.resultsBody.eventList, cursor: nextOf(answer) };
 }
 
 /** Sends a document and tells what became of each event. The same key sends nothing twice. */
@@ -34,10 +40,44 @@ export async function capture(document: string, brand: number, proceed: boolean,
     method: "POST", body: document,
     headers: {
       "Content-Type": document.trimStart().startsWith("<") ? "application/xml" : "application/ld+json", "Idempotency-Key": key,
-      "GS1-Capture-Error-Behaviour": proceed ? "proceed" : "rollback", ...(brand ? { "X-Brand-ID": String(brand) } : {}),
+      "GS1-Capture-Error-Behaviour": proceed ? "proceed" : "rollback", ...of(brand),
     },
   });
   return (await ask(answer.headers.get("Location")!)).json() as Promise<Job>;
+}
+
+export interface Schedule { second?: string; minute?: string; hour?: string; dayOfMonth?: string; month?: string; dayOfWeek?: string }
+export interface Subscription { subscriptionID: string; queryName: string; dest: string; createdAt: string; lastNotifiedAt?: string; minRecordTime: string; reportIfEmpty?: boolean; stream?: boolean; schedule?: Schedule }
+export interface Query { name: string; createdAt: string; query: Record<string, unknown>; subscriptions: Subscription[] }
+export interface Subscribing { dest: string; signatureToken: string; stream?: boolean; schedule?: Schedule; initialRecordTime?: string; reportIfEmpty: boolean }
+
+const at = (query: string, ...below: string[]): string => ["/epcis/queries", query, ...below].map((p, i) => (i ? encodeURIComponent(p) : p)).join("/");
+
+/** A page of a brand's kept queries with what is subscribed to each: a brand has at most 50. */
+export async function queries(brand: number, next?: string): Promise<{ rows: Query[]; cursor: string | null }> {
+  const answer = await ask(`/epcis/queries?${new URLSearchParams({ perPage: "20", ...(next ? { nextPageToken: next } : {}) })}`, { headers: of(brand) });
+  const rows = (await answer.json()) as Query[];
+  return {
+    rows: await Promise.all(rows.map(async (q) => ({ ...q, subscriptions: (await (await ask(`${at(q.name, "subscriptions")}?perPage=50`, { headers: of(brand) })).json()) as Subscription[] }))),
+    cursor: nextOf(answer),
+  };
+}
+
+export async function keepQuery(brand: number, name: string, query: Record<string, unknown>): Promise<void> {
+  await ask("/epcis/queries", { method: "POST", headers: { ...json, ...of(brand) }, body: JSON.stringify({ name, query }) });
+}
+
+export async function dropQuery(brand: number, name: string): Promise<void> {
+  await ask(at(name), { method: "DELETE", headers: of(brand) });
+}
+
+/** The same key subscribes once. */
+export async function subscribe(brand: number, query: string, what: Subscribing, key: string): Promise<void> {
+  await ask(at(query, "subscriptions"), { method: "POST", headers: { ...json, ...of(brand), "Idempotency-Key": key }, body: JSON.stringify(what) });
+}
+
+export async function unsubscribe(brand: number, s: Subscription): Promise<void> {
+  await ask(at(s.queryName, "subscriptions", s.subscriptionID), { method: "DELETE", headers: of(brand) });
 }
 
 /** The last word of a URN or address of the vocabulary. */

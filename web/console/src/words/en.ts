@@ -5,7 +5,7 @@ const en: Words = {
   save: "Save", cancel: "Cancel", close: "Close", search: "Find", copy: "Copy", copied: "Copied", reason: "Reason", reasonHint: "Goes into the history and cannot be changed later", none: "none", all: "all", loading: "Loading…", refresh: "Refresh", name: "Name", number: "Number", created: "Created", edit: "Edit", add: "Add", remove: "Remove", next: "Next", yes: "yes", no: "no", saved: "Saved", days: "{n} days",
   nav: {
     goods: "Goods", people: "People", system: "System", overview: "Overview", products: "Brands and products", batches: "Batches", codes: "Codes", events: "Events", log: "Transparency log",
-    users: "Users and roles", keys: "API keys", approvals: "Approvals", audit: "Audit log", deadletters: "Dead letters", health: "Health", me: "My account", settings: "Brand settings", tenants: "Tenants", tasks: "Tasks", trace: "Trace explorer", complaints: "Complaints", connections: "Connections",
+    users: "Users and roles", keys: "API keys", approvals: "Approvals", audit: "Audit log", deadletters: "Dead letters", health: "Health", me: "My account", settings: "Brand settings", tenants: "Tenants", tasks: "Tasks", trace: "Trace explorer", complaints: "Complaints", connections: "Connections", subscriptions: "Subscriptions",
   },
   status: {
     offline: "The server cannot be reached", offlineHint: "Check the network and try again. A change without an answer is sent under the same name, so it takes effect once.",
@@ -69,7 +69,7 @@ const en: Words = {
     display: "On a display: the link may change", rotate: "Link changes", rotateHint: "Screenshots stop working after a change", never: "never",
     inner: "Inner code under a scratch layer or cap", produced: "Production date", expires: "Expires",
     expiresHint: "Scans answer “expired” after it; may stay empty", description: "Remarks", issue: "Issue {n} codes", label: "Label preview",
-    labelHint: "A sample, no real code. Labels as PDF can be exported after issuing.", scratch: "scratch here",
+    labelHint: "A sample, no real code. Labels as PDF can be exported after issuing.", scratch: "scratch here", signature: "Labels are signed", signatureHint: "Scanner apps can verify them offline; for printed labels",
     every: {
       "1m": "minute", "1h": "hour", "24h": "day", "168h": "week",
     },
@@ -101,7 +101,7 @@ const en: Words = {
   code: {
     version: "Label version", reissue: "Reissue the label", reissueHint: "The old label stops working at once; scans of it answer “superseded”.",
     qr: "QR code", until: "This link lasts until {at}", scans: "Scans", changes: "Changes", noScans: "Not scanned yet.", noChanges: "No changes.",
-    first: "first", far: "far from the scan before", innerUnused: "not used", story: "Its way", loading: "A system has not answered yet…", unavailable: "A system cannot be asked at the moment.", undo: "Undo", undoHint: "Takes back the change to “{state}”; the item gets its state of before.", undoWhole: "Of all items that the change moved",
+    first: "first", far: "far from the scan before", over: "Scans and changes over time", map: "Places of scans", innerUnused: "not used", story: "Its way", loading: "A system has not answered yet…", unavailable: "A system cannot be asked at the moment.", undo: "Undo", undoHint: "Takes back the change to “{state}”; the item gets its state of before.", undoWhole: "Of all items that the change moved",
   },
   me: {
     enroll: "Set up a second factor first", enrollHint: "Administrators need an authenticator or a passkey; other pages open after it.",
@@ -168,7 +168,7 @@ const en: Words = {
     metrics: "More is at /metrics for Prometheus.",
   },
   tasks: {
-    hint: "Files being written and lists being added; what was begun goes on over restarts", kind: "Task", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
+    hint: "Files being written and lists being added; what was begun goes on over restarts", kind: "Task", batch: "Batch", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
     kinds: { generate: "Issue and write", export: "Write a file", trace_import: "Add a list" },
   },
   stage: { production: "Production", processing: "Processing", logistics: "Logistics", sales: "Sales", quality: "Quality" },
@@ -188,8 +188,17 @@ const en: Words = {
     kinds: { MES: "MES, a factory's", WMS: "WMS, a warehouse's", ERP: "ERP, an office's" },
     ask: { hook: "New webhook", source: "New system", edit: "Edit the system", test: "Ask the system about a code", drop: "Remove the system", dropHook: "Remove the webhook" },
   },
+  subscribe: {
+    hint: "Kept EPCIS queries, and where what they find is sent", newQuery: "Keep a query", add: "Subscribe", none: "No kept queries", noneHint: "Keep a query, then have a system subscribe to it.", noSubscriptions: "Nobody is subscribed to it.",
+    dest: "Sent to", destHint: "An https address that takes EPCIS documents", when: "When", delivered: "Last delivery", until: "Looked at until {at}", never: "nothing yet", stream: "as they come", hour: "every hour", day: "every day", own: "by a schedule of one's own", schedule: "by schedule: {what}",
+    scheduleHint: "UTC. Numbers, lists, ranges such as [8-17], steps such as 0/15; empty: any", token: "Secret of the signature", tokenHint: "Documents are signed with it (GS1-Signature, HMAC-SHA-256). Copy it now: it is not shown again",
+    since: "Events recorded since", sinceHint: "Empty: from now on", empty: "Send a document also when nothing was found", more: "More parameters", moreHint: "JSON as EPCIS has it, such as {example}", letters: "What could not be delivered",
+    dropHint: "“{name}” and its {n} subscriptions end; nothing more is sent.", endHint: "Nothing more is sent to {dest}.",
+    fields: { second: "Second", minute: "Minute", hour: "Hour", dayOfMonth: "Day of month", month: "Month", dayOfWeek: "Day of week, 1 = Monday" },
+    ask: { query: "Keep a query", subscribe: "Subscribe", drop: "Remove the query", end: "End the subscription" },
+  },
   settings: {
-    page: "Scan page", nameHint: "On the scan page", hidePlaces: "Show no places on the scan page and in the public timeline", texts: "The texts of the scan page are edited with each product.",
+    page: "Scan page", logo: "Logo", logoChoose: "Choose a picture", logoOther: "Choose another", logoHint: "PNG, JPEG or WebP, at most 256 KB; shown on the scan page at once", nameHint: "On the scan page", hidePlaces: "Show no places on the scan page and in the public timeline", texts: "The texts of the scan page are edited with each product.",
     privacy: "Privacy and limits", days: "Days that scanners' addresses are kept", daysHint: "0 to 365; 0 keeps none", misses: "Misses of an address an hour", missesHint: "Who guesses codes more often is made to wait; 0 = the usual",
     timeline: "Public timeline", timelineHint: "Who is signed in for the brand sees everything.", hide: "Hide", hideHint: "Stages (logistics), keys (carrier, location) or both (logistics.carrier), separated by spaces", show: "Show beyond the usual", showHint: "Keys of details, separated by spaces", usualMask: "Mask names as usual (inspector)", mask: "Keys whose names are masked", maskHint: "Separated by spaces; none = nothing is masked",
     links: "Where links may lead", linksHint: "It counts at once, also for links that are there.", hosts: "Hosts", hostsHint: "One a line, such as brand.example or *.brand.example", http: "Plain http too", glnHint: "13 digits; answers for verifications, may stay empty",

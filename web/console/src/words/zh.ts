@@ -3,7 +3,7 @@ const zh = {
   save: "保存", cancel: "取消", close: "关闭", search: "查找", copy: "复制", copied: "已复制", reason: "原因", reasonHint: "会写入历史，之后不能修改", none: "无", all: "全部", loading: "加载中…", refresh: "刷新", name: "名称", number: "编号", created: "建立时间", edit: "编辑", add: "添加", remove: "移除", next: "下一步", yes: "是", no: "否", saved: "已保存", days: "{n} 天",
   nav: {
     goods: "商品", people: "人员", system: "系统", overview: "总览", products: "品牌与产品", batches: "批次", codes: "查码", events: "事件", log: "透明日志",
-    users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置", tenants: "租户", tasks: "任务", trace: "追溯", complaints: "投诉", connections: "连接",
+    users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置", tenants: "租户", tasks: "任务", trace: "追溯", complaints: "投诉", connections: "连接", subscriptions: "事件订阅",
   },
   status: {
     offline: "连接不到服务器", offlineHint: "请检查网络后重试；未得到答复的修改会以同一编号重发，不会重复生效。",
@@ -58,7 +58,7 @@ const zh = {
     hint: "每个批次是一段连续的码", new: "发行批次", newHint: "码在需要时才算出，数量再大也立即发行", no: "批号", noHint: "同一产品下不重复", product: "产品", quantity: "数量", quantityHint: "1 到 100 亿",
     states: "状态", none: "还没有批次", noneHint: "发行一个批次，就可以下载码、印刷、激活。", noProduct: "还没有产品", noProductHint: "批次属于产品，请先建立产品。", mark: "载体", print: "印刷，链接不变",
     display: "屏幕显示，链接可轮换", rotate: "链接轮换", rotateHint: "旧截图在轮换后失效", never: "从不", inner: "内码（刮层或盖内）", produced: "生产日期", expires: "有效期至",
-    expiresHint: "过期后扫码答复“已过期”，可留空", description: "备注", issue: "发行 {n} 个码", label: "标签预览", labelHint: "样张，不是真码。发行后可导出标签 PDF。", scratch: "刮开",
+    expiresHint: "过期后扫码答复“已过期”，可留空", description: "备注", issue: "发行 {n} 个码", label: "标签预览", labelHint: "样张，不是真码。发行后可导出标签 PDF。", scratch: "刮开", signature: "标签带签名", signatureHint: "扫码应用可离线核验真伪；仅用于印刷",
     every: {
       "1m": "1 分钟", "1h": "1 小时", "24h": "1 天", "168h": "7 天",
     },
@@ -83,7 +83,7 @@ const zh = {
   },
   code: {
     version: "标签版本", reissue: "换发标签", reissueHint: "旧标签立即失效，扫旧标签会看到“旧标签”。", qr: "二维码", until: "此链接有效至 {at}", scans: "扫码时间线", changes: "变更",
-    noScans: "还没有扫码。", noChanges: "没有变更。", first: "首次", far: "异地", innerUnused: "未使用", story: "商品经过", loading: "有系统尚未答复…", unavailable: "有系统暂时无法询问。", undo: "撤销", undoHint: "撤销改为“{state}”的更改，商品恢复到之前的状态。", undoWhole: "撤销这次更改涉及的全部商品",
+    noScans: "还没有扫码。", noChanges: "没有变更。", first: "首次", far: "异地", over: "扫码与变更的时间分布", map: "扫码地点", innerUnused: "未使用", story: "商品经过", loading: "有系统尚未答复…", unavailable: "有系统暂时无法询问。", undo: "撤销", undoHint: "撤销改为“{state}”的更改，商品恢复到之前的状态。", undoWhole: "撤销这次更改涉及的全部商品",
   },
   me: {
     enroll: "请先设置第二重验证", enrollHint: "管理员须有动态验证码或通行密钥，设置后才能使用其他页面。", recoveryCodes: "恢复码", recoveryHint: "每个只能用一次，只在此显示一次。请抄下或存到安全的地方。", kept: "我已保存",
@@ -136,7 +136,7 @@ const zh = {
     metrics: "更多指标在 /metrics（Prometheus）。",
   },
   tasks: {
-    hint: "正在写入的文件和正在导入的列表；重启后会继续", kind: "任务", by: "提交人", none: "没有任务", noneHint: "导出、大批领取和上传会列在这里。",
+    hint: "正在写入的文件和正在导入的列表；重启后会继续", kind: "任务", batch: "批次", by: "提交人", none: "没有任务", noneHint: "导出、大批领取和上传会列在这里。",
     kinds: { generate: "发行并写文件", export: "写文件", trace_import: "导入列表" },
   },
   stage: { production: "生产", processing: "加工", logistics: "物流", sales: "销售", quality: "质量" },
@@ -156,8 +156,17 @@ const zh = {
     kinds: { MES: "MES（工厂）", WMS: "WMS（仓库）", ERP: "ERP（办公）" },
     ask: { hook: "新建 Webhook", source: "新建系统", edit: "编辑系统", test: "向系统询问一个码", drop: "移除系统", dropHook: "移除 Webhook" },
   },
+  subscribe: {
+    hint: "保存的 EPCIS 查询，以及结果发往哪里", newQuery: "保存查询", add: "订阅", none: "没有保存的查询", noneHint: "先保存一个查询，再让系统订阅它。", noSubscriptions: "还没有订阅。",
+    dest: "发往", destHint: "接收 EPCIS 文件的 https 地址", when: "时间", delivered: "最近送达", until: "已查到 {at}", never: "尚无", stream: "随发生而发送", hour: "每小时", day: "每天", own: "自定计划", schedule: "按计划：{what}",
+    scheduleHint: "UTC。数字、列表、区间（如 [8-17]）、步长（如 0/15）；留空为任意", token: "签名密钥", tokenHint: "文件用它签名（GS1-Signature，HMAC-SHA-256）。请立即复制，不再显示",
+    since: "从此记录时间起", sinceHint: "留空为从现在起", empty: "没有结果时也发送文件", more: "更多参数", moreHint: "EPCIS 的 JSON，例如 {example}", letters: "未能送达的",
+    dropHint: "“{name}”及其 {n} 个订阅会结束，不再发送。", endHint: "不再发往 {dest}。",
+    fields: { second: "秒", minute: "分", hour: "时", dayOfMonth: "日", month: "月", dayOfWeek: "星期（1 为周一）" },
+    ask: { query: "保存查询", subscribe: "订阅", drop: "移除查询", end: "结束订阅" },
+  },
   settings: {
-    page: "扫码页", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开的商品经过不显示地点", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
+    page: "扫码页", logo: "标志", logoChoose: "选择图片", logoOther: "更换图片", logoHint: "PNG、JPEG 或 WebP，最大 256 KB；立即显示在扫码页上", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开的商品经过不显示地点", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
     privacy: "隐私与限额", days: "保存扫码地址的天数", daysHint: "0 到 365；0 为不保存", misses: "每个地址每小时的错码数", missesHint: "超过者须等待；0 为默认",
     timeline: "公开的商品经过", timelineHint: "登录后有此品牌权限的人能看到全部。", hide: "隐藏", hideHint: "阶段（logistics）、字段（carrier、location）或两者（logistics.carrier），以空格分隔", show: "额外显示", showHint: "详情字段，以空格分隔", usualMask: "按默认遮盖姓名（inspector）", mask: "遮盖姓名的字段", maskHint: "以空格分隔；留空为不遮盖",
     links: "链接的目标", linksHint: "立即生效，已有的链接也受约束。", hosts: "主机", hostsHint: "每行一个，例如 brand.example 或 *.brand.example", http: "也允许 http", glnHint: "13 位数字，可留空；用于核验答复",

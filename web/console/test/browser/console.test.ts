@@ -1,9 +1,11 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium as browsers, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { chromium as browsers, type Browser, type BrowserContext, type CDPSession, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { address } from "./places.ts";
+import { png, small } from "./png.ts";
 import { provider } from "./provider.ts";
 import { chromium, hasChromium, pictures, start, totp, type Server } from "./server.ts";
 
@@ -57,7 +59,7 @@ async function open(path: string): Promise<void> {
 async function picture(name: string): Promise<void> {
   if (!shots) return;
   mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `console-${name}.png`) });
+  writeFileSync(join(pictures, `console-${name}.png`), small(await page.screenshot()));
 }
 
 /** No serious finding of axe, nothing wider than the window, nothing typed has run. */
@@ -75,7 +77,7 @@ async function sound(where: string): Promise<void> {
   expect.soft(await page.evaluate(() => "__ran" in window), `${where}: something typed ran`).toBe(false);
 }
 
-let recovery = "", scanLink = "", code = "";
+let recovery = "", scanLink = "", code = "", batch = "", lots = 1;
 
 drive("the first start makes an administrator with a second factor", async () => {
   await page.goto(server.link);
@@ -169,7 +171,6 @@ drive("the scan page, a recall, 410", async () => {
   await page.reload();
   await page.getByText("authentic, first scan").waitFor();
   await sound("code");
-  await picture("code");
   await button("Change the state").click();
   await dialog().locator("select").selectOption("recalled");
   await field("reason").fill("glass in it");
@@ -247,17 +248,36 @@ drive("a recall above the limit waits for a second person", async () => {
   expect((await page.request.get(scanLink)).status()).toBe(410);
 });
 
-drive("a passkey is made", async () => {
-  const keys = await context.newCDPSession(page);
-  await keys.send("WebAuthn.enable");
-  await keys.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } });
+/** An authenticator in software that belongs to one tab. */
+async function authenticator(of: Page): Promise<{ wire: CDPSession; authenticatorId: string }> {
+  const wire = await of.context().newCDPSession(of);
+  await wire.send("WebAuthn.enable", { enableUI: false });
+  return { wire, ...(await wire.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true } })) };
+}
+
+drive("a passkey is made, and opens the door on another tab", async () => {
+  const { wire: keys, authenticatorId } = await authenticator(page);
   await open("/me");
   await button("Add").click();
   await field("present").fill(password);
   await page.getByLabel("Name").fill(`laptop ${evil}`.trim());
   await dialog().getByRole("button", { name: "Save" }).click();
   await page.getByText(/^laptop/).waitFor();
-  await sound("account with a passkey");
+  const { credentials } = await keys.send("WebAuthn.getCredentials", { authenticatorId });
+  expect(credentials.map((c) => c.isResidentCredential)).toEqual([true]);
+  const other = await (await browser.newContext({ locale: "en-GB" })).newPage();
+  other.setDefaultTimeout(30_000);
+  const there = await authenticator(other);
+  await there.wire.send("WebAuthn.addCredential", { authenticatorId: there.authenticatorId, credential: credentials[0]! });
+  await other.goto(`${server.url}/console/signin`);
+  await other.getByRole("button", { name: "Use a passkey" }).click();
+  await other.getByText("A. Admin").waitFor();
+  expect(new URL(other.url()).pathname).toBe("/console/");
+  const { credentials: used } = await there.wire.send("WebAuthn.getCredentials", { authenticatorId: there.authenticatorId });
+  expect(used[0]!.signCount).toBeGreaterThan(credentials[0]!.signCount);
+  await other.context().close();
+  await sound("account with a passkey"); // when its session is detached, Chromium takes the tab's authenticators away
+  await picture("account");
   await keys.detach();
 });
 
@@ -350,6 +370,66 @@ drive("words find products, batches, places and events, by keyboard too", async 
   await page.keyboard.press("Escape");
 });
 
+// A logo as a brand may have it: 120 by 40, of one colour.
+const logo = png(120, 40, [140, 47, 27]);
+
+/** The link of an item that nobody recalled. */
+async function fresh(): Promise<string> {
+  return page.evaluate(async (no) => {
+    const post = async (path: string, body: object): Promise<never> => ((await (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() }, body: JSON.stringify(body) })).json()) as { data: never }).data;
+    const products = ((await (await fetch("/api/v1/products")).json()) as { data: { products: { product_id: number }[] } }).data.products;
+    const { batch_id } = await post("/api/v1/batches", { product_id: products[0]!.product_id, batch_no: no, quantity: 3 }) as { batch_id: string };
+    const { codes } = await post(`/api/v1/batches/${batch_id}/claims`, { quantity: 1, claimant: "line 2" }) as { codes: string[] };
+    await post("/api/v1/codes/state", { select: { codes }, to: "active", reason: "released" });
+    return ((await (await fetch(`/api/v1/codes/${codes[0]}/link`)).json()) as { data: { url: string } }).data.url;
+  }, `LOT-${++lots}`);
+}
+
+drive("an item's scans stand where and when they were", async () => {
+  const link = await fresh();
+  for (let i = 0; i < 24; i++) {
+    const place = [0, 1, 1, 2, 3, 1, 4, 5, 1, 6, 7, 0][i % 12]!;
+    const got = await page.request.get(link, { headers: { Accept: "application/json", "X-Forwarded-For": address(place, i), "User-Agent": `telephone ${i}` } });
+    expect(got.status()).toBeLessThan(500);
+    if (shots) await page.waitForTimeout(1500); // so that the picture has a course
+  }
+  await open(`/codes/${/\d{18}/.exec(link)![0]}`);
+  await page.getByText("Guangdong 8 · Zhejiang 4 · ").waitFor();
+  expect(await page.locator("figure rect").count(), "the bars of the strip").toBeGreaterThan(0);
+  expect(await page.getByRole("img", { name: /^Scans and changes over time: 24/ }).count()).toBe(1);
+  await sound("a code that was scanned in many places");
+  await page.setViewportSize({ width: 1200, height: 1000 });
+  await picture("code");
+  await page.setViewportSize({ width: 1200, height: 800 });
+});
+
+drive("queries are kept and subscribed to", async () => {
+  await open("/subscriptions");
+  await page.getByText("No kept queries").waitFor();
+  await button("Keep a query").click();
+  await field("name").fill(`Shipped ${evil}`.slice(0, 100).trim());
+  await field("step").fill("shipping");
+  await field("more").fill('{"EQ_disposition": ["in_transit"]}');
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().waitFor({ state: "hidden" });
+  for (const [dest, way] of [["https://erp.example/in", "stream"], ["https://wms.example/epcis", "own"]] as const) {
+    await button("Subscribe").click();
+    await field("dest").fill(dest);
+    await field("way").selectOption(way);
+    if (way === "own") await field("hour").fill("6");
+    await dialog().getByRole("button", { name: "Subscribe" }).click();
+    await dialog().waitFor({ state: "hidden" });
+    await page.getByText(dest).waitFor();
+  }
+  await page.getByText("by schedule: Hour 6").waitFor();
+  await sound("subscriptions");
+  await picture("subscriptions");
+  await button("End").first().click();
+  await dialog().getByRole("button", { name: "End" }).click();
+  await dialog().waitFor({ state: "hidden" });
+  expect(await page.locator("tbody tr").count()).toBe(1);
+});
+
 drive("settings, tasks, connections and complaints", async () => {
   await open("/brands/1001/settings");
   await field("trace_hide").fill("logistics.carrier");
@@ -357,11 +437,22 @@ drive("settings, tasks, connections and complaints", async () => {
   await page.getByLabel(/Show no places/).check();
   await button("Save").click();
   await page.getByText("Saved").waitFor();
+  await field("logo").setInputFiles({ name: "logo.png", mimeType: "image/png", buffer: logo });
+  await page.locator(".logo img").waitFor();
+  const scan = await context.newPage();
+  await scan.goto(await fresh());
+  await scan.locator(".logo").waitFor();
+  expect(await scan.locator(".logo").evaluate((e) => (e as HTMLImageElement).decode().then(() => (e as HTMLImageElement).naturalWidth)), "the logo is not shown").toBe(120);
+  if (shots) await scan.setViewportSize({ width: 360, height: 640 });
+  if (shots) writeFileSync(join(pictures, "scan-logo.png"), small(await scan.screenshot()));
+  await scan.close();
+  await open("/brands/1001/settings");
+  await field("logo").setInputFiles({ name: "logo.png", mimeType: "image/png", buffer: Buffer.from("<svg/onload=window.__ran=1>") });
+  await page.getByText("the logo must be JPEG, PNG or WebP").waitFor();
   await page.reload();
   await field("trace_hide").waitFor();
   expect([await field("trace_hide").inputValue(), await field("hosts").inputValue()]).toEqual(["logistics.carrier", "*.brand.example\nbrand.example"]);
   await sound("settings");
-  await picture("settings");
   await open("/tasks");
   await page.getByText("Write a file").first().waitFor();
   await sound("tasks");
@@ -372,10 +463,14 @@ drive("settings, tasks, connections and complaints", async () => {
   await dialog().getByRole("button", { name: "Save" }).click();
   await page.getByText("The secret for signatures").first().waitFor();
   await sound("connections");
-  const filed = await page.request.post(`${server.url}/api/v1/complaints`, { headers: { Accept: "application/json" }, multipart: { code, text: "Looks wrong", place: "Yiwu" } });
+  const filed = await page.request.post(`${server.url}/api/v1/complaints`, { headers: { Accept: "application/json" }, multipart: { code, text: "The seal is printed askew, and the cap was loose.", place: "Yiwu", photo: { name: "cap.png", mimeType: "image/png", buffer: png(320, 200, [90, 120, 90]) } } });
   expect([filed.status(), await filed.text()]).toEqual([200, expect.stringContaining("received")]);
   await open("/complaints");
+  await page.locator("tbody tr").first().waitFor();
+  await picture("complaints");
   await button("Show").first().click();
+  expect(await dialog().locator("img").evaluate((e) => (e as HTMLImageElement).decode().then(() => (e as HTMLImageElement).naturalWidth)), "the photo is not shown").toBe(320);
+  await sound("a complaint");
   await field("outcome").fill(`a misprint ${more}`.trim());
   await dialog().getByRole("button", { name: "Close it" }).click();
   await dialog().waitFor({ state: "hidden" });
@@ -394,7 +489,97 @@ drive("the sign-in page on a weak link", async () => {
   await other.context().close();
 }, 120_000);
 
-const paths = ["/", "/products", "/batches", "/codes", "/trace", "/complaints", "/events", "/log", "/users", "/keys", "/approvals", "/audit", "/tenants", "/tasks", "/connections", "/dead-letters", "/health", "/brands/1001/settings", "/me"];
+const paths = ["/", "/products", "/batches", "/codes", "/trace", "/complaints", "/events", "/log", "/users", "/keys", "/approvals", "/audit", "/tenants", "/tasks", "/connections", "/subscriptions", "/dead-letters", "/new-batch", "/batches/:batch", "/codes/:code", "/health", "/brands/1001/settings", "/me"];
+
+const real = (path: string): string => path.replace(":batch", batch).replace(":code", code);
+
+interface Walk { met: { html: string; seen: boolean; ring: boolean; ordered: boolean }[]; missed: string[]; left: boolean }
+type Walking = Window & { __walk: { root: Element; met: Set<Element>; told: Walk["met"]; left: boolean } };
+
+/** Follows the focus within a part of the page, from its beginning, and tells how often Tab leads through it. Runs in the page. */
+function begin(within: string): number {
+  const w = window as unknown as Walking, root = document.querySelector<HTMLElement>(within)!;
+  const all = root.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]').length, dates = root.querySelectorAll('input[type^="date"]').length;
+  (document.activeElement as HTMLElement | null)?.blur();
+  scrollTo(0, 0);
+  if (root !== document.body) root.focus();
+  w.__walk = { root, met: new Set(), told: [], left: false };
+  let was: Element | undefined;
+  document.addEventListener("focusout", (e) => { if (!e.relatedTarget) w.__walk.left = true; });
+  document.addEventListener("focusin", (event) => {
+    const e = event.target as Element, box = e.getBoundingClientRect(), ring = (of: Element): boolean => { const s = getComputedStyle(of); return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none"; };
+    if (w.__walk.left || !root.contains(e) || w.__walk.met.has(e)) {
+      w.__walk.left ||= was !== e;
+      return;
+    }
+    w.__walk.met.add(e);
+    w.__walk.told.push({
+      html: e.outerHTML.slice(0, 120), seen: box.width > 0 && box.height > 0 && box.right > 0 && box.bottom > 0 && box.top < innerHeight,
+      ring: ring(e) || Boolean(e.parentElement && ring(e.parentElement)), ordered: !was || Boolean(was.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_FOLLOWING),
+    });
+    was = e;
+  });
+  return all + 8 * dates + 2; // a date has parts
+}
+
+/** What begin saw, and what a keyboard must reach and did not. Runs in the page. */
+function end(): Walk {
+  const { root, met, told, left } = (window as unknown as Walking).__walk;
+  const missed = [...root.querySelectorAll<HTMLElement>('a[href], button:not(:disabled), input:not(:disabled), select:not(:disabled), textarea:not(:disabled), summary, [tabindex="0"]')]
+    .filter((e) => e.checkVisibility() && !e.matches('input[type="radio"]:not(:checked)') && !met.has(e)).map((e) => e.outerHTML.slice(0, 120));
+  return { met: told, missed, left: left || document.activeElement === document.body };
+}
+
+drive("every page is walked by keyboard: all is reached, in order, where it is seen, and nothing holds the focus", async () => {
+  batch = await page.evaluate(async () => ((await (await fetch("/api/v1/batches")).json()) as { data: { batches: { batch_id: string }[] } }).data.batches[0]!.batch_id);
+  for (const path of paths) {
+    await open(real(path));
+    await sound(path);
+    const name = path === "/" ? "overview" : path.replace(/\/:\w+|^\/|\/1001/g, "").replace(/\W+/g, "-");
+    if (!["/batches/:batch", "/codes/:code", "/trace", "/complaints", "/subscriptions", "/me"].includes(path)) await picture(`page-${name}`); // those are pictured elsewhere
+    const tabs = await page.evaluate(begin, path === "/" ? "body" : "#main"); // what is around the content is the same on all pages
+    for (let i = 0; i < tabs; i++) await page.keyboard.press("Tab");
+    const walk = await page.evaluate(end);
+    expect.soft(walk.met.length, `${path}: nothing is reached`).toBeGreaterThan(path === "/" ? 20 : -1);
+    expect.soft(walk.met.filter((m) => !m.seen || !m.ring || !m.ordered), `${path}: not seen, without a ring, or out of order`).toEqual([]);
+    expect.soft(walk.missed, `${path}: not reached by Tab`).toEqual([]);
+    expect.soft(walk.left, `${path}: the focus never leaves`).toBe(true);
+  }
+}, 600_000);
+
+drive("dialogs take the focus, keep it, close by Esc and give it back", async () => {
+  const asks: [path: string, name: string][] = [
+    ["/products", "New brand"], ["/products", "New product"], ["/products", "Edit"], ["/batches/:batch", "Claim codes"], ["/batches/:batch", "Export a file"], ["/batches/:batch", "Change the state"],
+    ["/codes/:code", "Reissue the label"], ["/codes/:code", "Change the state"], ["/users", "Invite"], ["/keys", "Make a key"], ["/me", "Change"], ["/me", "Add"], ["/tenants", "New tenant"],
+    ["/connections", "New webhook"], ["/connections", "New system"], ["/subscriptions", "Keep a query"], ["/trace", "Send events"], ["/tasks", "Show"],
+  ];
+  let at = "";
+  for (const [path, name] of asks) {
+    if (at !== path) await open(real(path));
+    at = path;
+    const opener = page.getByRole("button", { name, exact: true }).first();
+    await opener.focus();
+    await page.keyboard.press("Enter");
+    await dialog().waitFor();
+    expect.soft(await page.evaluate(() => {
+      const w = window as unknown as { __out: string[]; __kept?: boolean };
+      w.__out = [];
+      if (!w.__kept) document.addEventListener("focusin", (e) => { if (document.querySelector("dialog[open]") && !(e.target as Element).closest("dialog")) w.__out.push((e.target as Element).outerHTML.slice(0, 120)); });
+      w.__kept = true;
+      return Boolean(document.activeElement?.closest("dialog"));
+    }), `${path} ${name}: the dialog does not take the focus`).toBe(true);
+    for (let i = 0; i < 12; i++) await page.keyboard.press("Tab");
+    expect.soft(await page.evaluate(() => (window as unknown as { __out: string[] }).__out), `${path} ${name}: the focus leaves the dialog`).toEqual([]);
+    await page.keyboard.press("Escape");
+    await dialog().waitFor({ state: "hidden" });
+    expect.soft(await opener.evaluate((e) => document.activeElement === e), `${path} ${name}: the focus does not come back`).toBe(true);
+  }
+  await open("/batches"); // and the shell: content can be reached at once
+  await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe("main");
+}, 600_000);
 
 drive("every page is sound, in Chinese and the dark, on a telephone", async () => {
   for (let i = 0; i < 12; i++) await page.request.get(scanLink, { headers: { Accept: "application/json" } });
@@ -405,14 +590,15 @@ drive("every page is sound, in Chinese and the dark, on a telephone", async () =
   await button("深色").click();
   await page.setViewportSize({ width: 360, height: 740 });
   for (const path of paths) {
-    await open(path);
+    await open(real(path));
     await sound(`${path} at 360`);
     if (path === "/") await picture("360");
+    if (path === "/codes/:code") await picture("code-360");
   }
   await button("菜单").click();
   await page.getByRole("link", { name: "审计日志" }).click();
   await page.getByRole("heading", { name: "审计日志" }).waitFor();
-}, 120_000);
+}, 600_000);
 
 drive("another session ends this one, and it is told why", async () => {
   await page.setViewportSize({ width: 1200, height: 800 });

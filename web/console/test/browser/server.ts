@@ -1,10 +1,11 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { xdb } from "./places.ts";
 
 const root = resolve(import.meta.dirname, "../../../..");
 
@@ -19,8 +20,9 @@ export async function start(...more: string[]): Promise<Server> {
     const built = spawnSync("go", ["build", "-o", bin, "./cmd/chopmark"], { cwd: root, env: { ...process.env, CGO_ENABLED: "0" }, encoding: "utf8" });
     if (built.status !== 0) throw new Error(built.stderr);
   }
+  writeFileSync(join(dir, "places.xdb"), xdb());
   const port = await free();
-  const child = spawn(bin, ["serve", "--data", join(dir, "data"), "--listen", `127.0.0.1:${port}`, "--grpc-listen", "127.0.0.1:0", "--public-url", `http://localhost:${port}`, ...more], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(bin, ["serve", "--data", join(dir, "data"), "--listen", `127.0.0.1:${port}`, "--grpc-listen", "127.0.0.1:0", "--public-url", `http://localhost:${port}`, "--geoip", join(dir, "places.xdb"), "--trusted-proxy", "127.0.0.0/8", "--trusted-proxy", "::1/128", ...more], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   child.stderr.on("data", (part: Buffer) => { said += part; });
   const link = await new Promise<string>((done, fail) => {

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { codesIn } from "../../src/parts/change.ts";
 import { paged } from "../../src/parts/list.ts";
 import { onGrid } from "../../src/parts/provinces.ts";
+import { strip } from "../../src/parts/strip.ts";
 import { targets } from "../../src/parts/states.ts";
 import en from "../../src/words/en.ts";
 import zh from "../../src/words/zh.ts";
@@ -30,12 +31,25 @@ test("a page is added to the pages before it", async () => {
 });
 
 test("provinces are found in both languages, each has a tile of its own", () => {
-  const { tiles, rest } = onGrid([{ province: "广东省", n: 2 }, { province: "Guangdong", n: 3 }, { province: "内蒙古自治区", n: 1 }, { province: "Bavaria", n: 4 }, { province: "", n: 5 }], true);
+  const { tiles, rest } = onGrid([{ place: "广东省", n: 2 }, { place: "China Guangdong Shenzhen", n: 3 }, { place: "中国 内蒙古自治区", n: 1 }, { place: "Germany Bavaria", n: 4 }, { place: "", n: 5 }, { place: "中国 青海 海南", n: 7 }], true);
   expect(tiles.find((t) => t.name === "广东")!.n).toBe(5);
   expect(tiles.find((t) => t.name === "内蒙古")!.n).toBe(1);
+  expect(tiles.filter((t) => t.n === 7).map((t) => t.name)).toEqual(["青海"]);
   expect(rest.map((r) => r.n)).toEqual([4, 5]);
   expect(tiles).toHaveLength(34);
   expect(new Set(tiles.map((t) => `${t.column} ${t.row}`)).size).toBe(34);
+  expect(new Set(onGrid([], false).tiles.map((t) => t.short)).size).toBe(34);
+});
+
+test("scans stand where they belong on the strip, the most frequent fills it, and none is lost", () => {
+  const at = (n: number): { at: number; tone: "success" | "failure" } => ({ at: n * 60e3, tone: n === 120 ? "failure" : "success" });
+  const { bars, marks } = strip([at(0), at(1), at(120)], [{ at: 60 * 60e3, name: "recalled" }]);
+  expect(bars.map((b) => b.n)).toEqual([2, 1]);
+  expect(bars.map((b) => b.x)).toEqual([1, 591]);
+  expect([bars[0]!.parts[0]!.height, bars[1]!.parts[0]!.height, bars[1]!.parts[0]!.tone]).toEqual([84, 42, "failure"]);
+  expect(marks[0]!.x).toBe(300);
+  const one = strip([at(5)], []);
+  expect([one.bars.length, one.bars[0]!.x]).toEqual([1, 301]);
 });
 
 function keys(tree: object, at = ""): string[] {

@@ -710,6 +710,7 @@ type Settings struct {
 	MissesPerHour int32                  `protobuf:"varint,3,opt,name=misses_per_hour,json=missesPerHour,proto3" json:"misses_per_hour,omitempty"`
 	HidePlaces    bool                   `protobuf:"varint,4,opt,name=hide_places,json=hidePlaces,proto3" json:"hide_places,omitempty"`
 	ChangedMicros int64                  `protobuf:"varint,5,opt,name=changed_micros,json=changedMicros,proto3" json:"changed_micros,omitempty"`
+	Logo          string                 `protobuf:"bytes,6,opt,name=logo,proto3" json:"logo,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,6 +778,13 @@ func (x *Settings) GetChangedMicros() int64 {
 		return x.ChangedMicros
 	}
 	return 0
+}
+
+func (x *Settings) GetLogo() string {
+	if x != nil {
+		return x.Logo
+	}
+	return ""
 }
 
 type Item struct {
@@ -1416,14 +1424,15 @@ const file_feed_feed_proto_rawDesc = "" +
 	"\x05Texts\x12\x19\n" +
 	"\bbrand_id\x18\x01 \x01(\x05R\abrandId\x12\x1d\n" +
 	"\n" +
-	"product_id\x18\x02 \x01(\x05R\tproductId\"\xaf\x01\n" +
+	"product_id\x18\x02 \x01(\x05R\tproductId\"\xc3\x01\n" +
 	"\bSettings\x12\x19\n" +
 	"\bbrand_id\x18\x01 \x01(\x05R\abrandId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12&\n" +
 	"\x0fmisses_per_hour\x18\x03 \x01(\x05R\rmissesPerHour\x12\x1f\n" +
 	"\vhide_places\x18\x04 \x01(\bR\n" +
 	"hidePlaces\x12%\n" +
-	"\x0echanged_micros\x18\x05 \x01(\x03R\rchangedMicros\"^\n" +
+	"\x0echanged_micros\x18\x05 \x01(\x03R\rchangedMicros\x12\x12\n" +
+	"\x04logo\x18\x06 \x01(\tR\x04logo\"^\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05batch\x18\x02 \x01(\x04R\x05batch\x12\x16\n" +

@@ -1,4 +1,4 @@
-package complaint
+package picture
 
 import (
 	"bytes"
@@ -69,9 +69,9 @@ func webpWith(t *testing.T, chunks string) []byte {
 	return raw
 }
 
-// TestPhotos: what is kept is the picture, pixel for pixel, and nothing that tells of who
+// TestPictures: what is kept is the picture, pixel for pixel, and nothing that tells of who
 // took it; a JPEG stays turned as it was.
-func TestPhotos(t *testing.T) {
+func TestPictures(t *testing.T) {
 	t.Parallel()
 	exifChunk := "EXIF" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(secret)))) + secret
 	if len(secret)%2 == 1 {
@@ -79,7 +79,7 @@ func TestPhotos(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		raw  []byte
-		kind PhotoKind
+		kind Kind
 	}{
 		"jpeg":                 {jpegWith(t, exif(6), "\xfe"+secret, "\xe2MPF\x00"+secret), JPEG},
 		"jpeg with a tail":     {append(jpegWith(t), secret...), JPEG},
@@ -90,7 +90,7 @@ func TestPhotos(t *testing.T) {
 		"webp with a tail":     {append(webpWith(t, ""), secret...), WebP},
 		"webp that shows more": {webpWith(t, "XMP "+"\x02\x00\x00\x00hi"), WebP},
 	} {
-		clean, kind, err := CleanPhoto(c.raw)
+		clean, kind, err := Clean(c.raw)
 		if err != nil || kind != c.kind {
 			t.Errorf("%s: %v, %v", name, kind, err)
 			continue
@@ -98,7 +98,7 @@ func TestPhotos(t *testing.T) {
 		if bytes.Contains(clean, []byte("Jane")) || bytes.Contains(clean, []byte("Acme")) || bytes.Contains(clean, []byte("XMP")) {
 			t.Errorf("%s still tells of who took it", name)
 		}
-		if again, _, err := CleanPhoto(clean); err != nil || !bytes.Equal(again, clean) {
+		if again, _, err := Clean(clean); err != nil || !bytes.Equal(again, clean) {
 			t.Errorf("%s: what is clean is cleaned again: %v", name, err)
 		}
 		if c.kind == WebP {
@@ -118,7 +118,7 @@ func TestPhotos(t *testing.T) {
 		}
 	}
 	for turned := range byte(9) {
-		clean, _, err := CleanPhoto(jpegWith(t, exif(turned)))
+		clean, _, err := Clean(jpegWith(t, exif(turned)))
 		want := turned
 		if turned == 0 {
 			want = 1
@@ -133,8 +133,8 @@ func TestPhotos(t *testing.T) {
 	}
 }
 
-// TestPhotoRefusals: what is no photo, or too much of one, is refused with its reason.
-func TestPhotoRefusals(t *testing.T) {
+// TestRefusals: what is no picture, or too much of one, is refused with its reason.
+func TestRefusals(t *testing.T) {
 	t.Parallel()
 	huge := pngWith(t, "tEXt", "")
 	binary.BigEndian.PutUint32(huge[16:], 20_000)
@@ -147,28 +147,27 @@ func TestPhotoRefusals(t *testing.T) {
 		raw  []byte
 		want error
 	}{
-		"nothing known": {[]byte("<svg onload=alert(1)>"), ErrPhotoKind}, "gif": {[]byte("GIF89a\x01\x00\x01\x00"), ErrPhotoKind},
-		"too large": {append(bytes.Clone(whole), make([]byte, PhotoBytesMax)...), ErrPhotoTooLarge},
-		"cut":       {whole[:len(whole)-10], ErrPhotoDamaged}, "a start alone": {whole[:3], ErrPhotoDamaged},
-		"png cut": {pngWith(t, "tEXt", "x")[:60], ErrPhotoDamaged}, "too many pixels": {huge, ErrPhotoDamaged}, "moving": {moving, ErrPhotoDamaged},
-		"webp cut": {webpWith(t, "")[:30], ErrPhotoDamaged}, "webp of no picture": {[]byte("RIFF\x04\x00\x00\x00WEBP\x00"), ErrPhotoDamaged},
+		"nothing known": {[]byte("<svg onload=alert(1)>"), ErrKind}, "gif": {[]byte("GIF89a\x01\x00\x01\x00"), ErrKind},
+		"cut": {whole[:len(whole)-10], ErrDamaged}, "a start alone": {whole[:3], ErrDamaged},
+		"png cut": {pngWith(t, "tEXt", "x")[:60], ErrDamaged}, "too many pixels": {huge, ErrDamaged}, "moving": {moving, ErrDamaged},
+		"webp cut": {webpWith(t, "")[:30], ErrDamaged}, "webp of no picture": {[]byte("RIFF\x04\x00\x00\x00WEBP\x00"), ErrDamaged},
 	} {
-		if _, _, err := CleanPhoto(c.raw); !errors.Is(err, c.want) {
+		if _, _, err := Clean(c.raw); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
 }
 
-func FuzzCleanPhoto(f *testing.F) {
+func FuzzClean(f *testing.F) {
 	f.Add([]byte("\xff\xd8\xff\xe0\x00\x04ab\xff\xd9"))
 	f.Add([]byte(pngMagic + "\x00\x00\x00\x00IEND\xaeB`\x82"))
 	f.Add([]byte("RIFF\x1e\x00\x00\x00WEBPVP8L\x11\x00\x00\x00/" + strings.Repeat("\x00", 17)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		clean, kind, err := CleanPhoto(raw)
+		clean, kind, err := Clean(raw)
 		if err != nil {
 			return
 		}
-		if again, k, err := CleanPhoto(clean); err != nil || k != kind || !bytes.Equal(again, clean) {
+		if again, k, err := Clean(clean); err != nil || k != kind || !bytes.Equal(again, clean) {
 			t.Errorf("what is clean is %s, then %s, %v", kind, k, err)
 		}
 	})
