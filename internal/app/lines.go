@@ -96,7 +96,7 @@ func (l lineItems) Find(ctx context.Context, name string) (it line.Item, ok bool
 	if err != nil {
 		return it, false, nil //nolint:nilerr // a code of nobody's is an answer
 	}
-	known, ok, err := l.items.Find(code)
+	known, ok, err := l.items.Finder()(code)
 	if err != nil || !ok {
 		return it, false, err
 	}
@@ -114,7 +114,7 @@ var _ line.Events = lineEvents{}
 
 // lineEvent is the event of a packing. It is a function of what closing has fixed, so that
 // its hash is the same however often it is made: never change what it says.
-func lineEvent(p line.Packing) ([]byte, error) {
+func lineEvent(p line.Packing) (string, error) {
 	type place struct {
 		ID string `json:"id"`
 	}
@@ -144,9 +144,9 @@ func lineEvent(p line.Packing) ([]byte, error) {
 	}
 	raw, err := json.Marshal(e)
 	if err != nil {
-		return nil, fmt.Errorf("encode the event of container %s: %w", p.SSCC, err)
+		return "", fmt.Errorf("encode the event of container %s: %w", p.SSCC, err)
 	}
-	return raw, nil
+	return string(raw), nil
 }
 
 // Check implements line.Events.

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/picture"
 )
 
 // Store keeps complaints.
 type Store interface {
 	// Expect must note durably that a photo is being kept for a complaint which is not filed yet.
-	Expect(ctx context.Context, id ID, photo PhotoKind, at time.Time) error
+	Expect(ctx context.Context, id ID, photo picture.Kind, at time.Time) error
 	// Abandoned gives complaints, with nothing but id and photo, that are expected since before
 	// a time. It must make sure first that they are not filed any more.
 	Abandoned(ctx context.Context, before time.Time, limit int) ([]Complaint, error)

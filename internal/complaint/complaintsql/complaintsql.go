@@ -56,7 +56,7 @@ func scan(r *sql.Rows) (c complaint.Complaint, err error) {
 }
 
 // Expect implements complaint.Store.
-func (s *Store) Expect(ctx context.Context, id complaint.ID, photo complaint.PhotoKind, at time.Time) error {
+func (s *Store) Expect(ctx context.Context, id complaint.ID, photo picture.Kind, at time.Time) error {
 	return s.dbs.Named(string(id)).Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO complaint_photos (complaint_id, photo, kept_at) VALUES (?,?,?)`, id, string(photo), sqldb.Micros(at))
 		return err
@@ -109,7 +109,7 @@ func (s *Store) File(ctx context.Context, r ids.Request, c complaint.Complaint) 
 	shard := ids.ShardOf(c.Brand)
 	const insert = `INSERT INTO complaints (` + columns + `) VALUES (?,?,?,?,?,?,?,?,?,0,'','')`
 	effect, replayed, err := idem.Once(ctx, s.dbs.Of(shard), s.clock, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
-		if c.Photo != complaint.NoPhoto {
+		if c.Photo != picture.None {
 			if err := arrived(ctx, tx, c.ID); err != nil {
 				return "", err
 			}

@@ -64,7 +64,7 @@ func (w World) file(t *testing.T, r ids.Request, c complaint.Complaint) complain
 
 func (w World) expect(t *testing.T, c complaint.Complaint) {
 	t.Helper()
-	if c.Photo == complaint.NoPhoto {
+	if c.Photo == picture.None {
 		return
 	}
 	if err := w.Expect(t.Context(), c.ID, c.Photo, c.CreatedAt); err != nil {
