@@ -15,6 +15,7 @@ type noItems struct{}
 
 func (noItems) Find(string) (Item, bool, error) { return Item{}, false, nil }
 func (noItems) Code(ids.Serial) string          { return "" }
+func (noItems) Prefixes(ids.BrandID) []string   { return nil }
 
 // BenchmarkExamples reads GS1's examples, and has the official schema judge them in turn. What
 // counts is the time of the processor, the collector's included: others run on the machine too.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 
@@ -17,6 +18,8 @@ type Items interface {
 	Find(code string) (it Item, ok bool, _ error)
 	// Code is the code of an item.
 	Code(s ids.Serial) string
+	// Prefixes are the GS1 company prefixes that a brand says it has.
+	Prefixes(brand ids.BrandID) []string
 }
 
 // Item is one of ours.
@@ -112,16 +115,17 @@ func runsOf(serials []ids.Serial) []Run {
 	return out
 }
 
-// appendNames writes the EPCs of groups again.
-func appendNames(dst []string, groups []Group, items Items) []string {
-	for _, g := range groups {
+// serials are those of a group, one after the other.
+func (g *Group) serials() iter.Seq[ids.Serial] {
+	return func(yield func(ids.Serial) bool) {
 		for _, r := range g.Runs {
 			for s := r.From; s <= r.To; s++ {
-				dst = append(dst, g.Prefix+items.Code(s)+g.Suffix)
+				if !yield(s) {
+					return
+				}
 			}
 		}
 	}
-	return dst
 }
 
 // encodeGroups is the stored form of an event's lists of ours.

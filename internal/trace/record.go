@@ -215,10 +215,7 @@ func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
 
 const storedValuesMax = 4_000_000
 
-// Whole is the event with every EPC written out.
-func (p *Unpacked) Whole(items Items) *Event {
-	e := *p.Event
-	e.EPCs = appendNames(slices.Clone(e.EPCs), p.Groups[0], items)
-	e.Outputs = appendNames(slices.Clone(e.Outputs), p.Groups[1], items)
-	return &e
+// Entry is the event for an answer.
+func (p *Unpacked) Entry(items Items) *Entry {
+	return &Entry{Event: p.Event, Groups: p.Groups, Items: items}
 }

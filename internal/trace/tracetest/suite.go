@@ -119,7 +119,22 @@ func asked(t *testing.T, s *trace.Service, brand ids.BrandID, params trace.Param
 	if err != nil || p.Next != "" {
 		t.Fatalf("%v, next %q", err, p.Next)
 	}
-	return p.Events
+	return whole(t, &p)
+}
+
+// whole are a page's events with all their EPCs.
+func whole(t *testing.T, p *trace.Page) (all []*trace.Event) {
+	t.Helper()
+	err := p.Entries(t.Context())(func(e *trace.Entry) error {
+		one := *e.Event
+		one.EPCs, one.Outputs = slices.Collect(e.Names(0)), slices.Collect(e.Names(1))
+		all = append(all, &one)
+		return nil
+	})
+	if err != nil || len(all) != p.Len() {
+		t.Fatalf("%d of %d events of a page: %v", len(all), p.Len(), err)
+	}
+	return all
 }
 
 func statuses(j trace.Job) (out []trace.Status) {

@@ -2874,6 +2874,7 @@ export interface components {
                 hide_places: boolean;
             };
             trace: components["schemas"]["TraceRules"];
+            gs1_prefixes: components["schemas"]["GS1Prefixes"];
             /** Format: date-time */
             changed_at: string | null;
             changed_at_local?: string;
@@ -2886,6 +2887,7 @@ export interface components {
                 hide_places?: boolean;
             };
             trace?: components["schemas"]["TraceRules"];
+            gs1_prefixes?: components["schemas"]["GS1Prefixes"];
         };
         Place: {
             /** @description A GLN, or any URI; given back as a Digital Link. */
@@ -2903,6 +2905,8 @@ export interface components {
             /** @description Keys whose names are masked; absent = inspector. */
             mask?: components["schemas"]["TraceWords"];
         };
+        /** @description The brand's GS1 company prefixes; none begins with another. With them EPCIS events are answered as EPC URNs. A change replaces the list. */
+        GS1Prefixes: string[];
         TraceWords: string[];
         BrandSettingsMade: {
             brand_id: components["schemas"]["BrandID"];
@@ -5082,6 +5086,7 @@ export interface operations {
                      *           "hide_places": false
                      *         },
                      *         "trace": {},
+                     *         "gs1_prefixes": [],
                      *         "changed_at": null
                      *       }
                      *     }
