@@ -317,7 +317,7 @@ func (s *Service) streams(ctx context.Context, q *Query, after Ref) ([]*stream, 
 	for _, brand := range brands {
 		if q.Order == ByTime && q.has&byTerm != 0 {
 			for _, t := range q.terms {
-				add(Stretch{Brand: brand, Order: ByTerm, Term: t.Key(brand)})
+				add(Stretch{Brand: brand, Order: ByTerm, Terms: []int64{t.Key(brand)}})
 			}
 			continue
 		}
@@ -389,7 +389,7 @@ func (s *Service) ofTerms(ctx context.Context, all *[]Stored, brands []ids.Brand
 }
 
 func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, t Term) error {
-	st := Stretch{Brand: brand, Order: ByTerm, Term: t.Key(brand)}
+	st := Stretch{Brand: brand, Order: ByTerm, Terms: []int64{t.Key(brand)}}
 	for {
 		found, err := s.store.Scan(ctx, st, stretchRows)
 		if err != nil {
@@ -498,7 +498,7 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 	text = s.words.step.bare(s.words.disposition.bare(Canonical(text)))
 	for _, b := range brands {
 		for _, k := range kinds {
-			found, err := s.store.Scan(ctx, Stretch{Brand: b, Order: ByTerm, Term: Term{k, text}.Key(b)}, 1)
+			found, err := s.store.Scan(ctx, Stretch{Brand: b, Order: ByTerm, Terms: []int64{Term{k, text}.Key(b)}}, 1)
 			if err != nil || len(found) > 0 {
 				return len(found) > 0, err
 			}

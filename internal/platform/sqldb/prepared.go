@@ -3,12 +3,27 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"sync"
 )
 
 // preparedMax bounds the statements that a pool keeps. Statements are constants, but their
 // lists of parameters have many lengths.
 const preparedMax = 512
+
+// In writes the parameters of a condition IN (…), and gives its arguments: the last key is
+// repeated until there is a power of two of them, so that the statements are few.
+func In[T any](keys []T) (list string, args []any) {
+	n := 1
+	for n < len(keys) {
+		n *= 2
+	}
+	args = make([]any, n)
+	for i := range args {
+		args[i] = keys[min(i, len(keys)-1)]
+	}
+	return "(?" + strings.Repeat(",?", n-1) + ")", args
+}
 
 // prepared keeps the statements of a pool to SQLite, so that each connection parses them
 // once: to parse one costs more than to find a few rows by it. A server has its own means.

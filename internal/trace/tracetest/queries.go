@@ -354,7 +354,7 @@ func companyPrefixes(t *testing.T, w World) {
 	if _, err := write(2, sscc); !errors.Is(err, trace.ErrNoURN) {
 		t.Errorf("another brand's prefix: %v", err)
 	}
-	const foreign = "https://id.gs1.org/00/106141410000000014"
+	const foreign = "https://id.gs1.org/00/106141410000000019"
 	if _, err := write(1, foreign); !errors.Is(err, trace.ErrNoURN) {
 		t.Errorf("another company's: %v", err)
 	}
