@@ -68,6 +68,7 @@ type Record struct {
 	Declared bool // it declares an error, under the hash of the event that it speaks of
 	Brand    ids.BrandID
 	Time     time.Time
+	Ahead    bool   // it lay in the future when it came
 	Body     []byte // the event without our items
 	Ours     []byte // our items
 	Terms    []Term

@@ -3488,7 +3488,7 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed";
+            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed" | "alert.triggered";
             subject: string;
             /** Format: date-time */
             time: string;
@@ -3528,7 +3528,39 @@ export interface components {
             /** @constant */
             type?: "complaint.filed";
             data?: components["schemas"]["ComplaintFiled"];
+        } | {
+            /** @constant */
+            type?: "alert.triggered";
+            data?: components["schemas"]["AlertTriggered"];
         });
+        /** @description illegal_step: what an EPCIS event says of items is none of their moves. later_step: it came late and makes a step after it impossible. future_time: events lay in the future when they came. */
+        AlertTriggered: {
+            /** @enum {unknown} */
+            kind: "illegal_step" | "later_step";
+            /** @description The hash of the EPCIS event. */
+            cause: string;
+            change_id: components["schemas"]["ChangeID"];
+            batch_id: components["schemas"]["BatchID"];
+            /** @description That the event says. */
+            state: string;
+            runs?: {
+                /** Format: int64 */
+                from_no: number;
+                /** Format: int64 */
+                to_no: number;
+            }[];
+            codes?: components["schemas"]["Code"][];
+            /** Format: date-time */
+            at: string;
+            place?: string;
+            /** @description There are more items than are told. */
+            partial?: boolean;
+        } | {
+            /** @constant */
+            kind: "future_time";
+            events: number;
+            event_ids: string[];
+        };
         ComplaintFiled: {
             complaint_id: components["schemas"]["ComplaintID"];
             brand_id: components["schemas"]["BrandID"];
