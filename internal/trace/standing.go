@@ -103,10 +103,7 @@ read:
 			}
 		}
 	}
-	switch {
-	case problem != nil:
-		b.Document = problem
-	case len(events) > 0:
+	if b.Document = problem; problem == nil && len(events) > 0 {
 		slices.SortStableFunc(events, func(a, b *Entry) int { return a.RecordTime.Compare(b.RecordTime) })
 		b.Document, err = f.document(events, form)
 	}

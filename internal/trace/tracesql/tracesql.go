@@ -15,7 +15,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"sync"
 	"time"
 
@@ -160,19 +159,15 @@ const (
 
 // ofTerms reads the stretch of some terms; bounds are the arguments of each but its term.
 func (s *Store) ofTerms(ctx context.Context, terms []int64, desc bool, bounds ...any) ([]trace.Stored, error) {
-	one, end := termUp, ofTermsUp
-	if desc {
-		one, end = termDown, ofTermsDown
-	}
-	query, args := one, append([]any{terms[0]}, bounds...)
-	if len(terms) > 1 {
-		query = `SELECT * FROM (` + one + `) t0`
-	}
-	for i, term := range terms[1:] {
-		query += ` UNION SELECT * FROM (` + one + `) t` + strconv.Itoa(i+1)
+	var args []any
+	for _, term := range terms {
 		args = append(append(args, term), bounds...)
 	}
-	return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+query+end, append(args, bounds[len(bounds)-1])...)
+	args = append(args, bounds[len(bounds)-1])
+	if desc {
+		return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+sqldb.Union(termDown, len(terms))+ofTermsDown, args...)
+	}
+	return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+sqldb.Union(termUp, len(terms))+ofTermsUp, args...)
 }
 
 // Scan implements trace.Store.
