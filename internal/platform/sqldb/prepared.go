@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"database/sql"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -24,18 +23,6 @@ func In[T any](keys []T) (list string, args []any) {
 		args[i] = keys[min(i, len(keys)-1)]
 	}
 	return "(?" + strings.Repeat(",?", n-1) + ")", args
-}
-
-// Union writes a query n times, each row once.
-func Union(query string, n int) string {
-	var all strings.Builder
-	for i := range n {
-		if i > 0 {
-			all.WriteString(" UNION ")
-		}
-		all.WriteString("SELECT * FROM (" + query + ") t" + strconv.Itoa(i))
-	}
-	return all.String()
 }
 
 // prepared keeps the statements of a pool to SQLite, so that each connection parses them

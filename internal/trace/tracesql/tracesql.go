@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -165,9 +166,9 @@ func (s *Store) ofTerms(ctx context.Context, terms []int64, desc bool, bounds ..
 	}
 	args = append(args, bounds[len(bounds)-1])
 	if desc {
-		return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+sqldb.Union(termDown, len(terms))+ofTermsDown, args...)
+		return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+`SELECT * FROM (`+termDown+`) t`+strings.Repeat(` UNION SELECT * FROM (`+termDown+`) t`, len(terms)-1)+ofTermsDown, args...)
 	}
-	return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+sqldb.Union(termUp, len(terms))+ofTermsUp, args...)
+	return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+`SELECT * FROM (`+termUp+`) t`+strings.Repeat(` UNION SELECT * FROM (`+termUp+`) t`, len(terms)-1)+ofTermsUp, args...)
 }
 
 // Scan implements trace.Store.
