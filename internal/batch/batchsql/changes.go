@@ -437,8 +437,8 @@ func changesOf(ctx context.Context, q sqldb.Querier, covers []ownedCover) (all [
 		}
 	}
 	for part := range slices.Chunk(keys, changesAtOnce) {
-		list, args := sqldb.In(part)
-		some, err := sqldb.Collect(ctx, q, scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN `+list+` ORDER BY c.seq`, args...)
+		args := sqldb.Keys(part)
+		some, err := sqldb.Collect(ctx, q, scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (?`+strings.Repeat(`,?`, len(args)-1)+`) ORDER BY c.seq`, args...)
 		if err != nil {
 			return nil, err
 		}

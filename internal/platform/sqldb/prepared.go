@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"database/sql"
-	"strings"
 	"sync"
 )
 
@@ -11,18 +10,18 @@ import (
 // lists of parameters have many lengths.
 const preparedMax = 512
 
-// In writes the parameters of a condition IN (…), and gives its arguments: the last key is
-// repeated until there is a power of two of them, so that the statements are few.
-func In[T any](keys []T) (list string, args []any) {
+// Keys are the arguments of a condition IN (…): the last is repeated until there is a power of
+// two of them, so that the statements are few.
+func Keys[T any](keys []T) []any {
 	n := 1
 	for n < len(keys) {
 		n *= 2
 	}
-	args = make([]any, n)
+	args := make([]any, n)
 	for i := range args {
 		args[i] = keys[min(i, len(keys)-1)]
 	}
-	return "(?" + strings.Repeat(",?", n-1) + ")", args
+	return args
 }
 
 // prepared keeps the statements of a pool to SQLite, so that each connection parses them

@@ -230,8 +230,8 @@ func (s *Store) Events(ctx context.Context, numbers []int64) (all []trace.Stored
 	for len(numbers) > 0 {
 		part := numbers[:min(chunk, len(numbers))]
 		numbers = numbers[len(part):]
-		list, args := sqldb.In(part)
-		found, err := sqldb.Collect(ctx, s.db.Reader(), scanStored, `SELECT `+eventColumns+` FROM trace_events e WHERE e.event_no IN `+list, args...)
+		args := sqldb.Keys(part)
+		found, err := sqldb.Collect(ctx, s.db.Reader(), scanStored, `SELECT `+eventColumns+` FROM trace_events e WHERE e.event_no IN (?`+strings.Repeat(`,?`, len(args)-1)+`)`, args...)
 		if err != nil {
 			return nil, err
 		}
