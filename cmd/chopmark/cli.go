@@ -102,7 +102,7 @@ type serveCmd struct {
 	LimitKeys    string   `default:"60/h" placeholder:"RATE" help:"How many wrong keys one address may show (${default}); or off."`
 	MissBudget   string   `default:"10000/h" placeholder:"RATE" help:"Misses of all addresses; beyond it those with a miss must prove work (${default}); or off."`
 
-	SourcePrivate bool `help:"Let trace sources be asked on this machine and in private networks, without TLS too."`
+	SourcePrivate bool `help:"Let trace sources be asked on this machine and in private networks, without TLS too; in production, let webhooks lead there."`
 
 	Demo     bool   `help:"Brands, products, batches and history to look at."`
 	AdminKey string `env:"CHOPMARK_ADMIN_KEY" hidden:"" help:"Becomes the admin API key of an empty installation."`

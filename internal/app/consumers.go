@@ -16,6 +16,7 @@ import (
 	"github.com/chopmark/chopmark/internal/notify"
 	"github.com/chopmark/chopmark/internal/notify/notifyhttp"
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/egress"
 	"github.com/chopmark/chopmark/internal/platform/mail"
 )
 
@@ -78,7 +79,7 @@ func (c *ConsumersConfig) senders(clk clock.Clock) (map[identity.Channel]identit
 		if err != nil || len(secret) != len(notify.Secret{}) {
 			return nil, usage("sms-url", "needs CHOPMARK_SMS_SECRET: whsec_ and 32 bytes as base64, which the gateway checks signatures with")
 		}
-		all[identity.SMS] = smsGateway{c.SMSURL, notify.Secret(secret), notifyhttp.NewSender(), clk}
+		all[identity.SMS] = smsGateway{c.SMSURL, notify.Secret(secret), notifyhttp.NewSender(egress.New(true)), clk} // the operator named it
 	}
 	return all, nil
 }

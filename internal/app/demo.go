@@ -58,11 +58,11 @@ func (a *App) seedDemo(ctx context.Context) error {
 	if err := d.issue(ctx); err != nil {
 		return fmt.Errorf("make the demo: %w", err)
 	}
+	if err := d.history(ctx); err != nil { // first: what is done now comes after it
+		return fmt.Errorf("make the demo's history: %w", err)
+	}
 	if err := d.live(ctx); err != nil {
 		return fmt.Errorf("make the demo: %w", err)
-	}
-	if err := d.history(ctx); err != nil {
-		return fmt.Errorf("make the demo's history: %w", err)
 	}
 	a.demoWorld.Store(d)
 	return nil
@@ -120,9 +120,10 @@ func (d *demo) batch(ctx context.Context, p batch.Product, gtin string, spec bat
 	return b, err
 }
 
-// live brings the codes into every state, and scans some.
+// live brings the codes into every state, and scans some. Batches with a history were put in
+// force by it.
 func (d *demo) live(ctx context.Context) error {
-	for _, b := range []*batch.Batch{&d.liquor, &d.spirit, &d.pills, &d.ticket} {
+	for _, b := range []*batch.Batch{&d.spirit, &d.ticket} {
 		if err := d.move(ctx, b, 1, demoQuantity-1, gs1.Active, "packed", ""); err != nil {
 			return err
 		}

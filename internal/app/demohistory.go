@@ -10,11 +10,12 @@ import (
 
 	"github.com/chopmark/chopmark/internal/batch"
 	"github.com/chopmark/chopmark/internal/gs1"
+	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/timeline"
 	"github.com/chopmark/chopmark/internal/trace"
 )
 
-// What the demo packs: items 1 to 96, 24 to a case, four cases on a pallet. The item noStory
+// What the demo makes: all items but the last. What it packs: items 1 to 96, 24 to a case, four cases on a pallet. The item noStory
 // goes the whole way, to its sale.
 const (
 	demoCase   = 24
@@ -37,9 +38,6 @@ type journey struct {
 // history gives liquor and medicine a life, through the doors that factories and
 // warehouses use. It is the same at each start, so what is there already is a duplicate.
 func (d *demo) history(ctx context.Context) error {
-	if d.app.Trace == nil {
-		return nil
-	}
 	for i, j := range []journey{
 		{&d.liquor, "06901234567892", "优级 Premium", "高粱、小麦、水 Sorghum, wheat, water", "王建国", 12, 24, time.Date(2026, 9, 17, 1, 0, 0, 0, time.UTC)},
 		{&d.pills, "06912345678902", "合格 Passed", "阿莫西林 Amoxicillin", "李敏", 15, 22, time.Date(2026, 11, 5, 2, 0, 0, 0, time.UTC)},
@@ -60,6 +58,29 @@ func (d *demo) history(ctx context.Context) error {
 		}
 		if !done.Job.Success() {
 			return fmt.Errorf("events of batch %s were refused: %v", j.batch.No, done.Job.Results)
+		}
+		if err := d.settle(ctx, j.batch.BrandID, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle brings about what a document says of states, which would else follow it in a moment.
+func (d *demo) settle(ctx context.Context, brand ids.BrandID, raw []byte) error {
+	doc, err := d.app.Trace.ReadJSON(string(raw))
+	if err != nil {
+		return err
+	}
+	for i := range doc.Events {
+		bearings, err := d.app.Trace.Bearings(ctx, brand, d.app.Trace.Hash(doc.Events[i].Event))
+		if err != nil {
+			return err
+		}
+		for j := range bearings {
+			if _, err := d.app.Batches.State(ctx, statementOf(&bearings[j])); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -110,7 +131,7 @@ func (d *demo) events(j *journey, brand int) (all []map[string]any) {
 		all = append(all, e)
 	}
 	of := func(epcs ...string) map[string]any { return map[string]any{"epcList": epcs} }
-	made := of(items(1, demoCase*demoCases)...)
+	made := of(items(1, noInactive-1)...)
 	made["ilmd"] = map[string]string{"story:raw_materials": j.wares, "story:quality_grade": j.grade, "story:inspector": j.inspector}
 	event("ObjectEvent", "ADD", 0, "commissioning", "active", demoFactory, made)
 	pallet := demoSSCC(brand, 0)

@@ -29,7 +29,7 @@ func (a *App) openKafka(ctx context.Context) error {
 	a.kafka, err = kafka.Open(ctx, kafka.Config{
 		Address: address, Topics: []string{
 			batchevent.CodeGenerated, batchevent.CodeStateChanged, verifyevent.CodeVerified, traceevent.TraceCaptured, timelineevent.TraceQueried,
-			scanevent.DataSynced, complaintevent.Filed,
+			scanevent.DataSynced, complaintevent.Filed, batchevent.AlertTriggered,
 		},
 		Tracer: a.tracer, Clock: a.clock, Log: a.log,
 	})

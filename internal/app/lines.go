@@ -33,7 +33,7 @@ func (a *App) openLines() {
 		counts.WithLabelValues(result)
 	}
 	a.lines = line.NewService(line.Deps{
-		Store: store, Numbers: store, Upkeep: store, Items: lineItems{knownBrands{a.Batches}, a.Trace, codedItems{a.codes, a.keys.items, a.texts}, a.codes, a.URL},
+		Store: store, Numbers: store, Upkeep: store, Items: lineItems{knownBrands{a.Batches}, a.Trace, codedItems{a.codes, a.keys.items, a.texts, a.proj}, a.codes, a.URL},
 		Events: lineEvents{a.Trace}, Clock: a.clock, Observe: func(result string) { counts.WithLabelValues(result).Inc() },
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/chopmark/chopmark/internal/notify"
 	"github.com/chopmark/chopmark/internal/notify/notifyhttp"
 	"github.com/chopmark/chopmark/internal/notify/notifysql"
+	"github.com/chopmark/chopmark/internal/platform/egress"
 	"github.com/chopmark/chopmark/internal/platform/lease"
 	"github.com/chopmark/chopmark/internal/platform/stream"
 	"github.com/chopmark/chopmark/internal/platform/stream/streamhttp"
@@ -18,8 +19,12 @@ import (
 
 // openNotify wires webhooks.
 func (a *App) openNotify() {
-	a.notify = notify.NewService(a.webhooks(), knownBrands{a.Batches}, notifyhttp.NewSender(), a.keys.webhookKey(), a.clock)
+	a.notify = notify.NewService(a.webhooks(), knownBrands{a.Batches}, notifyhttp.NewSender(egress.New(a.postsInside())), a.keys.webhookKey(), a.clock)
 }
+
+// postsInside reports whether webhooks and subscriptions may lead to this machine and private
+// networks. In production who may register them is not who may reach what stands there.
+func (a *App) postsInside() bool { return a.Env != Production || a.SourcePrivate }
 
 func (a *App) webhooks() *notifysql.Store { return notifysql.New(a.db, a.outbox, a.clock) }
 

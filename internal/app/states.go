@@ -153,16 +153,14 @@ func (t *stateTeller) tell(ctx context.Context, e *outbox.Event) error {
 }
 
 func (t *stateTeller) state(ctx context.Context, b *trace.Bearing) error {
+	if b.Silent {
+		t.told.WithLabelValues("same").Inc()
+		return nil
+	}
 	if b.Partial {
 		t.log.Error("a container holds more than can be looked through; what is in it is not moved", "event", b.Event.String())
 	}
-	st := batch.Statement{Event: b.Event.String(), Brand: b.Brand, At: b.At, To: b.To, Reason: b.Step, Actor: "epcis", Place: b.Place}
-	if st.Reason == "" {
-		st.Reason = b.To.String()
-	}
-	for _, r := range b.Items {
-		st.Items = append(st.Items, batch.SerialRun{From: r.From, To: r.To})
-	}
+	st := statementOf(b)
 	told, err := t.batches.State(ctx, st)
 	if err != nil {
 		return err
@@ -178,4 +176,16 @@ func (t *stateTeller) state(ctx context.Context, b *trace.Bearing) error {
 		t.log.Warn("an event says of items what the table forbids", "event", st.Event, "state", b.To.String(), "items", told.Illegal, "later_steps", told.Undone, "change_id", string(told.Change.ID))
 	}
 	return nil
+}
+
+// statementOf is what an event says of states, as batch takes it.
+func statementOf(b *trace.Bearing) batch.Statement {
+	st := batch.Statement{Event: b.Event.String(), Brand: b.Brand, At: b.At, To: b.To, Reason: b.Step, Actor: "epcis", Place: b.Place}
+	if st.Reason == "" {
+		st.Reason = b.To.String()
+	}
+	for _, r := range b.Items {
+		st.Items = append(st.Items, batch.SerialRun{From: r.From, To: r.To})
+	}
+	return st
 }

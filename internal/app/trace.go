@@ -23,7 +23,7 @@ import (
 func (a *App) openTrace() {
 	store := tracesql.Over(a.dbs, a.clock)
 	a.closers = append(a.closers, store.Close)
-	a.Trace = trace.NewService(trace.UsualLimits(), store, store, store, codedItems{a.codes, a.keys.items, a.texts}, a.clock)
+	a.Trace = trace.NewService(trace.UsualLimits(), store, store, store, codedItems{a.codes, a.keys.items, a.texts, a.proj}, a.clock)
 	a.standing = trace.NewStanding(a.Trace, store, tracePost{a.notify})
 	a.onCommit = append(a.onCommit, a.standing.Wake)
 	a.openLines()
@@ -88,6 +88,7 @@ type codedItems struct {
 	codes *batch.Reader
 	items *codebook.Items
 	texts *verify.TextCache
+	proj  *batch.Projection
 }
 
 var _ trace.Items = codedItems{}
@@ -118,6 +119,9 @@ func (c codedItems) Code(s ids.Serial) string {
 	code := c.items.Code(s)
 	return code.String()
 }
+
+// Prefixes implements trace.Items.
+func (c codedItems) Prefixes(brand ids.BrandID) []string { return c.proj.Settings(brand).GS1Prefixes }
 
 // containers shows what is packed in what to batch. Trace is opened after it.
 type containers struct{ app *App }

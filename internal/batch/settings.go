@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
@@ -19,11 +20,13 @@ type Settings struct {
 	HidePlaces    bool        `json:"hide_places"`     // the page and the public timeline show no places
 	Trace         TraceRules  `json:"trace"`           // what the public sees of an item's timeline
 	Logo          string      `json:"logo,omitempty"`  // the name of its picture among the files; "" = none
+	GS1Prefixes   []string    `json:"gs1_prefixes"`    // its GS1 company prefixes, of 6 to 12 digits
 	ChangedAt     time.Time   `json:"changed_at"`      // zero = nobody ever set them
 }
 
 // TraceRules are what a brand chose for its timelines, as words of its stages and keys; the
-// timeline says what they mean. An edge has no timeline and is not told of them.
+// timeline says what they mean. An edge has no timeline and is not told of them, nor of
+// company prefixes, which only the repository of events wants.
 type TraceRules struct {
 	Show []string  `json:"show,omitempty"` // keys beyond the usual
 	Hide []string  `json:"hide,omitempty"` // stages, keys, or "stage.key"
@@ -62,16 +65,45 @@ type SettingsChange struct {
 	HidePlaces    *bool
 	Trace         *TraceRules
 	Logo          *string
+	GS1Prefixes   *[]string
+}
+
+const (
+	prefixesMax     = 100
+	prefixDigitsMin = 6
+	prefixDigitsMax = 12
+)
+
+// checkPrefixes is the rule for company prefixes: no company's begins with another's.
+func checkPrefixes(all []string) error {
+	if len(all) > prefixesMax {
+		return fault.Field("brand.bad_settings", "gs1_prefixes", "has %d prefixes, at most %d are allowed", len(all), prefixesMax)
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	for i, p := range sorted {
+		switch {
+		case len(p) < prefixDigitsMin || len(p) > prefixDigitsMax || strings.Trim(p, "0123456789") != "":
+			return fault.Field("brand.bad_settings", "gs1_prefixes", "each must be %d to %d digits", prefixDigitsMin, prefixDigitsMax)
+		case i > 0 && strings.HasPrefix(p, sorted[i-1]):
+			return fault.Field("brand.bad_settings", "gs1_prefixes", "%s begins with %s, which cannot be another company's then", p, sorted[i-1])
+		}
+	}
+	return nil
 }
 
 const missesPerHourMax = 10_000
 
 func (c *SettingsChange) check() error {
-	if c.MissesPerHour == nil && c.HidePlaces == nil && c.Trace == nil && c.Logo == nil {
+	if c.MissesPerHour == nil && c.HidePlaces == nil && c.Trace == nil && c.Logo == nil && c.GS1Prefixes == nil {
 		return ErrNoChange
 	}
 	if c.Trace != nil {
 		if err := c.Trace.check(); err != nil {
+			return err
+		}
+	}
+	if c.GS1Prefixes != nil {
+		if err := checkPrefixes(*c.GS1Prefixes); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,8 @@ type Told struct {
 	New     bool  // it says something else than what was known of the event
 	Illegal int64 // items that the table would not move
 	Undone  int64 // items of which it made a later step impossible
+
+	undone map[ids.Serial]Runs // the same by batch
 }
 
 // State puts what an event says into its place among everything else that was asked of
@@ -75,7 +77,7 @@ func (s *Service) state(ctx context.Context, st *Statement) (Told, error) {
 	}
 	c.Asked = append(c.Asked, c.gone(&known)...)
 	c.ID = statementID(shard, st.Event, known.Seq)
-	told := Told{Change: c, New: true}
+	told := Told{Change: c, New: true, undone: map[ids.Serial]Runs{}}
 	targets, err := s.decideStatement(ctx, &told, &known)
 	if err != nil {
 		return Told{}, err
@@ -84,6 +86,11 @@ func (s *Service) state(ctx context.Context, st *Statement) (Told, error) {
 	if err != nil {
 		return Told{}, err
 	}
+	alerts, err := s.alerts(&told, &known, targets)
+	if err != nil {
+		return Told{}, err
+	}
+	events = append(events, alerts...)
 	told.Change, _, err = s.store.AppendChange(ctx, ids.Request{}, told.Change, decided, events)
 	if err != nil {
 		return Told{}, err
@@ -204,6 +211,7 @@ func (t *Told) decide(first ids.Serial, history []Change, numbers Runs, table *T
 		}
 		if hindered(except(nil, all, own), fates[:steps], active, f.fates) {
 			t.Undone += r.Len()
+			t.undone[first] = t.undone[first].push(r)
 		}
 		switch {
 		case was == now:

@@ -20,6 +20,8 @@ type Bearing struct {
 	Items []Run           // those that it names, and those in what it names
 	Step  string
 	Place string
+	// Silent says that the event never said anything: nothing is known of it.
+	Silent bool
 	// Partial says that what it names holds more than could be looked through.
 	Partial bool
 }
@@ -106,7 +108,7 @@ func (s *Service) bearing(ctx context.Context, p *Unpacked) (b Bearing, err erro
 		b.Place = p.ReadPoint.ID
 	}
 	if b.To = StateOf(p.Step, p.Disposition); b.To == 0 || p.Stored.Withdrawn {
-		b.To = 0
+		b.Silent, b.To = b.To == 0, 0
 		return b, nil
 	}
 	groups, others := p.Groups[0], p.EPCs
@@ -186,22 +188,20 @@ func (s *Service) laterAbove(ctx context.Context, p *Unpacked) (out []Stored, _ 
 
 // naming are the events from a time on that name a thing.
 func (s *Service) naming(ctx context.Context, brand ids.BrandID, epc string, c Child, from time.Time) (out []Stored, _ error) {
-	for _, kind := range []TermKind{EPCTerm, ChildTerm, ParentTerm} {
-		st := Stretch{Brand: brand, Order: ByTerm, Term: Term{kind, epc}.Key(brand), From: from}
-		for {
-			found, err := s.store.Scan(ctx, st, stretchRows)
-			if err != nil {
-				return nil, err
-			}
-			if out = append(out, found...); len(out) > gatheredMax {
-				return nil, ErrQueryLarge.Textf("more than %d events are of one container", gatheredMax)
-			}
-			if len(found) < stretchRows {
-				break
-			}
-			last := found[len(found)-1]
-			st.After = Ref{last.No, last.Time}
+	st := Stretch{Brand: brand, Order: ByTerm, Terms: nameTerms(brand, epc), From: from}
+	for {
+		found, err := s.store.Scan(ctx, st, stretchRows)
+		if err != nil {
+			return nil, err
 		}
+		if out = append(out, found...); len(out) > gatheredMax {
+			return nil, ErrQueryLarge.Textf("more than %d events are of one container", gatheredMax)
+		}
+		if len(found) < stretchRows {
+			break
+		}
+		last := found[len(found)-1]
+		st.After = Ref{last.No, last.Time}
 	}
 	if c.EPC != "" {
 		return out, nil

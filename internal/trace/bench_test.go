@@ -16,7 +16,8 @@ type noItems struct{}
 func (noItems) Finder() Finder {
 	return func(string) (Item, bool, error) { return Item{}, false, nil }
 }
-func (noItems) Code(ids.Serial) string { return "" }
+func (noItems) Code(ids.Serial) string        { return "" }
+func (noItems) Prefixes(ids.BrandID) []string { return nil }
 
 // BenchmarkExamples reads GS1's examples, reads and hashes them, and has the official schema judge
 // them, in turn. What counts is the time of the processor, the collector's included: others run on

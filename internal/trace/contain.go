@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -123,11 +124,15 @@ type reading struct {
 	known  map[int64]*packing
 	parent map[string][]*packing // by parent, in order
 	ends   map[int64]*packing    // by a packing's number, the one that emptied its parent next
+	child  map[string][]*packing // by child, those that were gathered, in order
 }
 
 func (s *Service) reading(ctx context.Context, brand ids.BrandID, at time.Time) (*reading, error) {
 	brands, err := s.brandsOf(ctx, brand)
-	return &reading{s, brand, ids.ScopeOf(ctx), brands, at, map[int64]*packing{}, map[string][]*packing{}, map[int64]*packing{}}, err
+	return &reading{
+		Service: s, brand: brand, scope: ids.ScopeOf(ctx), brands: brands, at: at, known: map[int64]*packing{},
+		parent: map[string][]*packing{}, ends: map[int64]*packing{}, child: map[string][]*packing{},
+	}, err
 }
 
 // load reads events and keeps those that pack something and are not later than asked.
@@ -239,7 +244,7 @@ func (r *reading) emptied(ctx context.Context, k *packing) (first *packing, _ er
 	}
 	for _, brand := range r.brands {
 		st := Stretch{
-			Brand: brand, Order: ByTerm, Term: Term{ParentTerm, k.parent}.Key(brand), From: k.ref.Time, To: r.at.Add(time.Millisecond),
+			Brand: brand, Order: ByTerm, Terms: []int64{Term{ParentTerm, k.parent}.Key(brand)}, From: k.ref.Time, To: r.at.Add(time.Millisecond),
 		}
 		for {
 			found, err := r.store.Scan(ctx, st, emptiedRows)
@@ -268,7 +273,9 @@ func (r *reading) emptied(ctx context.Context, k *packing) (first *packing, _ er
 func (r *reading) ofChild(ctx context.Context, c Child) ([]*packing, error) {
 	var all []*packing
 	var err error
-	if c.EPC != "" {
+	if gathered, ok := r.child[c.EPC]; ok {
+		all = gathered
+	} else if c.EPC != "" {
 		var stored []Stored
 		if err = r.ofTerms(ctx, &stored, r.brands, Term{ChildTerm, c.EPC}); err == nil {
 			all, err = r.load(stored)
@@ -438,6 +445,9 @@ func (r *reading) contents(ctx context.Context, parent string, flags map[Flag]bo
 			return out, err
 		}
 	}
+	if err := r.gather(ctx, slices.Sorted(maps.Keys(others))); err != nil {
+		return out, err
+	}
 	for epc := range others {
 		c := Child{EPC: epc}
 		all, err := r.ofChild(ctx, c)
@@ -450,6 +460,51 @@ func (r *reading) contents(ctx context.Context, parent string, flags map[Flag]bo
 		}
 	}
 	return out, nil
+}
+
+const (
+	gatherTerms = 32   // of one look-up
+	gatherRows  = 1024 // that it may find: what has more is asked for alone
+)
+
+// gather reads the packings of many things at once, as children and as parents: a pallet's cases
+// one by one would be a look-up for each of their sides.
+func (r *reading) gather(ctx context.Context, epcs []string) error {
+	for part := range slices.Chunk(epcs, gatherTerms/2) {
+		var stored []Stored
+		for _, brand := range r.brands {
+			st := Stretch{Brand: brand, Order: ByTerm}
+			for i := range gatherTerms / 2 { // always as many, so that it is one statement
+				epc := part[min(i, len(part)-1)]
+				st.Terms = append(st.Terms, Term{ChildTerm, epc}.Key(brand), Term{ParentTerm, epc}.Key(brand))
+			}
+			found, err := r.store.Scan(ctx, st, gatherRows)
+			if err != nil {
+				return err
+			}
+			if len(found) == gatherRows {
+				return nil
+			}
+			stored = append(stored, found...)
+		}
+		all, err := r.load(stored)
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(all, func(a, b *packing) int { return a.before(b) })
+		for _, epc := range part {
+			r.child[epc], r.parent[epc] = nil, nil
+			for _, k := range all {
+				if k.others[epc] {
+					r.child[epc] = append(r.child[epc], k)
+				}
+				if k.parent == epc {
+					r.parent[epc] = append(r.parent[epc], k)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // runIn adds what of a run is in the parent.

@@ -1,6 +1,9 @@
 package trace
 
 import (
+	"io"
+	"iter"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -71,12 +74,37 @@ func (s *spaces) appendContext(dst []byte) []byte {
 	return append(dst, ']')
 }
 
+// sheet is what is being written. Where it has somewhere to go, a full one goes there but for
+// its last byte, which says whether a comma is due.
+type sheet struct {
+	dst  []byte
+	out  io.Writer // nil = all is kept
+	lost error     // of out: nothing more arrives
+}
+
+const sheetBytes = 32 << 10
+
+func (s *sheet) turn() {
+	if s.out != nil && len(s.dst) >= sheetBytes {
+		last := s.dst[len(s.dst)-1]
+		s.send(s.dst[:len(s.dst)-1])
+		s.dst = append(s.dst[:0], last)
+	}
+}
+
+func (s *sheet) send(part []byte) {
+	if s.lost == nil {
+		_, s.lost = s.out.Write(part)
+	}
+}
+
 // writer writes one object after the other; each member brings its comma.
 type writer struct {
 	*Codec
-	dst    []byte
+	sheet
 	spaces *spaces
 	form   Form
+	first  bool // of our items that are written alike, only the first
 }
 
 func (w *writer) key(name string) {
@@ -115,11 +143,18 @@ func (w *writer) id(uri string) string {
 }
 
 func (w *writer) texts(name string, all []string, as func(string) string) {
+	w.each(name, slices.Values(all), as)
+}
+
+func (w *writer) each(name string, all iter.Seq[string], as func(string) string) {
 	w.key(name)
 	w.dst = append(w.dst, '[')
-	for _, s := range all {
+	for s := range all {
 		w.comma()
 		w.dst = appendText(w.dst, as(s))
+		if w.turn(); w.lost != nil {
+			break
+		}
 	}
 	w.dst = append(w.dst, ']')
 }
@@ -140,8 +175,8 @@ func (w *writer) object(name string, fn func()) {
 
 // AppendEvent writes an event that stands alone: with its own @context.
 func (c *Codec) AppendEvent(dst []byte, e *Event, form Form) []byte {
-	w := &writer{Codec: c, spaces: newSpaces(), form: form, dst: []byte{'['}}
-	w.event(e)
+	w := &writer{Codec: c, sheet: sheet{dst: []byte{'['}}, spaces: newSpaces(), form: form}
+	w.event(&Entry{Event: e})
 	dst = append(dst, `{"@context":`...)
 	dst = w.spaces.appendContext(dst)
 	dst = append(dst, ',')
@@ -157,26 +192,91 @@ type Around struct {
 	Form         Form
 }
 
-// AppendQueryDocument writes events as the answer to a query.
-func (c *Codec) AppendQueryDocument(dst []byte, events []*Event, a Around) []byte {
-	w := &writer{Codec: c, spaces: newSpaces(), form: a.Form, dst: []byte{'['}}
-	for _, e := range events {
-		w.event(e)
-	}
-	dst = append(dst, `{"@context":`...)
-	dst = w.spaces.appendContext(dst)
-	dst = append(dst, `,"type":"EPCISQueryDocument","schemaVersion":"2.0","creationDate":"`+formatTime(a.Created)+
-		`","epcisBody":{"queryResults":{"queryName":`...)
-	dst = appendText(dst, a.Query)
-	if a.Subscription != "" {
-		dst = appendText(append(dst, `,"subscriptionID":`...), a.Subscription)
-	}
-	dst = append(dst, `,"resultsBody":{"eventList":`...)
-	dst = append(dst, w.dst...)
-	return append(dst, `]}}}}`...)
+// Entry is an event of an answer. Our items in it are kept as groups, and written out one
+// after the other.
+type Entry struct {
+	*Event
+
+	Groups [2][]Group // of EPCs, of Outputs
+	Items  Items      // nil = there are none
 }
 
-func (w *writer) event(e *Event) {
+// Names are those of one of its lists, 0 or 1.
+func (e *Entry) Names(of int) iter.Seq[string] { return e.names(of, false) }
+
+// names with first has of those that are written alike only one.
+func (e *Entry) names(of int, first bool) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, s := range [...][]string{e.EPCs, e.Outputs}[of] {
+			if !yield(s) {
+				return
+			}
+		}
+		for _, g := range e.Groups[of] {
+			for s := range g.serials() {
+				if !yield(g.Prefix + e.Items.Code(s) + g.Suffix) {
+					return
+				}
+				if first {
+					break
+				}
+			}
+		}
+	}
+}
+
+func (e *Entry) empty(of int) bool {
+	return len([...][]string{e.EPCs, e.Outputs}[of])+len(e.Groups[of]) == 0
+}
+
+// Entries tells of each event of an answer, in its order. It may be asked more than once, and
+// must tell the same.
+type Entries func(tell func(*Entry) error) error
+
+// EntriesOf are events that are there already.
+func EntriesOf(all []*Entry) Entries {
+	return func(tell func(*Entry) error) error {
+		for _, e := range all {
+			if err := tell(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// QueryDocument writes events as the answer to a query. They are looked through once before,
+// because the namespaces of all stand at the beginning; write then holds one sheet of them.
+func (c *Codec) QueryDocument(events Entries, a Around) (write func(io.Writer) error, _ error) {
+	w := &writer{Codec: c, sheet: sheet{dst: []byte{'['}, out: io.Discard}, spaces: newSpaces(), form: a.Form, first: true}
+	all := func(e *Entry) error {
+		w.event(e)
+		w.turn()
+		return w.lost
+	}
+	if err := events(all); err != nil {
+		return nil, err
+	}
+	return func(out io.Writer) error {
+		w.sheet, w.first = sheet{dst: w.dst[:0], out: out}, false
+		w.dst = append(w.dst, `{"@context":`...)
+		w.dst = w.spaces.appendContext(w.dst)
+		w.dst = append(w.dst, `,"type":"EPCISQueryDocument","schemaVersion":"2.0","creationDate":"`+formatTime(a.Created)+
+			`","epcisBody":{"queryResults":{"queryName":`...)
+		w.dst = appendText(w.dst, a.Query)
+		if a.Subscription != "" {
+			w.dst = appendText(append(w.dst, `,"subscriptionID":`...), a.Subscription)
+		}
+		w.dst = append(w.dst, `,"resultsBody":{"eventList":[`...)
+		if err := events(all); err != nil {
+			return err
+		}
+		w.send(append(w.dst, `]}}}}`...))
+		return w.lost
+	}, nil
+}
+
+func (w *writer) event(e *Entry) {
 	w.object("", func() {
 		w.member("type", e.Type)
 		w.member("eventID", e.ID)
@@ -203,7 +303,7 @@ func (w *writer) event(e *Event) {
 		w.member("transformationID", w.id(e.Transformation))
 		w.member("bizStep", e.Step)
 		w.member("disposition", e.Disposition)
-		w.persistent(e)
+		w.persistent(e.Event)
 		w.place("readPoint", &e.ReadPoint)
 		w.place("bizLocation", &e.Location)
 		w.typed("bizTransactionList", "bizTransaction", e.Transactions)
@@ -218,15 +318,15 @@ func (w *writer) event(e *Event) {
 }
 
 // what writes what an event is of. An event of objects without any says so.
-func (w *writer) what(e *Event) {
+func (w *writer) what(e *Entry) {
 	epcs, quantities := lists(e.Type)
 	w.member("parentID", w.id(e.Parent))
-	if len(e.EPCs) > 0 || epcs == "epcList" && len(e.Quantities) == 0 {
-		w.texts(epcs, e.EPCs, w.id)
+	if !e.empty(0) || epcs == "epcList" && len(e.Quantities) == 0 {
+		w.each(epcs, e.names(0, w.first), w.id)
 	}
 	w.quantities(quantities, e.Quantities)
-	if len(e.Outputs) > 0 {
-		w.texts("outputEPCList", e.Outputs, w.id)
+	if !e.empty(1) {
+		w.each("outputEPCList", e.names(1, w.first), w.id)
 	}
 	w.quantities("outputQuantityList", e.OutputQuantities)
 }

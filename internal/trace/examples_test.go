@@ -26,3 +26,10 @@ func examples(t testing.TB) map[string][]byte {
 	}
 	return all
 }
+
+func entriesOf(events []*Event) (all []*Entry) {
+	for _, e := range events {
+		all = append(all, &Entry{Event: e})
+	}
+	return all
+}

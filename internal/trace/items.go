@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 
@@ -17,6 +18,8 @@ type Items interface {
 	Finder() Finder
 	// Code is the code of an item.
 	Code(s ids.Serial) string
+	// Prefixes are the GS1 company prefixes that a brand says it has.
+	Prefixes(brand ids.BrandID) []string
 }
 
 // Finder tells which item a code of 18 digits is; ok is false when it is none. It is for one
@@ -166,16 +169,17 @@ func appendCode(dst []byte, n uint64) []byte {
 	return append(dst, code[:]...)
 }
 
-// appendNames writes the EPCs of groups again.
-func appendNames(dst []string, groups []Group, items Items) []string {
-	for _, g := range groups {
+// serials are those of a group, one after the other.
+func (g *Group) serials() iter.Seq[ids.Serial] {
+	return func(yield func(ids.Serial) bool) {
 		for _, r := range g.Runs {
 			for s := r.From; s <= r.To; s++ {
-				dst = append(dst, g.Prefix+items.Code(s)+g.Suffix)
+				if !yield(s) {
+					return
+				}
 			}
 		}
 	}
-	return dst
 }
 
 // encodeGroups is the stored form of an event's lists of ours.

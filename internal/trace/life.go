@@ -138,22 +138,25 @@ func (l *living) naming(ctx context.Context, c Child, during span) (out []Stored
 		return l.store.Events(ctx, numbers)
 	}
 	for _, brand := range l.brands {
-		for _, kind := range [...]TermKind{EPCTerm, ChildTerm, ParentTerm} {
-			st := Stretch{Brand: brand, Order: ByTerm, Term: Term{kind, c.EPC}.Key(brand), From: during.from, To: during.to}
-			for len(out) < livedMax {
-				found, err := l.store.Scan(ctx, st, stretchRows)
-				if err != nil {
-					return nil, err
-				}
-				if out = append(out, found...); len(found) < stretchRows {
-					break
-				}
-				last := found[len(found)-1]
-				st.After = Ref{last.No, last.Time}
+		st := Stretch{Brand: brand, Order: ByTerm, Terms: nameTerms(brand, c.EPC), From: during.from, To: during.to}
+		for len(out) < livedMax {
+			found, err := l.store.Scan(ctx, st, stretchRows)
+			if err != nil {
+				return nil, err
 			}
+			if out = append(out, found...); len(found) < stretchRows {
+				break
+			}
+			last := found[len(found)-1]
+			st.After = Ref{last.No, last.Time}
 		}
 	}
 	return out, nil
+}
+
+// nameTerms are the terms by which events name a thing that is no item of ours, or a parent.
+func nameTerms(brand ids.BrandID, epc string) []int64 {
+	return []int64{Term{EPCTerm, epc}.Key(brand), Term{ChildTerm, epc}.Key(brand), Term{ParentTerm, epc}.Key(brand)}
 }
 
 // Temperature is what a sensor read: from Least to Most in degrees Celsius, which are one

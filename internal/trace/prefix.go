@@ -11,8 +11,8 @@ import (
 )
 
 // A Digital Link does not tell how long the company prefix is that an EPC URN sets apart. A
-// brand that once wrote a URN has told it, for all identifiers of that company: the prefixes of
-// a brand's events are kept as words.
+// brand says its own in its settings, and one that once wrote a URN has told that company's:
+// the prefixes of a brand's events are kept as words.
 
 // ErrNoURN answers who wants URNs of what has none, or none that is known.
 var ErrNoURN = fault.New(fault.Invalid, "trace.no_urn", "an identifier has no EPC URN that is known here")
@@ -61,8 +61,34 @@ type URNs struct {
 	missing string // the first that could not be; "" = all could
 }
 
-// URNs gives what writes the identifiers of some brands' events as URNs. It is for one answer.
-func (s *Service) URNs(ctx context.Context, brands []ids.BrandID) (*URNs, error) {
+// AsURN is the format whose identifiers are URNs, as far as they are known.
+const AsURN = "Always_EPC_URN"
+
+// KnownFormat reports whether there is a GS1-EPC-Format of a name.
+func KnownFormat(format string) bool {
+	switch format {
+	case "", "No_Preference", "Never_Translates", "Always_GS1_Digital_Link", AsURN:
+		return true
+	}
+	return false
+}
+
+// FormOf is how a GS1-EPC-Format has the identifiers of some brands' events written. As URNs
+// they are only when all could be: urns, for one answer, tells once they are written; nil =
+// all can.
+func (s *Service) FormOf(ctx context.Context, format string, brands []ids.BrandID) (form Form, urns *URNs, err error) {
+	switch format {
+	case "Always_GS1_Digital_Link":
+		form.EPC = Canonical
+	case AsURN:
+		if urns, err = s.urns(ctx, brands); err == nil {
+			form.EPC = urns.write
+		}
+	}
+	return form, urns, err
+}
+
+func (s *Service) urns(ctx context.Context, brands []ids.BrandID) (*URNs, error) {
 	u := &URNs{known: map[string]bool{}}
 	for _, brand := range brands {
 		found, err := s.store.Words(ctx, brand, []TermKind{PrefixTerm}, Word{}, prefixesKnown)
@@ -72,19 +98,19 @@ func (s *Service) URNs(ctx context.Context, brands []ids.BrandID) (*URNs, error)
 		for _, w := range found {
 			u.known[w.Text] = true
 		}
+		for _, prefix := range s.items.Prefixes(brand) {
+			u.known[prefix] = true
+		}
 	}
 	return u, nil
 }
-
-// Form is how identifiers are written.
-func (u *URNs) Form() Form { return Form{EPC: u.write} }
 
 // Err tells of the first identifier that could not be written so.
 func (u *URNs) Err() error {
 	if u.missing == "" {
 		return nil
 	}
-	return ErrNoURN.Textf("%q: no event of this brand has told the length of its company prefix by an EPC URN", clip(u.missing))
+	return ErrNoURN.Textf("%q: the length of its company prefix is not known: the brand's settings can say it (gs1_prefixes), or an event that has it as an EPC URN", clip(u.missing))
 }
 
 // write gives the URN of a Digital Link. What is none, and no identifier of GS1, is left as it is.

@@ -63,18 +63,15 @@ func (k *sortKey) compare(o *sortKey, desc bool) int {
 }
 
 // findOrdered is find in the order of an extension's field.
-func (s *Service) findOrdered(ctx context.Context, q *Query, after Ref, limit int) (found []*Unpacked, next Ref, _ error) {
+func (s *Service) findOrdered(ctx context.Context, q *Query, after Ref, limit int, take func(*Unpacked)) (next Ref, _ error) {
 	var keys []sortKey
 	for at := (Ref{}); ; {
-		some, more, err := s.findPlain(ctx, q, at, stretchRows)
+		more, err := s.findPlain(ctx, q, at, stretchRows, func(p *Unpacked) { keys = append(keys, sortKeyOf(p, q.field)) })
 		if err != nil {
-			return nil, Ref{}, err
-		}
-		for _, p := range some {
-			keys = append(keys, sortKeyOf(p, q.field))
+			return Ref{}, err
 		}
 		if len(keys) > orderedMax {
-			return nil, Ref{}, ErrQueryLarge.Textf("more than %d events are to be ordered by %s: narrow the time or name more", orderedMax, clip(q.field))
+			return Ref{}, ErrQueryLarge.Textf("more than %d events are to be ordered by %s: narrow the time or name more", orderedMax, clip(q.field))
 		}
 		if at = more; at == (Ref{}) {
 			break
@@ -84,31 +81,41 @@ func (s *Service) findOrdered(ctx context.Context, q *Query, after Ref, limit in
 	if after != (Ref{}) {
 		at := slices.IndexFunc(keys, func(k sortKey) bool { return k.ref.No == after.No })
 		if at < 0 {
-			return nil, Ref{}, ErrBadToken
+			return Ref{}, ErrBadToken
 		}
 		keys = keys[at+1:]
 	}
 	if len(keys) > limit {
 		keys, next = keys[:limit], keys[limit-1].ref
 	}
+	for part := range slices.Chunk(keys, readAgain) {
+		if err := s.takeKeyed(ctx, part, take); err != nil {
+			return Ref{}, err
+		}
+	}
+	return next, nil
+}
+
+// takeKeyed reads events in the order of their keys.
+func (s *Service) takeKeyed(ctx context.Context, keys []sortKey, take func(*Unpacked)) error {
 	numbers := make([]int64, len(keys))
 	for i := range keys {
 		numbers[i] = keys[i].ref.No
 	}
 	stored, err := s.store.Events(ctx, numbers)
 	if err != nil {
-		return nil, Ref{}, err
+		return err
 	}
 	for _, no := range numbers {
 		at := slices.IndexFunc(stored, func(e Stored) bool { return e.No == no })
 		if at < 0 {
-			return nil, Ref{}, ErrBadToken // it is there no more
+			return ErrBadToken // it is there no more
 		}
 		p, err := s.Unpack(&stored[at])
 		if err != nil {
-			return nil, Ref{}, err
+			return err
 		}
-		found = append(found, p)
+		take(p)
 	}
-	return found, next, nil
+	return nil
 }

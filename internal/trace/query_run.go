@@ -21,11 +21,89 @@ const (
 	tokenMax    = 256
 )
 
-// Page is part of a query's answer.
+// Page is part of a query's answer. It holds its events while they are small, and knows the
+// numbers of the others.
 type Page struct {
-	Events []*Event
 	Brands []ids.BrandID // whose they are
 	Next   string        // asks for what follows; "" = nothing does
+
+	service *Service
+	found   []found
+	held    int // bytes of the events that are held
+}
+
+// found is an event of a page.
+type found struct {
+	no    int64
+	event *Unpacked // nil = it is read when it is told
+}
+
+const (
+	heldBytesMax = 1 << 20 // of the stored events of one page
+	readAgain    = 8       // events that are read at a time
+)
+
+// Len is how many events it has.
+func (p *Page) Len() int { return len(p.found) }
+
+func (p *Page) take(e *Unpacked) {
+	one := found{no: e.Stored.No}
+	if size := len(e.Stored.Body) + len(e.Stored.Ours); p.held+size <= heldBytesMax {
+		p.held, one.event = p.held+size, e
+	}
+	p.found = append(p.found, one)
+	if !slices.Contains(p.Brands, e.Stored.Brand) {
+		p.Brands = append(p.Brands, e.Stored.Brand)
+	}
+}
+
+// Entries are its events.
+func (p *Page) Entries(ctx context.Context) Entries {
+	return func(tell func(*Entry) error) error {
+		for part := range slices.Chunk(p.found, readAgain) {
+			read, err := p.read(ctx, part)
+			if err != nil {
+				return err
+			}
+			for _, one := range part {
+				e := one.event
+				if e == nil {
+					e = read[one.no]
+				}
+				if err := tell(e.Entry(p.service.items)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// read reads those of some events that are not held.
+func (p *Page) read(ctx context.Context, part []found) (map[int64]*Unpacked, error) {
+	var numbers []int64
+	for _, one := range part {
+		if one.event == nil {
+			numbers = append(numbers, one.no)
+		}
+	}
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	stored, err := p.service.store.Events(ctx, numbers)
+	if err != nil {
+		return nil, fmt.Errorf("read events of a page: %w", err)
+	}
+	if len(stored) != len(numbers) {
+		return nil, fmt.Errorf("read events of a page: %d of %d are there", len(stored), len(numbers))
+	}
+	read := make(map[int64]*Unpacked, len(stored))
+	for i := range stored {
+		if read[stored[i].No], err = p.service.Unpack(&stored[i]); err != nil {
+			return nil, err
+		}
+	}
+	return read, nil
 }
 
 // token is where a query goes on.
@@ -90,18 +168,12 @@ func (s *Service) Events(ctx context.Context, q *Query, of, after string, limit 
 	if after != "" {
 		at = Ref{start.No, time.UnixMicro(start.At).UTC()}
 	}
-	found, next, err := s.find(ctx, q, at, limit)
+	p := Page{service: s}
+	next, err := s.find(ctx, q, at, limit, p.take)
 	if err != nil {
 		return Page{}, err
 	}
-	p := Page{Events: make([]*Event, len(found))}
-	for i, one := range found {
-		p.Events[i] = one.Whole(s.items)
-		if !slices.Contains(p.Brands, one.Stored.Brand) {
-			p.Brands = append(p.Brands, one.Stored.Brand)
-		}
-	}
-	left := start.Left - len(found)
+	left := start.Left - p.Len()
 	if next != (Ref{}) && (q.Limit == 0 || left > 0) {
 		p.Next = token{At: next.Time.UnixMicro(), No: next.No, Left: max(left, 0), Of: of}.String()
 	}
@@ -112,11 +184,11 @@ func (s *Service) Events(ctx context.Context, q *Query, of, after string, limit 
 func (s *Service) notMore(ctx context.Context, q *Query) error {
 	count, after := 0, Ref{}
 	for {
-		found, next, err := s.find(ctx, q, after, q.Most+1-count)
+		next, err := s.find(ctx, q, after, q.Most+1-count, func(*Unpacked) { count++ })
 		if err != nil {
 			return err
 		}
-		if count += len(found); count > q.Most {
+		if count > q.Most {
 			return ErrQueryLarge.Textf("more than maxEventCount, %d, events match", q.Most)
 		}
 		if next == (Ref{}) {
@@ -126,42 +198,44 @@ func (s *Service) notMore(ctx context.Context, q *Query) error {
 	}
 }
 
-// find gives up to limit matches behind after, and where to go on; the zero Ref = nowhere.
-func (s *Service) find(ctx context.Context, q *Query, after Ref, limit int) (found []*Unpacked, next Ref, _ error) {
+// find takes up to limit matches behind after, and tells where to go on; the zero Ref = nowhere.
+func (s *Service) find(ctx context.Context, q *Query, after Ref, limit int, take func(*Unpacked)) (next Ref, _ error) {
 	if q.field != "" {
-		return s.findOrdered(ctx, q, after, limit)
+		return s.findOrdered(ctx, q, after, limit, take)
 	}
-	return s.findPlain(ctx, q, after, limit)
+	return s.findPlain(ctx, q, after, limit, take)
 }
 
-func (s *Service) findPlain(ctx context.Context, q *Query, after Ref, limit int) (found []*Unpacked, next Ref, _ error) {
+func (s *Service) findPlain(ctx context.Context, q *Query, after Ref, limit int, take func(*Unpacked)) (next Ref, _ error) {
 	streams, err := s.streams(ctx, q, after)
 	if err != nil {
-		return nil, Ref{}, err
+		return Ref{}, err
 	}
 	var last Ref
+	taken := 0
 	for range examinedMax {
 		one, ok, err := nextOf(ctx, streams, q)
 		if err != nil || !ok {
-			return found, Ref{}, err
+			return Ref{}, err
 		}
 		ref := q.refOf(&one)
 		if ref == last {
 			continue // it came by another stream
 		}
-		if len(found) == limit {
-			return found, last, nil
+		if taken == limit {
+			return last, nil
 		}
 		last = ref
 		p, err := s.Unpack(&one)
 		if err != nil {
-			return nil, Ref{}, err
+			return Ref{}, err
 		}
 		if q.takes(p) {
-			found = append(found, p)
+			take(p)
+			taken++
 		}
 	}
-	return found, last, nil
+	return last, nil
 }
 
 func (q *Query) refOf(s *Stored) Ref {
@@ -243,7 +317,7 @@ func (s *Service) streams(ctx context.Context, q *Query, after Ref) ([]*stream, 
 	for _, brand := range brands {
 		if q.Order == ByTime && q.has&byTerm != 0 {
 			for _, t := range q.terms {
-				add(Stretch{Brand: brand, Order: ByTerm, Term: t.Key(brand)})
+				add(Stretch{Brand: brand, Order: ByTerm, Terms: []int64{t.Key(brand)}})
 			}
 			continue
 		}
@@ -315,7 +389,7 @@ func (s *Service) ofTerms(ctx context.Context, all *[]Stored, brands []ids.Brand
 }
 
 func (s *Service) ofTerm(ctx context.Context, all *[]Stored, brand ids.BrandID, t Term) error {
-	st := Stretch{Brand: brand, Order: ByTerm, Term: t.Key(brand)}
+	st := Stretch{Brand: brand, Order: ByTerm, Terms: []int64{t.Key(brand)}}
 	for {
 		found, err := s.store.Scan(ctx, st, stretchRows)
 		if err != nil {
@@ -366,7 +440,7 @@ func (s *Service) Event(ctx context.Context, brand ids.BrandID, id string) (Page
 		return Page{}, err
 	}
 	p, err := s.Events(ctx, q, "", "", stretchRows)
-	if err == nil && len(p.Events) == 0 {
+	if err == nil && p.Len() == 0 {
 		err = ErrNoEvent
 	}
 	return p, err
@@ -424,7 +498,7 @@ func (s *Service) Known(ctx context.Context, brand ids.BrandID, kinds []TermKind
 	text = s.words.step.bare(s.words.disposition.bare(Canonical(text)))
 	for _, b := range brands {
 		for _, k := range kinds {
-			found, err := s.store.Scan(ctx, Stretch{Brand: b, Order: ByTerm, Term: Term{k, text}.Key(b)}, 1)
+			found, err := s.store.Scan(ctx, Stretch{Brand: b, Order: ByTerm, Terms: []int64{Term{k, text}.Key(b)}}, 1)
 			if err != nil || len(found) > 0 {
 				return len(found) > 0, err
 			}

@@ -68,6 +68,7 @@ type Record struct {
 	Declared bool // it declares an error, under the hash of the event that it speaks of
 	Brand    ids.BrandID
 	Time     time.Time
+	Ahead    bool   // it lay in the future when it came
 	Body     []byte // the event without our items
 	Ours     []byte // our items
 	Terms    []Term
@@ -216,10 +217,7 @@ func (c *Codec) Unpack(s *Stored) (*Unpacked, error) {
 
 const storedValuesMax = 4_000_000
 
-// Whole is the event with every EPC written out.
-func (p *Unpacked) Whole(items Items) *Event {
-	e := *p.Event
-	e.EPCs = appendNames(slices.Clone(e.EPCs), p.Groups[0], items)
-	e.Outputs = appendNames(slices.Clone(e.Outputs), p.Groups[1], items)
-	return &e
+// Entry is the event for an answer.
+func (p *Unpacked) Entry(items Items) *Entry {
+	return &Entry{Event: p.Event, Groups: p.Groups, Items: items}
 }

@@ -224,7 +224,15 @@ func TestExamplesComeBackEqual(t *testing.T) {
 				t.Errorf("%s, event %d: what is not hashed was lost", name, i)
 			}
 		}
-		answer := c.AppendQueryDocument(nil, events, Around{Query: "SimpleEventQuery", Created: events[0].Time})
+		var written bytes.Buffer
+		write, err := c.QueryDocument(EntriesOf(entriesOf(events)), Around{Query: "SimpleEventQuery", Created: events[0].Time})
+		if err == nil {
+			err = write(&written)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := written.Bytes()
 		if err := bySchema(t, s, answer); err != nil {
 			t.Errorf("%s: the schema refuses the answer: %v\n%s", name, err, answer)
 		}

@@ -103,13 +103,16 @@ func (s *Service) Capture(ctx context.Context, spec CaptureSpec, doc string) (Ca
 		if err != nil {
 			return Captured{}, err
 		}
+		r.Ahead = s.ahead(e)
 		c.Records, c.At = append(c.Records, r), append(c.At, i)
-		if e.Time.After(s.clock.Now().Add(aheadMax)) {
+		if r.Ahead {
 			c.Job.Results = append(c.Job.Results, Result{Index: i, Status: Accepted, Warnings: []string{"eventTime lies in the future"}})
 		}
 	}
 	return s.store.Capture(ctx, c)
 }
+
+func (s *Service) ahead(e *Event) bool { return e.Time.After(s.clock.Now().Add(aheadMax)) }
 
 // brandsIn are whose the events of a document are, when it was not said: each of whom its
 // items are, and one without items of whom the first item of the document is. A pallet of
@@ -179,6 +182,7 @@ func (s *Service) CaptureEvent(ctx context.Context, spec CaptureSpec, doc string
 	if err != nil {
 		return nil, false, err
 	}
+	r.Ahead = s.ahead(e)
 	c := &Capture{Request: spec.Request, Records: []Record{r}, At: []int{0}}
 	if !spec.Request.IsZero() {
 		c.Job = Job{ID: jobID(spec.Request), Brand: spec.Brand, CreatedAt: s.clock.Now(), Events: 1}

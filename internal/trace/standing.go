@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
 const (
@@ -23,7 +25,7 @@ type Follow struct {
 	query    *Query
 	name     string
 	id       string // of the subscription; "" = it is a connection's
-	form     Form
+	format   string
 	from     time.Time // of record
 	until    time.Time // of record, not within; zero = open
 	places   Places
@@ -36,17 +38,6 @@ type Batch struct {
 	More     bool   // there may be more at once
 }
 
-// FormOf is how a GS1-EPC-Format has identifiers written; false = there is no such.
-func FormOf(format string) (Form, bool) {
-	switch format {
-	case "", "No_Preference", "Never_Translates":
-		return Form{}, true
-	case "Always_GS1_Digital_Link":
-		return Form{EPC: Canonical}, true
-	}
-	return Form{}, false
-}
-
 // next reads on, and moves the places. A brand's events come in the order of record, each
 // brand's beside the others'.
 func (f *Follow) next(ctx context.Context) (b Batch, _ error) { //nolint:gocognit // one loop with its three bounds
@@ -55,10 +46,14 @@ func (f *Follow) next(ctx context.Context) (b Batch, _ error) { //nolint:gocogni
 	if err != nil {
 		return b, err
 	}
-	var events []*Event
+	form, urns, err := f.standing.FormOf(ctx, f.format, brands)
+	if err != nil {
+		return b, err
+	}
+	var events []*Entry
 	size, looked := 0, 0
 	f.moved = Places{}
-	tooLong := ""
+	var problem []byte // of an event that is only told of
 read:
 	for _, brand := range brands {
 		for {
@@ -77,21 +72,28 @@ read:
 					return b, err
 				}
 				if f.query.takes(p) {
-					n := p.sizeWhole()
-					if n > eventBytesMax {
-						if len(events) > 0 {
-							b.More = true
-							break read
+					e, n := p.Entry(f.standing.items), p.sizeWhole()
+					switch {
+					case n > eventBytesMax:
+						problem = tooLongProblem(p.ID)
+					case urns != nil:
+						if problem, err = f.standing.unnamed(e, form, urns); err != nil {
+							return b, err
 						}
-						tooLong = p.ID
-					} else {
-						events = append(events, p.Whole(f.standing.items))
+					default:
+					}
+					if problem != nil && len(events) > 0 { // what was found before it goes first
+						b.More = true
+						break read
+					}
+					if problem == nil {
+						events = append(events, e)
 						size += n
 					}
 				}
 				at := Ref{found[i].No, found[i].RecordTime}
 				f.places[brand], f.moved[brand] = at, at
-				if tooLong != "" {
+				if problem != nil {
 					b.More = true
 					break read
 				}
@@ -101,19 +103,35 @@ read:
 			}
 		}
 	}
-	switch {
-	case tooLong != "":
-		b.Document = tooLongProblem(tooLong)
-	case len(events) > 0:
-		slices.SortStableFunc(events, func(a, b *Event) int { return a.RecordTime.Compare(b.RecordTime) })
-		b.Document = f.document(events)
+	if b.Document = problem; problem == nil && len(events) > 0 {
+		slices.SortStableFunc(events, func(a, b *Entry) int { return a.RecordTime.Compare(b.RecordTime) })
+		b.Document, err = f.document(events, form)
 	}
-	return b, nil
+	return b, err
 }
 
-func (f *Follow) document(events []*Event) []byte {
-	around := Around{Query: f.name, Subscription: f.id, Created: f.standing.clock.Now(), Form: f.form}
-	return f.standing.AppendQueryDocument(nil, events, around)
+func (f *Follow) document(events []*Entry, form Form) ([]byte, error) {
+	var out bytes.Buffer
+	write, err := f.standing.QueryDocument(EntriesOf(events), Around{Query: f.name, Subscription: f.id, Created: f.standing.clock.Now(), Form: form})
+	if err == nil {
+		err = write(&out)
+	}
+	return out.Bytes(), err
+}
+
+// unnamed tells of an event that has no form in URNs; nil = it has.
+func (s *Standing) unnamed(e *Entry, form Form, urns *URNs) ([]byte, error) {
+	if _, err := s.QueryDocument(EntriesOf([]*Entry{e}), Around{Form: form}); err != nil {
+		return nil, err
+	}
+	err := urns.Err()
+	if err == nil {
+		return nil, nil
+	}
+	urns.missing = ""
+	f, _ := fault.From(err)
+	out := []byte(`{"type":"epcisException:NotAcceptableException","title":"an event cannot be written with URNs","status":406,"detail":`)
+	return append(appendText(out, "GET /events/{eventID} answers it otherwise: "+e.ID+"; "+f.Text), '}'), nil
 }
 
 // tooLongProblem tells of an event that is too long to be sent: it can be asked for.
@@ -190,7 +208,9 @@ func (c *Connection) Read(ctx context.Context) (Batch, error) {
 	}
 	if c.schedule != nil && !b.More {
 		if b.Document == nil && c.spec.ReportIfEmpty && !c.told {
-			b.Document = f.document(nil)
+			if b.Document, err = f.document(nil, Form{}); err != nil {
+				return b, err
+			}
 		}
 		f.until, c.next = time.Time{}, c.schedule.next(now)
 	}
@@ -203,8 +223,7 @@ func (s *Standing) follow(ctx context.Context, sub *Subscription, places Places)
 	if err != nil {
 		return nil, err
 	}
-	form, _ := FormOf(sub.Format) // it was judged when it came
-	return &Follow{standing: s, query: q, name: sub.Query, id: sub.ID, form: form, from: sub.From, until: sub.Until, places: places}, nil
+	return &Follow{standing: s, query: q, name: sub.Query, id: sub.ID, format: sub.Format, from: sub.From, until: sub.Until, places: places}, nil
 }
 
 // Dispatcher asks the queries of subscriptions and puts what they find into the post. A
@@ -319,7 +338,9 @@ func (d *Dispatcher) serve(ctx context.Context, sub *Subscription, heads Heads) 
 		return false, err
 	}
 	if !stream && !b.More && b.Document == nil && sub.ReportIfEmpty && !sub.Told {
-		b.Document = f.document(nil)
+		if b.Document, err = f.document(nil, Form{}); err != nil {
+			return false, err
+		}
 	}
 	return b.More && b.Document == nil, d.tell(ctx, sub, f, &b, heads, now)
 }

@@ -130,7 +130,7 @@ const (
 type Stretch struct {
 	Brand    ids.BrandID
 	Order    Order
-	Term     int64     // for ByTerm: Term.Key
+	Terms    []int64   // for ByTerm: Term.Key of each; an event with several comes once
 	From, To time.Time // of what it is ordered by; To is not within
 	Desc     bool
 	After    Ref // where to go on; zero = at the beginning

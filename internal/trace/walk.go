@@ -24,7 +24,7 @@ type Moved struct {
 func (s *Service) Walk(ctx context.Context, brand ids.BrandID, step string, from, to time.Time, tell func(m *Moved) (more bool, _ error)) error {
 	st := Stretch{Brand: brand, Order: ByTime, From: from, To: to, Desc: true}
 	if step != "" {
-		st.Order, st.Term = ByTerm, Term{StepTerm, step}.Key(brand)
+		st.Order, st.Terms = ByTerm, []int64{Term{StepTerm, step}.Key(brand)}
 	}
 	for {
 		found, err := s.store.Scan(ctx, st, stretchRows)

@@ -2,7 +2,10 @@ package trace
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
+	"io"
+	"iter"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -21,39 +24,51 @@ type XMLForm struct {
 	WebURI bool
 }
 
-// AppendQueryXML writes events as the answer to a query, an EPCISQueryDocument of EPCIS 2.0
-// (XML). What ReadXML makes of it has the same event hashes. Fields whose names or texts XML
-// cannot hold are ErrNoXML.
-func (c *Codec) AppendQueryXML(dst []byte, events []*Event, a Around, form XMLForm) ([]byte, error) {
-	w := &xmlWriter{Codec: c, spaces: newSpaces(), form: form}
-	for _, e := range events {
+// QueryXML writes events as the answer to a query, an EPCISQueryDocument of EPCIS 2.0 (XML).
+// What ReadXML makes of it has the same event hashes. Fields whose names or texts XML cannot
+// hold are ErrNoXML; they are looked for before anything is written.
+func (c *Codec) QueryXML(events Entries, a Around, form XMLForm) (write func(io.Writer) error, _ error) {
+	w := &xmlWriter{Codec: c, sheet: sheet{out: io.Discard}, spaces: newSpaces(), form: form, first: true}
+	all := func(e *Entry) error {
 		w.event(e)
+		w.turn()
+		return cmp.Or(w.err, w.lost)
 	}
-	dst = append(dst, xml.Header+`<epcisq:EPCISQueryDocument xmlns:epcisq="urn:epcglobal:epcis-query:xsd:2"`...)
-	for _, a := range w.spaces.byPrefix.sorted() {
-		if w.used[a.prefix] {
-			dst = w.attribute(dst, "xmlns:"+a.prefix, a.space)
+	if err := events(all); err != nil {
+		return nil, err
+	}
+	return func(out io.Writer) error {
+		w.sheet, w.first = sheet{dst: w.dst[:0], out: out}, false
+		w.dst = append(w.dst, xml.Header+`<epcisq:EPCISQueryDocument xmlns:epcisq="urn:epcglobal:epcis-query:xsd:2"`...)
+		for _, a := range w.spaces.byPrefix.sorted() {
+			if w.used[a.prefix] {
+				w.dst = w.attribute(w.dst, "xmlns:"+a.prefix, a.space)
+			}
 		}
-	}
-	dst = append(dst, ` schemaVersion="2.0" creationDate="`+formatTime(a.Created)+`"><EPCISBody><epcisq:QueryResults><queryName>`...)
-	dst = w.escape(dst, a.Query)
-	dst = append(dst, `</queryName>`...)
-	if a.Subscription != "" {
-		dst = append(dst, `<subscriptionID>`...)
-		dst = append(w.escape(dst, a.Subscription), `</subscriptionID>`...)
-	}
-	dst = append(dst, `<resultsBody><EventList>`...)
-	dst = append(dst, w.dst...)
-	return append(dst, `</EventList></resultsBody></epcisq:QueryResults></EPCISBody></epcisq:EPCISQueryDocument>`...), w.err
+		w.dst = append(w.dst, ` schemaVersion="2.0" creationDate="`+formatTime(a.Created)+`"><EPCISBody><epcisq:QueryResults><queryName>`...)
+		w.dst = w.escape(w.dst, a.Query)
+		w.dst = append(w.dst, `</queryName>`...)
+		if a.Subscription != "" {
+			w.dst = append(w.dst, `<subscriptionID>`...)
+			w.dst = append(w.escape(w.dst, a.Subscription), `</subscriptionID>`...)
+		}
+		w.dst = append(w.dst, `<resultsBody><EventList>`...)
+		if err := events(all); err != nil {
+			return err
+		}
+		w.send(append(w.dst, `</EventList></resultsBody></epcisq:QueryResults></EPCISBody></epcisq:EPCISQueryDocument>`...))
+		return w.lost
+	}, nil
 }
 
 // xmlWriter writes elements in the order of the standard's XML schema.
 type xmlWriter struct {
 	*Codec
-	dst    []byte
+	sheet
 	spaces *spaces
 	used   map[string]bool // prefixes
 	form   XMLForm
+	first  bool // as writer's
 	err    error
 }
 
@@ -123,17 +138,18 @@ func (w *xmlWriter) word(v *vocabulary, word string) string {
 	return v.full(word)
 }
 
-func (w *xmlWriter) list(name, element string, all []string, always bool) { //nolint:unparam // the two say what they are
-	if len(all) > 0 || always {
-		w.in(name, func() {
-			for _, s := range all {
-				w.text(element, w.id(s))
+func (w *xmlWriter) list(name string, all iter.Seq[string]) {
+	w.in(name, func() {
+		for s := range all {
+			w.text("epc", w.id(s))
+			if w.turn(); w.lost != nil {
+				return
 			}
-		})
-	}
+		}
+	})
 }
 
-func (w *xmlWriter) event(e *Event) {
+func (w *xmlWriter) event(e *Entry) {
 	w.in(e.Type, func() {
 		w.text("eventTime", formatTime(e.Time))
 		if !e.RecordTime.IsZero() {
@@ -160,7 +176,7 @@ func (w *xmlWriter) event(e *Event) {
 		w.typed("sourceList", "source", w.words.party, e.Sources)
 		w.typed("destinationList", "destination", w.words.party, e.Destinations)
 		w.sensors(e.Sensors)
-		w.persistent(e)
+		w.persistent(e.Event)
 		if e.ILMD != nil {
 			w.in("ilmd", func() { w.fields(e.ILMD) })
 		}
@@ -187,22 +203,26 @@ func (w *xmlWriter) declaration(d *ErrorDeclaration) {
 }
 
 // what writes what an event is of, up to its action.
-func (w *xmlWriter) what(e *Event) {
+func (w *xmlWriter) what(e *Entry) {
 	switch e.Type {
 	case TransformationEvent:
-		w.list("inputEPCList", "epc", e.EPCs, false)
+		if !e.empty(0) {
+			w.list("inputEPCList", e.names(0, w.first))
+		}
 		w.quantities("inputQuantityList", e.Quantities)
-		w.list("outputEPCList", "epc", e.Outputs, false)
+		if !e.empty(1) {
+			w.list("outputEPCList", e.names(1, w.first))
+		}
 		w.quantities("outputQuantityList", e.OutputQuantities)
 		w.text("transformationID", w.id(e.Transformation))
 	case TransactionEvent:
 		w.typed("bizTransactionList", "bizTransaction", w.words.transaction, e.Transactions)
 		w.text("parentID", w.id(e.Parent))
-		w.list("epcList", "epc", e.EPCs, true)
+		w.list("epcList", e.names(0, w.first))
 	default:
 		name, _ := lists(e.Type)
 		w.text("parentID", w.id(e.Parent))
-		w.list(name, "epc", e.EPCs, true)
+		w.list(name, e.names(0, w.first))
 	}
 	w.text("action", string(e.Action))
 }

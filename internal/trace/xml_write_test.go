@@ -17,7 +17,12 @@ func TestXMLComesBackEqual(t *testing.T) {
 		d, err := c.ReadJSON(string(raw))
 		events := eventsOf(t, d, err)
 		for _, web := range []bool{false, true} {
-			out, err := c.AppendQueryXML(nil, events, Around{Query: "q", Created: time.Unix(0, 0)}, XMLForm{WebURI: web})
+			var answer bytes.Buffer
+			write, err := c.QueryXML(EntriesOf(entriesOf(events)), Around{Query: "q", Created: time.Unix(0, 0)}, XMLForm{WebURI: web})
+			if err == nil {
+				err = write(&answer)
+			}
+			out := answer.Bytes()
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
@@ -53,7 +58,7 @@ func TestWhatXMLCannotHold(t *testing.T) {
 		{Space: "https://e.example/", Prefix: "e", Name: "a b", Value: Value{kind: text}}, {Space: "https://e.example/", Prefix: "e", Name: "a", Value: Value{kind: text, Text: "\x01"}},
 	} {
 		e := &Event{Type: ObjectEvent, Extensions: []Field{f}}
-		if _, err := c.AppendQueryXML(nil, []*Event{e}, Around{}, XMLForm{}); !errors.Is(err, ErrNoXML) {
+		if _, err := c.QueryXML(EntriesOf([]*Entry{{Event: e}}), Around{}, XMLForm{}); !errors.Is(err, ErrNoXML) {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}

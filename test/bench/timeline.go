@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ const (
 	storyEvents   = 50   // of each
 	storyAsks     = 20   // of each
 	storyContents = 10   // items of each container that nobody asks for
+	storyStill    = 5    // seconds in which nothing follows a capture any more
 )
 
 // benchTimeline asks for stories of items in a repository that is full: so many events, each
@@ -49,7 +51,7 @@ func benchTimeline(ctx context.Context, b *bench) error {
 		return err
 	}
 	t := &tracing{b, server, items}
-	for _, part := range []func(context.Context) error{t.crowd, t.stories, t.pallet} {
+	for _, part := range []func(context.Context) error{t.crowd, t.told, t.stories, t.pallet} {
 		if err := part(ctx); err != nil {
 			return err
 		}
@@ -85,8 +87,57 @@ func (t *tracing) crowd(ctx context.Context) error {
 			return err
 		}
 	}
+	fmt.Fprintf(os.Stderr, "bench: timeline: %d events in %.0f s\n", t.events, time.Since(start).Seconds())
 	t.rowf(fmt.Sprintf("stored: %d packings into as many containers, a batch of 10^9", t.events), "", "%.0f events/s", float64(t.events)/time.Since(start).Seconds())
 	return nil
+}
+
+// told waits until what was captured has moved its items and is in the log: that is the same
+// process's work, which a question would be measured beside.
+func (t *tracing) told(ctx context.Context) error {
+	start, last, still := time.Now(), -1.0, 0
+	for still < storyStill {
+		sum, err := t.leaves(ctx)
+		if err != nil {
+			return err
+		}
+		for _, result := range []string{"moved", "same", "given_up"} {
+			n, err := t.Metric(ctx, `chopmark_state_events_total{result="`+result+`"}`)
+			if err != nil {
+				return err
+			}
+			sum += n
+		}
+		if still++; sum > last {
+			last, still = sum, 0
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	fmt.Fprintf(os.Stderr, "bench: timeline: states and log followed after %.0f s\n", time.Since(start).Seconds()-storyStill)
+	return nil
+}
+
+// leaves is the size of the log, the second line of its head; 0 = it has none yet.
+func (t *tracing) leaves(ctx context.Context) (size float64, _ error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.URL+"/log/checkpoint", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var origin string
+	if _, err := fmt.Fscanln(resp.Body, &origin); err != nil || resp.StatusCode != http.StatusOK {
+		return 0, nil //nolint:nilerr // there is no head before the first entry
+	}
+	_, err = fmt.Fscanln(resp.Body, &size)
+	return size, err
 }
 
 // stories packs items three containers deep, lets all of them see events, and asks.
@@ -101,7 +152,7 @@ func (t *tracing) stories(ctx context.Context) error {
 		item := `https://id.gs1.org/01/` + traceGTIN + `/21/` + codes[i]
 		chain := []string{item, container(1, i), container(2, i), container(3, i)}
 		at := time.Date(2026, 2, 10, 0, 0, 0, i*int(time.Millisecond), time.UTC)
-		var events []string
+		events := []string{t.event("ObjectEvent", at, `"action":"ADD","bizStep":"commissioning","disposition":"active","epcList":["`+item+`"]`)}
 		for d := range chain[1:] {
 			at = at.Add(time.Minute)
 			events = append(events, t.event("AggregationEvent", at, `"action":"ADD","bizStep":"packing","parentID":"`+chain[d+1]+`","childEPCs":["`+chain[d]+`"]`))
@@ -115,6 +166,14 @@ func (t *tracing) stories(ctx context.Context) error {
 	if _, _, err := t.send(ctx, bodies, traceClients, "/epcis/capture", http.StatusAccepted); err != nil {
 		return err
 	}
+	if err := t.told(ctx); err != nil {
+		return err
+	}
+	return t.ask(ctx, codes)
+}
+
+// ask times each story of each item.
+func (t *tracing) ask(ctx context.Context, codes []string) error {
 	var took []time.Duration
 	before, err := t.CPU()
 	if err != nil {

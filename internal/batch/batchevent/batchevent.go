@@ -8,6 +8,7 @@ import "time"
 const (
 	CodeGenerated    = "code.generated"
 	CodeStateChanged = "code.state_changed"
+	AlertTriggered   = "alert.triggered"
 )
 
 // Generated tells that codes came into being (kind "batch"), that a file of them
@@ -47,5 +48,27 @@ type StateChanged struct {
 	Place    string     `json:"place,omitempty"`
 	// Partial says that the change covers more than its events list: ask for it by
 	// change_id.
+	Partial bool `json:"partial,omitempty"`
+}
+
+// The kinds of alerts.
+const (
+	IllegalStep = "illegal_step" // what an event says of items is none of their moves
+	LaterStep   = "later_step"   // an event that came late makes a step impossible that came after it
+)
+
+// Alert tells of items that somebody should look at. An item is told once for each cause; many
+// items are told in several events of at most 1,000 runs and codes each.
+type Alert struct {
+	Kind     string    `json:"kind"`
+	Cause    string    `json:"cause"` // the EPCIS event, by its hash
+	ChangeID string    `json:"change_id"`
+	BatchID  string    `json:"batch_id"`
+	State    string    `json:"state"` // that the event says
+	Runs     []Run     `json:"runs,omitempty"`
+	Codes    []string  `json:"codes,omitempty"`
+	At       time.Time `json:"at"` // when the event was
+	Place    string    `json:"place,omitempty"`
+	// Partial says that there are more items than are told.
 	Partial bool `json:"partial,omitempty"`
 }

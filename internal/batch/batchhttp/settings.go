@@ -20,6 +20,7 @@ type settingsView struct {
 		Logo       *string `json:"logo"` // where it is; null = there is none
 	} `json:"page"`
 	Trace          batch.TraceRules `json:"trace"`
+	GS1Prefixes    []string         `json:"gs1_prefixes"`
 	ChangedAt      *time.Time       `json:"changed_at"` // null = nobody ever set them
 	ChangedAtLocal string           `json:"changed_at_local,omitempty"`
 }
@@ -31,7 +32,8 @@ type settingsAsk struct {
 	Page struct {
 		HidePlaces *bool `json:"hide_places"`
 	} `json:"page"`
-	Trace *batch.TraceRules `json:"trace"`
+	Trace       *batch.TraceRules `json:"trace"`
+	GS1Prefixes *[]string         `json:"gs1_prefixes"`
 }
 
 type settingsMade struct {
@@ -56,6 +58,7 @@ func (a *api) getSettings(w http.ResponseWriter, r *http.Request) error {
 	view := settingsView{BrandID: s.BrandID, Version: s.Version}
 	view.Limits.MissesPerHour = s.MissesPerHour
 	view.Page.HidePlaces, view.Page.Logo, view.Trace = s.HidePlaces, logoURL(s.Logo), s.Trace
+	view.GS1Prefixes = append([]string{}, s.GS1Prefixes...)
 	if !s.ChangedAt.IsZero() {
 		view.ChangedAt, view.ChangedAtLocal = &s.ChangedAt, local(s.ChangedAt, zone)
 	}
@@ -74,6 +77,7 @@ func (a *api) patchSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	version, replayed, err := a.Service.ChangeSettings(r.Context(), cmd, batch.SettingsChange{
 		BrandID: ids.BrandID(id), MissesPerHour: ask.Limits.MissesPerHour, HidePlaces: ask.Page.HidePlaces, Trace: ask.Trace,
+		GS1Prefixes: ask.GS1Prefixes,
 	})
 	if err != nil {
 		return err

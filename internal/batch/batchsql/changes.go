@@ -408,8 +408,7 @@ func history(ctx context.Context, q sqldb.Querier, b ids.Serial, within batch.Ru
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
-	entries, err := sqldb.Collect(ctx, q, scanEntry,
-		`SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (SELECT v.change_id FROM change_covers v WHERE `+reach+strings.Repeat(reachSize, sizes-1)+`)) ORDER BY c.seq`, args...)
+	entries, err := changesOf(ctx, q, covers)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
@@ -425,6 +424,27 @@ func history(ctx context.Context, q sqldb.Querier, b ids.Serial, within batch.Ru
 		}
 	}
 	return out, nil
+}
+
+const changesAtOnce = 256 // that one statement looks for
+
+// changesOf reads the changes that covers, which are in the order of seq, belong to.
+func changesOf(ctx context.Context, q sqldb.Querier, covers []ownedCover) (all []batch.Entry, _ error) {
+	var keys []ids.ChangeID
+	for i := range covers {
+		if i == 0 || covers[i].id != covers[i-1].id {
+			keys = append(keys, covers[i].id)
+		}
+	}
+	for part := range slices.Chunk(keys, changesAtOnce) {
+		args := sqldb.Keys(part)
+		some, err := sqldb.Collect(ctx, q, scanEntry, `SELECT `+changeColumns+` FROM changes c WHERE c.change_id IN (?`+strings.Repeat(`,?`, len(args)-1)+`) ORDER BY c.seq`, args...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
 }
 
 // ItemHistory implements batch.Changes.

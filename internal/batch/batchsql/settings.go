@@ -16,16 +16,19 @@ import (
 func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings, error) {
 	all, err := sqldb.Collect(ctx, s.db.Reader(), func(r *sql.Rows) (b batch.Settings, err error) {
 		var changed int64
-		var rules []byte
-		if err := r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &rules, &b.Logo, &changed); err != nil {
+		var rules, prefixes []byte
+		if err := r.Scan(&b.BrandID, &b.Version, &b.MissesPerHour, &b.HidePlaces, &rules, &prefixes, &b.Logo, &changed); err != nil {
 			return b, err
 		}
 		b.ChangedAt = sqldb.Time(changed)
 		if rules != nil {
 			err = json.Unmarshal(rules, &b.Trace)
 		}
+		if prefixes != nil && err == nil {
+			err = json.Unmarshal(prefixes, &b.GS1Prefixes)
+		}
 		return b, err
-	}, `SELECT brand_id, version, misses_per_hour, hide_places, trace_rules, logo, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
+	}, `SELECT brand_id, version, misses_per_hour, hide_places, trace_rules, gs1_prefixes, logo, changed_at FROM brand_settings WHERE brand_id = ?`, brand)
 	if err != nil || len(all) == 0 {
 		return batch.Settings{BrandID: brand}, err
 	}
@@ -37,17 +40,18 @@ func (s *Store) Settings(ctx context.Context, brand ids.BrandID) (batch.Settings
 func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.SettingsChange) (version int64, replayed bool, _ error) {
 	const (
 		update = `UPDATE brand_settings SET version = version + 1, misses_per_hour = COALESCE(?, misses_per_hour),
-			hide_places = COALESCE(?, hide_places), trace_rules = COALESCE(?, trace_rules), logo = COALESCE(?, logo), changed_at = ? WHERE brand_id = ?`
-		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, trace_rules, logo, changed_at)
-			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?, COALESCE(?, ''), ?)`
+			hide_places = COALESCE(?, hide_places), trace_rules = COALESCE(?, trace_rules), gs1_prefixes = COALESCE(?, gs1_prefixes), logo = COALESCE(?, logo), changed_at = ? WHERE brand_id = ?`
+		insert = `INSERT INTO brand_settings (brand_id, version, misses_per_hour, hide_places, trace_rules, gs1_prefixes, logo, changed_at)
+			VALUES (?, 1, COALESCE(?, 0), COALESCE(?, 0), ?, ?, COALESCE(?, ''), ?)`
 		read = `SELECT version FROM brand_settings WHERE brand_id = ?`
 	)
-	var rules []byte
-	if c.Trace != nil {
-		var err error
-		if rules, err = json.Marshal(c.Trace); err != nil {
-			return 0, false, fmt.Errorf("encode trace rules: %w", err)
-		}
+	rules, err := optional(c.Trace)
+	if err != nil {
+		return 0, false, fmt.Errorf("encode trace rules: %w", err)
+	}
+	prefixes, err := optional(c.GS1Prefixes)
+	if err != nil {
+		return 0, false, fmt.Errorf("encode company prefixes: %w", err)
 	}
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
 		stamp, err := announce(ctx, tx, ids.ShardOf(c.BrandID), s.clock)
@@ -55,9 +59,9 @@ func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.Setti
 			return "", err
 		}
 		at := sqldb.Micros(stamp.At)
-		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, rules, c.Logo, at, c.BrandID))
+		was, err := changed(tx.ExecContext(ctx, update, c.MissesPerHour, c.HidePlaces, rules, prefixes, c.Logo, at, c.BrandID))
 		if err == nil && !was {
-			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, rules, c.Logo, at)
+			_, err = tx.ExecContext(ctx, insert, c.BrandID, c.MissesPerHour, c.HidePlaces, rules, prefixes, c.Logo, at)
 		}
 		var now int64
 		if err == nil {
@@ -72,4 +76,12 @@ func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.Setti
 		return 0, false, fmt.Errorf("change settings of brand %d: %w", c.BrandID, err)
 	}
 	return number(effect), replayed, nil
+}
+
+// optional is what a column of JSON is given; nil leaves it as it is.
+func optional[T any](v *T) ([]byte, error) {
+	if v == nil {
+		return nil, nil
+	}
+	return json.Marshal(v)
 }

@@ -124,8 +124,9 @@ func settingsChange(t *testing.T, open Open) {
 	misses, hide, other := 12, true, w.brand.ID+1
 	rules := &batch.TraceRules{Show: []string{"grade"}, Hide: []string{"logistics.carrier"}, Mask: &[]string{}}
 	logo := "img_1.png"
+	prefixes := &[]string{"4012345", "0614141"}
 	want := batch.Settings{BrandID: w.brand.ID}
-	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {Logo: &logo}, {Trace: rules}, {MissesPerHour: new(int)}} {
+	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {Logo: &logo}, {Trace: rules}, {GS1Prefixes: prefixes}, {MissesPerHour: new(int)}} {
 		c.BrandID = w.brand.ID
 		if c.MissesPerHour != nil {
 			want.MissesPerHour = *c.MissesPerHour
@@ -136,6 +137,9 @@ func settingsChange(t *testing.T, open Open) {
 		}
 		if c.Logo != nil {
 			want.Logo = *c.Logo
+		}
+		if c.GS1Prefixes != nil {
+			want.GS1Prefixes = *c.GS1Prefixes
 		}
 		want.Version++
 		version, _, err := w.ChangeSettings(t.Context(), ids.Request{}, c)

@@ -300,7 +300,7 @@ func TestOnce(t *testing.T) {
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if a := w.send(t, "", "", "code", ours, "photo", picture(t)); a.status != http.StatusOK {
+	if a := w.send(t, "", "", "code", ours, "photo", photoFile(t)); a.status != http.StatusOK {
 		t.Fatal(a)
 	}
 	died := complainttest.Some(7, 0)

@@ -26,6 +26,7 @@ import (
 	"github.com/chopmark/chopmark/internal/notify/notifysql"
 	"github.com/chopmark/chopmark/internal/notify/notifytest"
 	"github.com/chopmark/chopmark/internal/platform/clock"
+	"github.com/chopmark/chopmark/internal/platform/egress"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/idem"
@@ -84,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	c := clock.Func(func() time.Time { return notifytest.Start().Add(time.Duration(w.now.Load())) })
 	told := outbox.New(sqldb.One(w.db))
 	w.store = notifysql.New(w.db, told, c)
-	w.service = notify.NewService(w.store, twoBrands{}, NewSender(), [32]byte{7}, c)
+	w.service = notify.NewService(w.store, twoBrands{}, NewSender(egress.New(true)), [32]byte{7}, c)
 	log := slog.New(slog.DiscardHandler)
 	w.courier = notify.NewCourier(w.service, log, func(bool) { w.tries.Add(1) })
 	w.rt = httpx.NewRouter(anyone{}, unwatched{}, log)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/notify"
+	"github.com/chopmark/chopmark/internal/platform/egress"
 )
 
 const (
@@ -26,11 +27,13 @@ type Sender struct{ client *http.Client }
 
 var _ notify.Sender = (*Sender)(nil)
 
-// NewSender makes a sender. It asks no proxy of the environment.
-func NewSender() *Sender {
+// NewSender makes a sender, which reaches what out does. It asks no proxy of the environment.
+func NewSender(out *egress.Dialer) *Sender {
 	return &Sender{&http.Client{
-		Timeout:       postTimeout,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: idleConnsMax, IdleConnTimeout: idleTime, ForceAttemptHTTP2: true},
+		Timeout: postTimeout,
+		Transport: &http.Transport{
+			DialContext: out.DialContext, MaxIdleConnsPerHost: idleConnsMax, IdleConnTimeout: idleTime, ForceAttemptHTTP2: true,
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

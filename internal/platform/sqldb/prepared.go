@@ -10,6 +10,20 @@ import (
 // lists of parameters have many lengths.
 const preparedMax = 512
 
+// Keys are the arguments of a condition IN (…): the last is repeated until there is a power of
+// two of them, so that the statements are few.
+func Keys[T any](keys []T) []any {
+	n := 1
+	for n < len(keys) {
+		n *= 2
+	}
+	args := make([]any, n)
+	for i := range args {
+		args[i] = keys[min(i, len(keys)-1)]
+	}
+	return args
+}
+
 // prepared keeps the statements of a pool to SQLite, so that each connection parses them
 // once: to parse one costs more than to find a few rows by it. A server has its own means.
 //

@@ -61,7 +61,7 @@ func readCopy[T any](ctx context.Context, d *DB, commits int64, behind time.Dura
 			r.leaveOut(at, err)
 		}
 	}
-	return read(ctx, d.read)
+	return read(ctx, d.Reader())
 }
 
 // Aside marks transactions that nobody is answered by: ReadRecent need not show them.

@@ -2,8 +2,11 @@
 // added, never renamed or given another meaning.
 package traceevent
 
-// TraceCaptured is the topic of the contract.
-const TraceCaptured = "trace.captured"
+// The topics of the contract.
+const (
+	TraceCaptured  = "trace.captured"
+	AlertTriggered = "alert.triggered"
+)
 
 // Captured tells that EPCIS events came into the repository.
 type Captured struct {
@@ -14,3 +17,13 @@ type Captured struct {
 
 // EventIDsMax is how many events one message names.
 const EventIDsMax = 1000
+
+// FutureTime is the kind of alert for events whose time lay in the future when they came.
+const FutureTime = "future_time"
+
+// Alert tells of events that somebody should look at, each once.
+type Alert struct {
+	Kind     string   `json:"kind"`
+	Events   int      `json:"events"`
+	EventIDs []string `json:"event_ids"` // as Captured's
+}

@@ -2,6 +2,7 @@ package tracehttp
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -34,37 +35,14 @@ func parameters(r *http.Request) (params trace.Parameters, token string) {
 // epcFormat reads how identifiers are wanted.
 func epcFormat(r *http.Request) (string, error) {
 	format := r.Header.Get("GS1-EPC-Format")
-	if _, ok := trace.FormOf(format); !ok {
+	if !trace.KnownFormat(format) {
 		return "", exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable",
-			"GS1-EPC-Format: Always_GS1_Digital_Link, Never_Translates, and to a query Always_EPC_URN are answered")
+			"GS1-EPC-Format: Always_GS1_Digital_Link, Always_EPC_URN and Never_Translates are answered")
 	}
 	if format == "" || format == "No_Preference" {
 		format = "Never_Translates"
 	}
 	return format, nil
-}
-
-const asURN = "Always_EPC_URN"
-
-// formOf reads how identifiers of a page are wanted, and says how they are answered. As URNs
-// they are only when all could be: urns tells once they are written.
-func (a *api) formOf(w http.ResponseWriter, r *http.Request, p *trace.Page) (form trace.Form, urns *trace.URNs, _ error) {
-	if r.Header.Get("GS1-EPC-Format") == asURN {
-		urns, err := a.Service.URNs(r.Context(), p.Brands)
-		if err != nil {
-			return form, nil, err
-		}
-		w.Header().Set("GS1-EPC-Format", asURN)
-		form = urns.Form()
-		return form, urns, nil
-	}
-	format, err := epcFormat(r)
-	if err != nil {
-		return form, nil, err
-	}
-	w.Header().Set("GS1-EPC-Format", format)
-	form, _ = trace.FormOf(format)
-	return form, nil, nil
 }
 
 // answer runs a query and writes its page.
@@ -88,19 +66,24 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, params
 	return a.write(w, r, &p, name)
 }
 
+// write answers a page. Whatever can be wrong with it is found before the first byte: what
+// fails later cuts the answer off.
 func (a *api) write(w http.ResponseWriter, r *http.Request, p *trace.Page, name string) error {
-	form, urns, err := a.formOf(w, r, p)
+	format, err := epcFormat(r)
+	if err != nil {
+		return err
+	}
+	form, urns, err := a.Service.FormOf(r.Context(), format, p.Brands)
 	if err != nil {
 		return err
 	}
 	around := trace.Around{Query: name, Created: a.Clock.Now(), Form: form}
-	kind := asJSON
-	var raw []byte
+	kind, write := asJSON, (func(io.Writer) error)(nil)
 	if formatOf(r.Header.Get("Accept")) == asXML {
 		kind = asXML
-		raw, err = a.xml(r, p.Events, around)
+		write, err = a.xml(r, p, around)
 	} else {
-		raw = a.Service.AppendQueryDocument(nil, p.Events, around)
+		write, err = a.Service.QueryDocument(p.Entries(r.Context()), around)
 	}
 	if err == nil && urns != nil {
 		err = urns.Err()
@@ -113,12 +96,19 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, p *trace.Page, name 
 		return err
 	}
 	a.next(w, r, p.Next)
-	return httpx.Bytes(w, http.StatusOK, kind, raw)
+	w.Header().Set("GS1-EPC-Format", format)
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(http.StatusOK)
+	if err := write(w); err != nil {
+		a.Log.WarnContext(r.Context(), "an answer is cut off", "request_id", httpx.RequestID(w), "error", err)
+		panic(http.ErrAbortHandler) // the client sees that it is not whole
+	}
+	return nil
 }
 
-// xml writes events in XML, with words of the vocabulary as GS1-CBV-XML-Format has them: they
+// xml writes a page in XML, with words of the vocabulary as GS1-CBV-XML-Format has them: they
 // are kept bare, so that Never_Translates cannot be done.
-func (a *api) xml(r *http.Request, events []*trace.Event, around trace.Around) ([]byte, error) {
+func (a *api) xml(r *http.Request, p *trace.Page, around trace.Around) (write func(io.Writer) error, _ error) {
 	form := trace.XMLForm{Form: around.Form}
 	switch f := r.Header.Get("GS1-CBV-XML-Format"); f {
 	case "", "No_Preference", "Always_URN":
@@ -127,7 +117,7 @@ func (a *api) xml(r *http.Request, events []*trace.Event, around trace.Around) (
 	default:
 		return nil, exception(http.StatusNotAcceptable, "NotAcceptableException", "not acceptable", "GS1-CBV-XML-Format: Always_URN or Always_Web_URI are answered")
 	}
-	return a.Service.AppendQueryXML(nil, events, around, form)
+	return a.Service.QueryXML(p.Entries(r.Context()), around, form)
 }
 
 // simpleQuery is the name of a query that has none.

@@ -46,7 +46,9 @@ type world struct {
 	standing *trace.Standing
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return worldOf(t, newStore(t)) }
+
+func newStore(t *testing.T) tracetest.Store {
 	t.Helper()
 	db := sqldbtest.SQLite(t)()
 	if err := db.Migrate(t.Context(), "outbox", outbox.Schema()); err != nil {
@@ -55,8 +57,13 @@ func newWorld(t *testing.T) *world {
 	if err := db.Migrate(t.Context(), "trace", tracesql.Schema()); err != nil {
 		t.Fatal(err)
 	}
+	return tracesql.New(db, tracetest.Clock{At: tracetest.Start()})
+}
+
+// worldOf is a world over a store that may fail.
+func worldOf(t *testing.T, store tracetest.Store) *world {
+	t.Helper()
 	clock := tracetest.Clock{At: tracetest.Start()}
-	store := tracesql.New(db, clock)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	rt := httpx.NewRouter(oneKey{}, nobody{}, log)
 	service := trace.NewService(trace.UsualLimits(), store, store, store, tracetest.Items{}, clock)

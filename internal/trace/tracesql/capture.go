@@ -410,11 +410,30 @@ func (s *Store) remember(words []int64) {
 	}
 }
 
+// messages name events by their hashes, so many in each.
+func messages(topic string, brand ids.BrandID, hashes []trace.Hash, data func(ids []string) any) (all []outbox.Event, _ error) {
+	for some := range slices.Chunk(hashes, traceevent.EventIDsMax) {
+		names := make([]string, len(some))
+		for i := range some {
+			names[i] = some[i].String()
+		}
+		raw, err := json.Marshal(data(names))
+		if err != nil {
+			return nil, fmt.Errorf("encode event: %w", err)
+		}
+		all = append(all, outbox.Event{Type: topic, BrandID: brand, Subject: hex.EncodeToString(some[0][:]), Data: raw})
+	}
+	return all, nil
+}
+
 // tell writes one message for each brand that has new events.
 func (g *group) tell(ctx context.Context, shards []ids.Shard) error {
-	byBrand := map[ids.BrandID][]trace.Hash{}
+	byBrand, ahead := map[ids.BrandID][]trace.Hash{}, map[ids.BrandID][]trace.Hash{}
 	for _, r := range g.fresh {
 		byBrand[r.Brand] = append(byBrand[r.Brand], r.Hash)
+		if r.Ahead {
+			ahead[r.Brand] = append(ahead[r.Brand], r.Hash)
+		}
 	}
 	for _, shard := range shards {
 		var events []outbox.Event
@@ -422,18 +441,19 @@ func (g *group) tell(ctx context.Context, shards []ids.Shard) error {
 			if ids.ShardOf(brand) != shard {
 				continue
 			}
-			for some := range slices.Chunk(hashes, traceevent.EventIDsMax) {
-				told := traceevent.Captured{Events: len(some)}
-				for _, hash := range some {
-					told.EventIDs = append(told.EventIDs, hash.String())
-				}
-				data, err := json.Marshal(told)
-				if err != nil {
-					return fmt.Errorf("encode event: %w", err)
-				}
-				subject := hex.EncodeToString(some[0][:])
-				events = append(events, outbox.Event{Type: traceevent.TraceCaptured, BrandID: brand, Subject: subject, Data: data})
+			captured, err := messages(traceevent.TraceCaptured, brand, hashes, func(ids []string) any {
+				return traceevent.Captured{Events: len(ids), EventIDs: ids}
+			})
+			if err != nil {
+				return err
 			}
+			alerts, err := messages(traceevent.AlertTriggered, brand, ahead[brand], func(ids []string) any {
+				return traceevent.Alert{Kind: traceevent.FutureTime, Events: len(ids), EventIDs: ids}
+			})
+			if err != nil {
+				return err
+			}
+			events = append(append(events, captured...), alerts...)
 		}
 		if len(events) == 0 {
 			continue

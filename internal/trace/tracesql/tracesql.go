@@ -148,13 +148,28 @@ const (
 		AND (e.record_time > ? OR e.event_no > ?) ORDER BY e.record_time, e.event_no LIMIT ?`
 	recordDown = `SELECT ` + eventColumns + ` FROM trace_events e WHERE e.brand_id = ? AND e.record_time >= ? AND e.record_time <= ?
 		AND (e.record_time < ? OR e.event_no < ?) ORDER BY e.record_time DESC, e.event_no DESC LIMIT ?`
-	termUp = `SELECT ` + eventColumns + ` FROM trace_postings p JOIN trace_events e ON e.event_no = p.event_no
-		WHERE p.term = ? AND p.event_time >= ? AND p.event_time < ? AND (p.event_time > ? OR p.event_no > ?)
-		ORDER BY p.event_time, p.event_no LIMIT ?`
-	termDown = `SELECT ` + eventColumns + ` FROM trace_postings p JOIN trace_events e ON e.event_no = p.event_no
-		WHERE p.term = ? AND p.event_time >= ? AND p.event_time <= ? AND (p.event_time < ? OR p.event_no < ?)
-		ORDER BY p.event_time DESC, p.event_no DESC LIMIT ?`
+	// of one term, and of several: each gives its first
+	termUp = `SELECT event_no, event_time FROM trace_postings WHERE term = ? AND event_time >= ? AND event_time < ? AND (event_time > ? OR event_no > ?)
+		ORDER BY event_time, event_no LIMIT ?`
+	termDown = `SELECT event_no, event_time FROM trace_postings WHERE term = ? AND event_time >= ? AND event_time <= ? AND (event_time < ? OR event_no < ?)
+		ORDER BY event_time DESC, event_no DESC LIMIT ?`
+	ofTerms     = `SELECT ` + eventColumns + ` FROM (`
+	ofTermsUp   = `) p JOIN trace_events e ON e.event_no = p.event_no ORDER BY p.event_time, p.event_no LIMIT ?`
+	ofTermsDown = `) p JOIN trace_events e ON e.event_no = p.event_no ORDER BY p.event_time DESC, p.event_no DESC LIMIT ?`
 )
+
+// ofTerms reads the stretch of some terms; bounds are the arguments of each but its term.
+func (s *Store) ofTerms(ctx context.Context, terms []int64, desc bool, bounds ...any) ([]trace.Stored, error) {
+	var args []any
+	for _, term := range terms {
+		args = append(append(args, term), bounds...)
+	}
+	args = append(args, bounds[len(bounds)-1])
+	if desc {
+		return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+`SELECT * FROM (`+termDown+`) t`+strings.Repeat(` UNION SELECT * FROM (`+termDown+`) t`, len(terms)-1)+ofTermsDown, args...)
+	}
+	return sqldb.Collect(ctx, s.db.Reader(), scanStored, ofTerms+`SELECT * FROM (`+termUp+`) t`+strings.Repeat(` UNION SELECT * FROM (`+termUp+`) t`, len(terms)-1)+ofTermsUp, args...)
+}
 
 // Scan implements trace.Store.
 func (s *Store) Scan(ctx context.Context, st trace.Stretch, limit int) ([]trace.Stored, error) {
@@ -163,9 +178,7 @@ func (s *Store) Scan(ctx context.Context, st trace.Stretch, limit int) ([]trace.
 	switch st.Order {
 	case trace.ByRecord:
 		stored = sqldb.Micros
-	case trace.ByTerm:
-		key = st.Term
-	case trace.ByTime:
+	case trace.ByTerm, trace.ByTime:
 	}
 	from, to := int64(-1<<62), int64(1<<62)
 	if !st.From.IsZero() {
@@ -184,7 +197,7 @@ func (s *Store) Scan(ctx context.Context, st trace.Stretch, limit int) ([]trace.
 		case trace.ByRecord:
 			return sqldb.Collect(ctx, q, scanStored, recordDown, key, from, at, at, no, limit)
 		case trace.ByTerm:
-			return sqldb.Collect(ctx, q, scanStored, termDown, key, from, at, at, no, limit)
+			return s.ofTerms(ctx, st.Terms, true, from, at, at, no, limit)
 		case trace.ByTime:
 		}
 		return sqldb.Collect(ctx, q, scanStored, timeDown, key, from, at, at, no, limit)
@@ -197,7 +210,7 @@ func (s *Store) Scan(ctx context.Context, st trace.Stretch, limit int) ([]trace.
 	case trace.ByRecord:
 		return sqldb.Collect(ctx, q, scanStored, recordUp, key, at, to, at, no, limit)
 	case trace.ByTerm:
-		return sqldb.Collect(ctx, q, scanStored, termUp, key, at, to, at, no, limit)
+		return s.ofTerms(ctx, st.Terms, false, at, to, at, no, limit)
 	case trace.ByTime:
 	}
 	return sqldb.Collect(ctx, q, scanStored, timeUp, key, at, to, at, no, limit)
@@ -217,12 +230,8 @@ func (s *Store) Events(ctx context.Context, numbers []int64) (all []trace.Stored
 	for len(numbers) > 0 {
 		part := numbers[:min(chunk, len(numbers))]
 		numbers = numbers[len(part):]
-		args := make([]any, len(part))
-		for i, no := range part {
-			args[i] = no
-		}
-		query := `SELECT ` + eventColumns + ` FROM trace_events e WHERE e.event_no IN (?` + strings.Repeat(`,?`, len(part)-1) + `)`
-		found, err := sqldb.Collect(ctx, s.db.Reader(), scanStored, query, args...)
+		args := sqldb.Keys(part)
+		found, err := sqldb.Collect(ctx, s.db.Reader(), scanStored, `SELECT `+eventColumns+` FROM trace_events e WHERE e.event_no IN (?`+strings.Repeat(`,?`, len(args)-1)+`)`, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -39,6 +39,17 @@ func find(code string) (trace.Item, bool, error) {
 // Code implements trace.Items.
 func (Items) Code(s ids.Serial) string { return turned(fmt.Sprintf("%018d", s)) }
 
+// PrefixedBrand has said that 0614141 is a company prefix of its own.
+const PrefixedBrand = 9
+
+// Prefixes implements trace.Items.
+func (Items) Prefixes(brand ids.BrandID) []string {
+	if brand == PrefixedBrand {
+		return []string{"0614141"}
+	}
+	return nil
+}
+
 func turned(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

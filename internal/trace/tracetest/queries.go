@@ -208,7 +208,7 @@ func pages(t *testing.T, w World) {
 	} {
 		for _, direction := range []string{"ASC", "DESC"} {
 			params["orderDirection"] = []string{direction}
-			whole := asked(t, s, 0, params)
+			all := asked(t, s, 0, params)
 			for _, size := range []int{1, 2, 5, 22, 23, 24} {
 				var got []*trace.Event
 				q, err := s.NewQuery(t.Context(), 0, params)
@@ -220,15 +220,15 @@ func pages(t *testing.T, w World) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got = append(got, p.Events...); len(p.Events) > size {
-						t.Errorf("a page of %d has %d events", size, len(p.Events))
+					if got = append(got, whole(t, &p)...); p.Len() > size {
+						t.Errorf("a page of %d has %d events", size, p.Len())
 					}
 					if after = p.Next; after == "" {
 						break
 					}
 				}
-				if !slices.EqualFunc(whole, got, func(a, b *trace.Event) bool { return a.ID == b.ID }) {
-					t.Errorf("%v in pages of %d: %d events, want %d in the same order", params, size, len(got), len(whole))
+				if !slices.EqualFunc(all, got, func(a, b *trace.Event) bool { return a.ID == b.ID }) {
+					t.Errorf("%v in pages of %d: %d events, want %d in the same order", params, size, len(got), len(all))
 				}
 			}
 		}
@@ -307,7 +307,7 @@ func inOrder(t *testing.T, w World) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range p.Events {
+			for _, e := range whole(t, &p) {
 				text := ""
 				if len(e.Extensions) > 0 {
 					text = e.Extensions[0].Value.Text
@@ -331,11 +331,11 @@ func inOrder(t *testing.T, w World) {
 func companyPrefixes(t *testing.T, w World) {
 	s := Service(w.Open())
 	write := func(brand ids.BrandID, uri string) (string, error) {
-		u, err := s.URNs(t.Context(), []ids.BrandID{brand})
+		form, urns, err := s.FormOf(t.Context(), trace.AsURN, []ids.BrandID{brand})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return u.Form().EPC(uri), u.Err()
+		return form.EPC(uri), urns.Err()
 	}
 	const sscc = "https://id.gs1.org/00/040123450000001112"
 	capture(t, s, trace.CaptureSpec{Brand: 1}, Document(Event(map[string]any{"epcList": []string{sscc}})))
@@ -354,8 +354,12 @@ func companyPrefixes(t *testing.T, w World) {
 	if _, err := write(2, sscc); !errors.Is(err, trace.ErrNoURN) {
 		t.Errorf("another brand's prefix: %v", err)
 	}
-	if _, err := write(1, "https://id.gs1.org/00/106141410000000014"); !errors.Is(err, trace.ErrNoURN) {
+	const foreign = "https://id.gs1.org/00/106141410000000019"
+	if _, err := write(1, foreign); !errors.Is(err, trace.ErrNoURN) {
 		t.Errorf("another company's: %v", err)
+	}
+	if got, err := write(PrefixedBrand, foreign); got != "urn:epc:id:sscc:0614141.1000000001" || err != nil {
+		t.Errorf("a prefix that the brand entered: %q, %v", got, err)
 	}
 	capture(t, s, trace.CaptureSpec{Brand: 1}, Document(Event(map[string]any{"epcList": []string{"urn:epc:id:sgtin:401234.0555555.17"}})))
 	if got, err := write(1, sscc); !errors.Is(err, trace.ErrNoURN) {

@@ -41,7 +41,7 @@ func scopes(t *testing.T, w World) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(p.Events)
+		return p.Len()
 	}
 	if n := count(ctx, 0, nil); n != 3 {
 		t.Errorf("without a brand: %d events, want the own 3", n)

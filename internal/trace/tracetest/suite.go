@@ -119,7 +119,22 @@ func asked(t *testing.T, s *trace.Service, brand ids.BrandID, params trace.Param
 	if err != nil || p.Next != "" {
 		t.Fatalf("%v, next %q", err, p.Next)
 	}
-	return p.Events
+	return whole(t, &p)
+}
+
+// whole are a page's events with all their EPCs.
+func whole(t *testing.T, p *trace.Page) (all []*trace.Event) {
+	t.Helper()
+	err := p.Entries(t.Context())(func(e *trace.Entry) error {
+		one := *e.Event
+		one.EPCs, one.Outputs = slices.Collect(e.Names(0)), slices.Collect(e.Names(1))
+		all = append(all, &one)
+		return nil
+	})
+	if err != nil || len(all) != p.Len() {
+		t.Fatalf("%d of %d events of a page: %v", len(all), p.Len(), err)
+	}
+	return all
 }
 
 func statuses(j trace.Job) (out []trace.Status) {
@@ -309,12 +324,17 @@ func stretches(t *testing.T, w World) {
 	}
 	capture(t, s, trace.CaptureSpec{}, Document(events[:20]...))
 	capture(t, s, trace.CaptureSpec{}, Document(events[20:]...))
-	for _, order := range []trace.Order{trace.ByTime, trace.ByRecord, trace.ByTerm} {
-		want := 30
-		st := trace.Stretch{Brand: 4, Order: order}
-		if order == trace.ByTerm {
-			st.Term, want = trace.Term{Kind: trace.StepTerm, Text: "loading"}.Key(4), 10
-		}
+	loading, packing := trace.Term{Kind: trace.StepTerm, Text: "loading"}.Key(4), trace.Term{Kind: trace.StepTerm, Text: "packing"}.Key(4)
+	for _, of := range []struct {
+		order trace.Order
+		terms []int64
+		want  int
+	}{
+		{trace.ByTime, nil, 30}, {trace.ByRecord, nil, 30},
+		{trace.ByTerm, []int64{loading}, 10}, {trace.ByTerm, []int64{loading, packing}, 30}, {trace.ByTerm, []int64{loading, 17, loading}, 10},
+	} {
+		order, want := of.order, of.want
+		st := trace.Stretch{Brand: 4, Order: order, Terms: of.terms}
 		whole := scan(t, store, st, 1000)
 		if len(whole) != want {
 			t.Errorf("order %d: %d events, want %d", order, len(whole), want)

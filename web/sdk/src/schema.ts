@@ -3084,6 +3084,7 @@ export interface components {
                 logo: string | null;
             };
             trace: components["schemas"]["TraceRules"];
+            gs1_prefixes: components["schemas"]["GS1Prefixes"];
             /** Format: date-time */
             changed_at: string | null;
             changed_at_local?: string;
@@ -3096,6 +3097,7 @@ export interface components {
                 hide_places?: boolean;
             };
             trace?: components["schemas"]["TraceRules"];
+            gs1_prefixes?: components["schemas"]["GS1Prefixes"];
         };
         Place: {
             /** @description A GLN, or any URI; given back as a Digital Link. */
@@ -3113,6 +3115,8 @@ export interface components {
             /** @description Keys whose names are masked; absent = inspector. */
             mask?: components["schemas"]["TraceWords"];
         };
+        /** @description The brand's GS1 company prefixes; none begins with another. With them EPCIS events are answered as EPC URNs. A change replaces the list. */
+        GS1Prefixes: string[];
         TraceWords: string[];
         BrandSettingsMade: {
             brand_id: components["schemas"]["BrandID"];
@@ -3694,7 +3698,7 @@ export interface components {
             /** Format: uri */
             source: string;
             /** @enum {string} */
-            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed";
+            type: "code.generated" | "code.state_changed" | "tenant_updated" | "trace.captured" | "trace.queried" | "data.synced" | "complaint.filed" | "alert.triggered";
             subject: string;
             /** Format: date-time */
             time: string;
@@ -3734,7 +3738,39 @@ export interface components {
             /** @constant */
             type?: "complaint.filed";
             data?: components["schemas"]["ComplaintFiled"];
+        } | {
+            /** @constant */
+            type?: "alert.triggered";
+            data?: components["schemas"]["AlertTriggered"];
         });
+        /** @description illegal_step: what an EPCIS event says of items is none of their moves. later_step: it came late and makes a step after it impossible. future_time: events lay in the future when they came. */
+        AlertTriggered: {
+            /** @enum {unknown} */
+            kind: "illegal_step" | "later_step";
+            /** @description The hash of the EPCIS event. */
+            cause: string;
+            change_id: components["schemas"]["ChangeID"];
+            batch_id: components["schemas"]["BatchID"];
+            /** @description That the event says. */
+            state: string;
+            runs?: {
+                /** Format: int64 */
+                from_no: number;
+                /** Format: int64 */
+                to_no: number;
+            }[];
+            codes?: components["schemas"]["Code"][];
+            /** Format: date-time */
+            at: string;
+            place?: string;
+            /** @description There are more items than are told. */
+            partial?: boolean;
+        } | {
+            /** @constant */
+            kind: "future_time";
+            events: number;
+            event_ids: string[];
+        };
         ComplaintFiled: {
             complaint_id: components["schemas"]["ComplaintID"];
             brand_id: components["schemas"]["BrandID"];
@@ -5370,6 +5406,7 @@ export interface operations {
                      *           "logo": null
                      *         },
                      *         "trace": {},
+                     *         "gs1_prefixes": [],
                      *         "changed_at": null
                      *       }
                      *     }

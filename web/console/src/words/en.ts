@@ -151,7 +151,10 @@ const en: Words = {
   events: {
     hint: "Batches, state changes and tenants as they happen", live: "Live", waiting: "Connecting…", none: "Waiting for events",
     noneHint: "Issue a batch or change a state: it is here at once.", kind: "Event", raw: "Raw", code_generated: "Codes generated",
-    code_state_changed: "State changed", tenant_updated: "Tenant changed",
+    code_state_changed: "State changed", tenant_updated: "Tenant changed", alert_triggered: "Alert",
+  },
+  alert: {
+    illegal_step: "Step that the item cannot take", later_step: "Late event forbids a later step", future_time: "Event in the future",
   },
   log: {
     hint: "A log of batches and changes that nobody can rewrite unseen", origin: "Origin", size: "Entries", root: "Root", key: "Public key",

@@ -122,7 +122,10 @@ const zh = {
   },
   events: {
     hint: "发行、状态变更和租户变更，随发生而显示", live: "实时", waiting: "正在连接…", none: "等待事件", noneHint: "发行一个批次或更改状态，这里会立即出现。", kind: "事件", raw: "原文", code_generated: "码已生成",
-    code_state_changed: "状态已变更", tenant_updated: "租户已变更",
+    code_state_changed: "状态已变更", tenant_updated: "租户已变更", alert_triggered: "警报",
+  },
+  alert: {
+    illegal_step: "物品不能这样变更", later_step: "迟到的事件使后续变更无效", future_time: "事件时间在未来",
   },
   log: {
     hint: "所有批次和变更的可验证日志，谁也不能暗中改写", origin: "来源", size: "条目数", root: "根", key: "公钥", note: "已签名的头", verify: "在浏览器中验证", verifyHint: "不需要登录",
