@@ -32,7 +32,7 @@ type crowd struct {
 
 func newCrowd(t *testing.T, url string, s *summary) *crowd {
 	t.Helper()
-	c := &crowd{two: []*process{newProcess(t, url, s), newProcess(t, url, s)}, stop: make(chan struct{})}
+	c := &crowd{two: []*process{newOne(t, url, s, redisdb.DefaultBudget, false), newOne(t, url, s, redisdb.DefaultBudget, false)}, stop: make(chan struct{})}
 	for w := range 8 {
 		c.wg.Go(func() {
 			for n := w; ; n++ {

@@ -100,7 +100,7 @@ func TestNobodyWaits(t *testing.T) {
 	t.Parallel()
 	s, known := servers.Redis(t), &summary{}
 	const items, workers, scans = 5, 4, 50
-	two := []*process{newOne(t, s.URL(), known, true), newProcess(t, s.URL(), known)}
+	two := []*process{newOne(t, s.URL(), known, patient, true), newProcess(t, s.URL(), known)}
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -211,7 +211,7 @@ func TestLostAnswer(t *testing.T) {
 	if repeated == 0 || cut.cuts.Load() == 0 {
 		t.Errorf("%d answers were lost, %d scans were told all the same: this tests nothing", cut.cuts.Load(), repeated)
 	}
-	direct, _ := newCounts(t, s.URL(), &summary{})
+	direct, _ := newCounts(t, s.URL(), &summary{}, patient)
 	if sum, err := direct.Look(1, verify.Sum{}); err != nil || sum.Count != 60 {
 		t.Errorf("60 scans, and Redis counts %+v, %v", sum, err)
 	}
@@ -369,7 +369,7 @@ func TestSlots(t *testing.T) {
 func TestRaiseAgainstModel(t *testing.T) {
 	t.Parallel()
 	s := servers.Redis(t)
-	c, db := newCounts(t, s.URL(), &summary{})
+	c, db := newCounts(t, s.URL(), &summary{}, patient)
 	where := places()
 	sums := rapid.Custom(func(t *rapid.T) verify.Sum {
 		first := rapid.Int64Range(1, 50).Draw(t, "first")
@@ -425,7 +425,7 @@ func TestPlacesAreReadBack(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	s := servers.Redis(t)
-	c, db := newCounts(t, s.URL(), &summary{})
+	c, db := newCounts(t, s.URL(), &summary{}, patient)
 	for i, set := range [][]string{{"c", "x"}, {"c", "1", "f", "x"}, {"c", "1"}} {
 		serial := ids.Serial(i)
 		if text, err := s.Command(append([]string{"HSET", key(serial)}, set...)...); err != nil {

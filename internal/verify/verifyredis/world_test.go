@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -57,9 +58,12 @@ type process struct {
 	hasty  bool
 }
 
-func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
+// patient is a budget that a busy machine does not use up.
+const patient = 10 * time.Second
+
+func newCounts(t testing.TB, url string, s Summary, budget time.Duration) (*Counts, *redisdb.DB) {
 	t.Helper()
-	db, err := redisdb.Open(t.Context(), redisdb.Config{URL: url})
+	db, err := redisdb.Open(t.Context(), redisdb.Config{URL: url, Budget: budget})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,14 +73,14 @@ func newCounts(t testing.TB, url string, s Summary) (*Counts, *redisdb.DB) {
 
 func newProcess(t testing.TB, url string, s Summary) *process {
 	t.Helper()
-	return newOne(t, url, s, false)
+	return newOne(t, url, s, patient, false)
 }
 
-// newOne is a process; the answers of a hasty one do not wait for Redis.
-func newOne(t testing.TB, url string, s Summary, hasty bool) *process {
+// newOne is a process; the answers of a hasty one do not wait for Redis, those of others so long.
+func newOne(t testing.TB, url string, s Summary, budget time.Duration, hasty bool) *process {
 	t.Helper()
 	p := &process{fs: vfs.NewMem(), hasty: hasty}
-	p.counts, p.db = newCounts(t, url, s)
+	p.counts, p.db = newCounts(t, url, s, budget)
 	p.open(t)
 	t.Cleanup(func() { p.end(t) })
 	return p
