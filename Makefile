@@ -8,15 +8,16 @@ LINT    := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # What `make run` serves, `make soak` lasts and `make bench` reaches for; ROUNDS is what
-# `make crash` and `make faults` repeat.
+# `make crash` and `make faults` repeat; CHECKS are the histories of each test in `make random`.
 DATA   ?= ./data
 SOAK   ?= 10m
 BENCH  ?=
+CHECKS ?= 1000
 # The packages that `make test` runs.
 PKGS   ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint bench bench-cluster bench-weak crash faults soak build generate clean
+.PHONY: help run cluster test lint bench bench-cluster bench-weak crash faults random soak build generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,10 @@ bench-weak: ## measure verdicts over emulated 2G and 3G, by protocol; needs root
 crash: ROUNDS ?= 500
 crash: ## kill -9 under load, reopen, compare (ROUNDS=500)
 	go run ./cmd/hammer crash --rounds $(ROUNDS)
+
+random: ## the tests of random histories, each with many (CHECKS=1000)
+	go test -vet=off -timeout 0 $$(go list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{if eq . "pgregory.net/rapid"}}{{$$p}} {{end}}{{end}}' ./... | \
+		tr ' ' '\n' | sed -n 's/\.test$$//p') -rapid.checks=$(CHECKS)
 
 faults: ROUNDS ?= 200
 faults: ## every process and server past one machine killed, cut, stalled (ROUNDS=200)

@@ -134,7 +134,7 @@ func (t *tracing) leaves(ctx context.Context) (size float64, _ error) {
 	defer resp.Body.Close()
 	var origin string
 	if _, err := fmt.Fscanln(resp.Body, &origin); err != nil || resp.StatusCode != http.StatusOK {
-		return 0, nil //nolint:nilerr // there is no head before the first entry
+		return 0, nil // there is no head before the first entry
 	}
 	_, err = fmt.Fscanln(resp.Body, &size)
 	return size, err

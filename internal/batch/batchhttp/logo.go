@@ -121,9 +121,8 @@ func (a *api) getImage(isImage *regexp.Regexp) httpx.Handler {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
 		raw, err := io.ReadAll(io.LimitReader(f, logoBytesMax+1))
-		if err != nil {
+		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 		h := w.Header()

@@ -78,7 +78,8 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, p *trace.Page, name 
 		return err
 	}
 	around := trace.Around{Query: name, Created: a.Clock.Now(), Form: form}
-	kind, write := asJSON, (func(io.Writer) error)(nil)
+	kind := asJSON
+	var write func(io.Writer) error
 	if formatOf(r.Header.Get("Accept")) == asXML {
 		kind = asXML
 		write, err = a.xml(r, p, around)

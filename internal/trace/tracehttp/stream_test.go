@@ -72,7 +72,7 @@ func TestMemoryStaysFlat(t *testing.T) { //nolint:paralleltest // it looks at th
 	w.bigEvents(240)
 	for _, kind := range []string{"application/json", "application/xml"} {
 		measure := func(events int) *meter {
-			r := httptest.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("/epcis/events?perPage=%d", events), http.NoBody)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("/epcis/events?perPage=%d", events), http.NoBody)
 			r.Header.Set("Authorization", key)
 			r.Header.Set("Accept", kind)
 			m := &meter{head: http.Header{}}
@@ -118,7 +118,7 @@ func TestHalfAnAnswerIsNoWholeOne(t *testing.T) {
 	defer server.Close()
 	ask := func(kind string, reads int64) (status int, body []byte, err error) {
 		store.left.Store(reads)
-		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/epcis/events?perPage=240", http.NoBody)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/epcis/events?perPage=240", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,11 +56,6 @@ func sighting(s ids.Serial, n int64) *verify.Sighting {
 	return verifytest.Sighting(s, time.UnixMicro(n))
 }
 
-// plain is what the log's records say without its rules about sessions and places.
-func plain(s verify.Seen) verify.Seen {
-	return verify.Seen{Count: s.Count, FirstAt: s.FirstAt, LastAt: s.LastAt}
-}
-
 func TestSightings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -1,0 +1,9 @@
+package tracesql
+
+import (
+	"testing"
+
+	"github.com/chopmark/chopmark/test/random"
+)
+
+func TestMain(m *testing.M) { random.Run(m, 25) }
