@@ -6,6 +6,7 @@
 package argon
 
 import (
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -152,8 +153,8 @@ type peer struct {
 }
 
 func start(command []string, cores int) (*peer, error) {
-	cmd := exec.Command(command[0], command[1:]...)         //nolint:gosec // the program itself
-	cmd.Env = []string{"GOMAXPROCS=" + strconv.Itoa(cores)} // nothing of ours: it may hold secrets
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...) //nolint:gosec // the program itself; it ends with its input
+	cmd.Env = []string{"GOMAXPROCS=" + strconv.Itoa(cores)}                      // nothing of ours: it may hold secrets
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
