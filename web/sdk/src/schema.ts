@@ -4855,7 +4855,7 @@ export interface components {
                     /** @constant */
                     code?: 429;
                     /** @enum {unknown} */
-                    error?: "limit.address" | "limit.misses" | "limit.brand" | "limit.keys" | "limit.proof";
+                    error?: "limit.address" | "limit.misses" | "limit.brand" | "limit.keys" | "limit.requests" | "limit.proof" | "complaint.limited";
                 };
             };
         };
@@ -9042,6 +9042,7 @@ export interface operations {
             422: components["responses"]["Mismatch"];
             429: components["responses"]["Limited"];
             500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
         };
     };
     getComplaint: {
