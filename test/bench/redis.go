@@ -124,7 +124,7 @@ func (p peer) run(ctx context.Context, scans int, known ...string) error {
 	args := []string{
 		"-h", "127.0.0.1", "-p", p.port, "-q", "-P", "16", "-c", strconv.Itoa(redisClients), "-n", strconv.Itoa(scans), "-r", strconv.Itoa(redisItems),
 		"EVALSHA", p.sha, "1", "chopmark:{s00}:__rand_int__", "peer__rand_int__", strconv.FormatInt(time.Now().UnixMicro(), 10), "2",
-		"中国|浙江|杭州|30250000|120160000", "604800000", "0",
+		"中国|浙江|杭州|30250000|120160000", "604800000", "0", "0",
 	}
 	out, err := exec.CommandContext(ctx, "redis-benchmark", append(args, known...)...).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "ERR") {
