@@ -143,7 +143,7 @@ var mountedElsewhere = []string{
 	"POST /api/v1/trace-sources/{source_id}/remove", "POST /api/v1/trace-sources/{source_id}/test", "POST /api/v1/trace-sources/{source_id}/push",
 	"POST /api/v1/containers", "GET /api/v1/containers", "GET /api/v1/containers/{epc}/packing", "POST /api/v1/containers/{epc}/add",
 	"POST /api/v1/containers/{epc}/remove", "POST /api/v1/containers/{epc}/close", "POST /api/v1/containers/{epc}/discard",
-	"POST /api/v1/trace-data", "POST /api/v1/trace-data/import", "GET /api/v1/trace-data/{code}",
+	"POST /api/v1/trace-data", "POST /api/v1/trace-data/import", "GET /api/v1/trace-data/{code}", "GET /api/v1/search",
 }
 
 func TestDocumentHasTheRoutes(t *testing.T) {

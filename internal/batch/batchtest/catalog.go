@@ -163,7 +163,7 @@ func settingsChange(t *testing.T, open Open) {
 			}
 		}
 	}
-	if told != 5 {
+	if told != 6 {
 		t.Errorf("the feed tells of %d changes", told)
 	}
 	if s, err := w.Settings(t.Context(), other); err != nil || s.Version != 0 {
