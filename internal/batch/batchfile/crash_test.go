@@ -61,7 +61,7 @@ func killAndGoOn(t *testing.T, before open) {
 	before.idle = true
 	w := openWorld(t, before)
 	defer w.close()
-	b := w.batch(batch.BatchSpec{Quantity: 100*unitRows + 77, InnerCode: true}, "")
+	b := w.batch(batch.BatchSpec{Quantity: 40*unitRows + 77, InnerCode: true}, "")
 	id := w.export(&b, batch.FileSpec{})
 
 	kills := 0
