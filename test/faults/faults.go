@@ -178,6 +178,9 @@ func (w *world) recovered(ctx context.Context, since time.Time) (took recovery, 
 	})
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, tail(w.worker.now().Log()))
+		for _, edge := range w.edges {
+			err = fmt.Errorf("%w\n%s:\n%s", err, edge.name, tail(edge.now().Log()))
+		}
 	}
 	took.consumed = time.Since(since)
 	return took, err

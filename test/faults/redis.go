@@ -163,14 +163,16 @@ const lookAgain = 20 * time.Millisecond
 
 // within asks until it is so.
 func within(ctx context.Context, what string, most time.Duration, is func() error) error {
+	var last error // what was wrong before ctx cut the asking off
 	for begun := time.Now(); ; {
 		err := is()
 		if err == nil {
 			return nil
 		}
 		if ctx.Err() != nil || time.Since(begun) > most {
-			return fmt.Errorf("%s: %w", what, err)
+			return fmt.Errorf("%s: %w; before that: %v", what, err, last)
 		}
+		last = err
 		wait(ctx, lookAgain)
 	}
 }
