@@ -170,7 +170,7 @@ func within(ctx context.Context, what string, most time.Duration, is func() erro
 			return nil
 		}
 		if ctx.Err() != nil || time.Since(begun) > most {
-			return fmt.Errorf("%s: %w; before that: %v", what, err, last)
+			return fmt.Errorf("%s: %w", what, errors.Join(last, err))
 		}
 		last = err
 		wait(ctx, lookAgain)

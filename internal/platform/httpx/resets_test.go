@@ -105,7 +105,7 @@ func TestResets(t *testing.T) {
 	waits.Store(true)
 	foul := newTakingBack(t, ln.Addr().String())
 	go func() { // what is worked on when the connection ends
-		for range began { //nolint:revive // until the test ends
+		for range began {
 		}
 	}()
 	for i := 0; ; i++ {
