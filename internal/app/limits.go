@@ -139,7 +139,7 @@ func (m limitMetrics) Describe(out chan<- *prometheus.Desc) { prometheus.Describ
 func (m limitMetrics) Collect(out chan<- prometheus.Metric) {
 	refused := prometheus.NewDesc("chopmark_limited_total", "Requests refused, by limit; proof: asked to prove work.", []string{"limit"}, nil)
 	c := m.guard.Counts()
-	for name, n := range map[string]int64{"address": c.Requests, "misses": c.Misses, "brand": c.Realm, "keys": c.Keys, "proof": c.Proof, "tenant": c.Holders, "complaint": c.Left, "resets": c.Resets} {
+	for name, n := range map[string]int64{"address": c.Requests, "misses": c.Misses, "brand": c.Realm, "keys": c.Keys, "proof": c.Proof, "tenant": c.Holders, "complaint": c.Left} {
 		out <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), name)
 	}
 	one := func(name, help string, kind prometheus.ValueType, value float64) {

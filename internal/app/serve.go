@@ -115,7 +115,6 @@ func closeAll(servers []server) error {
 // listen opens every listener before any is served, so that a port that is taken
 // is known at the start.
 func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, err error) {
-	resets := httpx.NewResets(a.guard, a.proxies)
 	open := func(flag, addr string, config *tls.Config, h http.Handler) string {
 		if addr == "" || err != nil {
 			return ""
@@ -125,9 +124,7 @@ func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, 
 			err = fmt.Errorf("--%s: %w", flag, err)
 			return ""
 		}
-		ln = resets.Listener(ln)
 		s := a.httpServer(h)
-		s.ConnContext = resets.Context
 		stop := s.Shutdown
 		switch {
 		case config != nil:
@@ -143,7 +140,6 @@ func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, 
 			fast := a.lane(ln, handler)
 			ln, stop = fast, func(ctx context.Context) error { return errors.Join(s.Shutdown(ctx), fast.Shutdown(ctx)) }
 		}
-		s.Handler = resets.Handler(s.Handler)
 		servers = append(servers, server{
 			serve: func() error { return ignoreClosed(s.Serve(ln)) },
 			stop:  stop,

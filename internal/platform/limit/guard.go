@@ -267,23 +267,6 @@ func (g *Guard) Leave(a netip.Addr, r Rate) (wait time.Duration) {
 	return wait
 }
 
-// resets are how many connections of an address may be ended before it is not let in for a while.
-func resets() Rate { return Steady(6, time.Minute) }
-
-// Reset notes that a connection of an address was ended, since it took back what it asked.
-func (g *Guard) Reset(a netip.Addr) {
-	g.others.Add(Key{Net: Network(a), Kind: ofResets}, resets(), 1, g.clock.Now().UnixNano())
-}
-
-// Enters says whether a new connection of an address is taken.
-func (g *Guard) Enters(a netip.Addr) bool {
-	_, full := resets().full(g.others.Used(Key{Net: Network(a), Kind: ofResets}, g.clock.Now().UnixNano()))
-	if full {
-		g.refused[ofResets].Add(1)
-	}
-	return !full
-}
-
 // Heard is what the other processes know of an account: so much is drawn on it in all.
 func (g *Guard) Heard(k Key, used time.Duration) {
 	m := g.others
@@ -303,7 +286,6 @@ type Counts struct {
 	Requests, Misses, Realm, Keys, Proof int64   // refused, by why
 	Holders                              int64   // refused beyond their quota
 	Left                                 int64   // refused to leave more here
-	Resets                               int64   // connections refused of who took back what he asked
 	Proven                               int64   // let in by a proof
 	Missed                               int64   // requests for what does not exist
 	BudgetLeft                           float64 // of the misses of all, 0 to 1
@@ -320,6 +302,6 @@ func (g *Guard) Counts() Counts {
 	}
 	return Counts{
 		g.refused[ofRequests].Load(), g.refused[ofMisses].Load(), g.refused[ofRealm].Load(), g.refused[ofKeys].Load(),
-		g.asked.Load(), g.refused[ofHolder].Load() + g.refused[ofHolderDay].Load(), g.refused[ofLeft].Load(), g.refused[ofResets].Load(), g.proven.Load(), g.misses.Load(), left,
+		g.asked.Load(), g.refused[ofHolder].Load() + g.refused[ofHolderDay].Load(), g.refused[ofLeft].Load(), g.proven.Load(), g.misses.Load(), left,
 	}
 }

@@ -92,7 +92,6 @@ const (
 	ofHolder         // requests of who is known, by the second
 	ofHolderDay      // and by the day
 	ofLeft           // what an address left here without a key
-	ofResets         // connections of an address that were ended, since it took back what it asked
 	kinds
 )
 
