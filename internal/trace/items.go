@@ -48,11 +48,11 @@ const codeDigits = 18
 // ours finds the item that an EPC names: an SGTIN of ours, or an address that ends with a
 // code. at is where in the EPC the code stands.
 func ours(find Finder, epc, canonical string) (it Item, at int, ok bool, err error) {
-	if len(canonical) < codeDigits {
-		return it, 0, false, nil
+	if len(canonical) <= codeDigits {
+		return it, 0, false, nil // also 18 digits alone: they name no item here
 	}
 	code := canonical[len(canonical)-codeDigits:]
-	if !isDigits(code) || canonical[len(canonical)-codeDigits-1:][0] != '/' {
+	if !isDigits(code) || canonical[len(canonical)-codeDigits-1] != '/' {
 		return it, 0, false, nil
 	}
 	if at = len(epc) - codeDigits; at < 0 || epc[at:] != code {

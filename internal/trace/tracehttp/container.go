@@ -3,8 +3,10 @@ package tracehttp
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/trace"
@@ -28,7 +30,9 @@ type contained struct {
 
 const codesMax = 10_000
 
-// getContainer answers GET /api/v1/containers/{epc}: where a thing was, and what was in it,
+const ssccDigits = 18
+
+// getContainer answers GET /api/v1/containers/{epc}, an EPC or the digits of an SSCC: where a thing was, and what was in it,
 // directly or with ?deep=true in all of it, as of ?at=.
 func (a *api) getContainer(w http.ResponseWriter, r *http.Request) error {
 	brand, err := brandOf(r)
@@ -36,6 +40,9 @@ func (a *api) getContainer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	epc, at := r.PathValue("epc"), a.Clock.Now()
+	if len(epc) == ssccDigits && strings.Trim(epc, "0123456789") == "" {
+		epc = gs1.CanonicalStem + "/00/" + epc
+	}
 	if text := r.URL.Query().Get("at"); text != "" {
 		if at, err = time.Parse(time.RFC3339, text); err != nil {
 			return fault.Field("input.bad_time", "at", "must be a time as 2026-03-01T08:00:00Z")
