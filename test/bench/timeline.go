@@ -92,8 +92,8 @@ func (t *tracing) crowd(ctx context.Context) error {
 	return nil
 }
 
-// told waits until what was captured has moved its items and is in the log: that is the same
-// process's work, which a question would be measured beside.
+// told waits until what was captured has moved its items, and is in the log and in the index:
+// that is the same process's work, which a question would be measured beside.
 func (t *tracing) told(ctx context.Context) error {
 	start, last, still := time.Now(), -1.0, 0
 	for still < storyStill {
@@ -101,8 +101,11 @@ func (t *tracing) told(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, result := range []string{"moved", "same", "given_up"} {
-			n, err := t.Metric(ctx, `chopmark_state_events_total{result="`+result+`"}`)
+		for _, counted := range []string{
+			`chopmark_state_events_total{result="moved"}`, `chopmark_state_events_total{result="same"}`,
+			`chopmark_state_events_total{result="given_up"}`, `chopmark_search_documents_total{kind="event"}`,
+		} {
+			n, err := t.Metric(ctx, counted)
 			if err != nil {
 				return err
 			}
@@ -117,7 +120,7 @@ func (t *tracing) told(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	fmt.Fprintf(os.Stderr, "bench: timeline: states and log followed after %.0f s\n", time.Since(start).Seconds()-storyStill)
+	fmt.Fprintf(os.Stderr, "bench: timeline: states, log and index followed after %.0f s\n", time.Since(start).Seconds()-storyStill)
 	return nil
 }
 

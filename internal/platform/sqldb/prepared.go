@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"sync"
 )
 
@@ -53,7 +54,7 @@ func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
 	if full {
 		return nil
 	}
-	stmt, err := p.pool.PrepareContext(ctx, query)
+	stmt, err := p.pool.PrepareContext(ctx, blind(query))
 	if err != nil {
 		return nil // whoever runs it is told why
 	}
@@ -66,6 +67,11 @@ func (p *prepared) keep(ctx context.Context, query string) *sql.Stmt {
 	p.of[query] = stmt
 	return stmt
 }
+
+// blind hides from SQLite how many rows are asked for: it looks at the number of a LIMIT when
+// it plans, and so parses the statement again each time that one is bound
+// (BenchmarkLimit: twice the time of a simple look-up).
+func blind(query string) string { return strings.ReplaceAll(query, "LIMIT ?", "LIMIT +?") }
 
 func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 	if stmt := p.known(query); stmt != nil {
