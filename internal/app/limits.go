@@ -137,15 +137,16 @@ func (m limitMetrics) Describe(out chan<- *prometheus.Desc) { prometheus.Describ
 
 // Collect implements prometheus.Collector.
 func (m limitMetrics) Collect(out chan<- prometheus.Metric) {
-	refused := prometheus.NewDesc("chopmark_limited_total", "Requests refused, by limit; proof: asked to prove work.", []string{"limit"}, nil)
+	refused := prometheus.NewDesc("chopmark_limited_total", "Requests refused, by limit; proof: asked to prove work; connections: not taken.", []string{"limit"}, nil)
 	c := m.guard.Counts()
-	for name, n := range map[string]int64{"address": c.Requests, "misses": c.Misses, "brand": c.Realm, "keys": c.Keys, "proof": c.Proof, "tenant": c.Holders, "complaint": c.Left} {
+	for name, n := range map[string]int64{"address": c.Requests, "misses": c.Misses, "brand": c.Realm, "keys": c.Keys, "proof": c.Proof, "tenant": c.Holders, "complaint": c.Left, "connections": c.Unwelcome} {
 		out <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), name)
 	}
 	one := func(name, help string, kind prometheus.ValueType, value float64) {
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, nil), kind, value)
 	}
 	one("chopmark_proofs_total", "Requests let in by a proof of work.", prometheus.CounterValue, float64(c.Proven))
+	one("chopmark_connections_calmed_total", "HTTP/2 connections ended since they kept the server busy for nobody.", prometheus.CounterValue, float64(c.Ended))
 	one("chopmark_misses_total", "Requests of strangers for what does not exist.", prometheus.CounterValue, float64(c.Missed))
 	one("chopmark_miss_budget_left", "Share of the budget of misses of all addresses that is left.", prometheus.GaugeValue, c.BudgetLeft)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/h2"
 	"github.com/chopmark/chopmark/internal/platform/h3"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
 	"github.com/chopmark/chopmark/internal/platform/lane"
@@ -124,7 +125,14 @@ func (a *App) listen(handler *httpx.Router) (servers []server, addrs Addresses, 
 			err = fmt.Errorf("--%s: %w", flag, err)
 			return ""
 		}
-		s := a.httpServer(h)
+		if h == http.Handler(handler) {
+			ln = a.httpLimits().Door(ln)
+		}
+		var s *http.Server
+		if s, err = a.httpServer(h); err != nil {
+			err = errors.Join(err, ln.Close())
+			return ""
+		}
 		stop := s.Shutdown
 		switch {
 		case config != nil:
@@ -178,17 +186,18 @@ func (a *App) lane(ln net.Listener, handler *httpx.Router) *lane.Lane {
 	})
 }
 
-func (a *App) httpServer(h http.Handler) *http.Server {
+func (a *App) httpServer(h http.Handler) (*http.Server, error) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: headerBytesMax, ConnState: a.metrics.ConnState, Protocols: &protocols,
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: streamsMax},
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+	return s, h2.Configure(s, a.clock, a.httpLimits().Ended)
 }
 
 func ignoreClosed(err error) error {

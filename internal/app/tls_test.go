@@ -181,12 +181,15 @@ func TestEarlyTakes(t *testing.T) {
 func listenTLS(t *testing.T, h http.Handler) string {
 	t.Helper()
 	w := newTLSWorld(t, t.TempDir(), keyset.New(clock.System{}), false)
-	a := &App{metrics: obs.NewMetrics(), log: slog.New(slog.DiscardHandler)}
+	a := &App{metrics: obs.NewMetrics(), clock: clock.System{}, log: slog.New(slog.DiscardHandler)}
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := a.httpServer(h)
+	s, err := a.httpServer(h)
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() { _ = s.Serve(tls.NewListener(ln, w.present())) }() // ends with Close
 	t.Cleanup(func() { _ = s.Close() })
 	return ln.Addr().String()

@@ -31,6 +31,9 @@ func start() error {
 	if len(os.Args) > 1 && os.Args[1] == "bare-redirect" { // of the resolver bench
 		return serveBareRedirect()
 	}
+	if len(os.Args) == 4 && os.Args[1] == "resets" { // the attackers of the strangers bench
+		return attackWithResets(os.Args[2], os.Args[3])
+	}
 	only := flag.String("only", "", "comma-separated benches: codebook, issue, billions, state, verify, tail, singles, strangers, overload, distinct, redis, claims, visible, records-mysql, backup, translog, trace, timeline, guessing, refusal, resolver, regions, sign-ins, batches-list, search")
 	codes := flag.Int64("codes", 10_000_000, "how many codes the issue bench writes")
 	claims := flag.Int64("claims", 1_000_000, "how many claims the claims bench makes together")

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"time"
@@ -18,6 +24,7 @@ const (
 	goodConns  = 32
 	floodConns = 32
 	resetConns = 8
+	resetLead  = time.Second // in which the server sees what they do; then others come
 )
 
 // benchStrangers scans right codes at a steady rate, alone and beside what should not
@@ -29,11 +36,12 @@ func benchStrangers(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer server.Kill()
-	good := func() (*load.Result, error) {
+	goodAt := func(url string) (*load.Result, error) {
 		stage := load.Steady(verifyFor, goodConns, goodRate)
 		stage.AllowShed = true // in the moment in which a crowd arrives
-		return drive(ctx, server.URL, &asking{codes: codes}, stage)
+		return drive(ctx, url, &asking{codes: codes}, stage)
 	}
+	good := func() (*load.Result, error) { return goodAt(server.URL) }
 	alone, err := good()
 	if err != nil {
 		return err
@@ -49,7 +57,7 @@ func benchStrangers(ctx context.Context, b *bench) error {
 	if err := b.slow(ctx, server, codes[0], good, show); err != nil {
 		return err
 	}
-	if err := b.resets(ctx, server, codes[0], good, show); err != nil {
+	if err := b.resets(ctx, server, codes, goodAt, show); err != nil {
 		return err
 	}
 	if err := b.halfOpen(ctx, server, codes[0], good, show); err != nil {
@@ -104,20 +112,65 @@ func (b *bench) slow(ctx context.Context, s *harness.Server, code string, good f
 	return nil
 }
 
-// resets asks over HTTP/2 and takes it back at once.
-func (b *bench) resets(ctx context.Context, s *harness.Server, code string, good func() (*load.Result, error), show func(string, *load.Result)) error {
-	crowd, err := load.RapidResets(ctx, s.URL, verifyPath(code), resetConns)
+// resets asks over HTTP/2 and takes it back at once, from a process of its own: scans are not
+// to wait for the attackers' goroutines. The same is done to a bare handler of net/http.
+func (b *bench) resets(ctx context.Context, s *harness.Server, codes []string, good func(string) (*load.Result, error), show func(string, *load.Result)) error {
+	bare, err := startBare(ctx, b.self, s.URL, codes[0])
 	if err != nil {
 		return err
 	}
-	defer crowd.Close()
-	r, err := good()
-	if err != nil {
-		return err
+	defer bare.stop()
+	for _, of := range []struct{ what, url string }{{"", s.URL}, {" at a bare handler of net/http", bare.url}} {
+		crowd := exec.CommandContext(ctx, "nice", "-n", "19", b.self, "resets", of.url, verifyPath(codes[0]))
+		stop, err := crowd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		out, err := crowd.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		crowd.Stderr = os.Stderr
+		if err := crowd.Start(); err != nil {
+			return err
+		}
+		lines := bufio.NewScanner(out)
+		lines.Scan() // it attacks
+		r, err := good(of.url)
+		err = errors.Join(err, stop.Close())
+		lines.Scan() // what it did
+		if err = errors.Join(err, lines.Err(), crowd.Wait()); err != nil {
+			return err
+		}
+		show(fmt.Sprintf("beside %d connections that reset each request (%s)%s", resetConns, lines.Text(), of.what), r)
 	}
-	show(fmt.Sprintf("beside %d connections that reset each request (%.0f/s, %d ended by the server)",
-		resetConns, float64(crowd.Asked())/r.Took.Seconds(), crowd.Ended()), r)
 	return nil
+}
+
+// attackWithResets does so until its input ends, and says what it did. It comes from an address
+// of this machine that is not loopback, which the server takes for a stranger's.
+func attackWithResets(url, path string) error {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return err
+	}
+	var from net.Addr
+	for _, one := range all {
+		if ip, ok := one.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			from = &net.TCPAddr{IP: ip.IP}
+		}
+	}
+	start := time.Now()
+	crowd, err := load.RapidResets(context.Background(), url, path, from, resetConns)
+	if err != nil {
+		return err
+	}
+	time.Sleep(resetLead)
+	fmt.Println("attacking")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	crowd.Close()
+	fmt.Printf("from %v: %.0f/s, %d connections ended or not taken\n", from, float64(crowd.Asked())/time.Since(start).Seconds(), crowd.Ended())
+	return err
 }
 
 // flood asks for codes in every wrong form as fast as the answers come.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -384,10 +385,13 @@ func serveBare() error {
 	one := func(v string) []string { return []string{v} }
 	kind, cache, vary, origin := one("application/json; charset=utf-8"), one("no-store"), one("Accept, Accept-Language"), one("*")
 	id := one("req_0123456789abcd1")
-	return http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{Protocols: &http.Protocols{}, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h["Content-Type"], h["Content-Length"], h["Cache-Control"] = kind, length, cache
 		h["Vary"], h["Access-Control-Allow-Origin"], h["X-Request-Id"] = vary, origin, id
 		_, _ = w.Write(body)
-	}))
+	})}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	return server.Serve(ln)
 }

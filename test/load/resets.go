@@ -21,8 +21,9 @@ type Resets struct {
 	ended atomic.Int64
 }
 
-// RapidResets begins n such connections. One that the server ends is opened anew.
-func RapidResets(ctx context.Context, base, path string, n int) (*Resets, error) {
+// RapidResets begins n such connections, from an address or, when it is nil, from whichever the
+// system takes. One that the server ends, or does not take, is opened anew.
+func RapidResets(ctx context.Context, base, path string, from net.Addr, n int) (*Resets, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func RapidResets(ctx context.Context, base, path string, n int) (*Resets, error)
 	for range n {
 		c.wg.Go(func() {
 			for ctx.Err() == nil {
-				c.ask(ctx, u.Host, path)
+				c.ask(ctx, u.Host, path, from)
 				c.ended.Add(1)
 			}
 		})
@@ -53,8 +54,8 @@ func (c *Resets) Close() {
 }
 
 // ask is one connection until its end.
-func (c *Resets) ask(ctx context.Context, host, path string) {
-	var d net.Dialer
+func (c *Resets) ask(ctx context.Context, host, path string, from net.Addr) {
+	d := net.Dialer{LocalAddr: from}
 	conn, err := d.DialContext(ctx, "tcp", host)
 	if err != nil {
 		return

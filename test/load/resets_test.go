@@ -20,7 +20,7 @@ func TestRapidResets(t *testing.T) {
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
 	s.Start()
 	defer s.Close()
-	c, err := RapidResets(t.Context(), s.URL, "/x", 2)
+	c, err := RapidResets(t.Context(), s.URL, "/x", nil, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

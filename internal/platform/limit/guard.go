@@ -59,6 +59,7 @@ type Guard struct {
 	asked    atomic.Int64
 	proven   atomic.Int64
 	misses   atomic.Int64
+	ended    atomic.Int64
 }
 
 const (
@@ -69,6 +70,10 @@ const (
 	// tellWithin is how soon an address must come again for others to hear of it: who
 	// asks less often than that is far from any limit.
 	tellWithin = time.Second
+	// How often connections of an address may be ended for what they did until none is
+	// taken: many may share it, and one of them may have a program that is at fault.
+	endedAtOnce = 3
+	endedEvery  = time.Minute
 )
 
 // NewGuard makes a guard that knows nobody yet.
@@ -267,6 +272,26 @@ func (g *Guard) Leave(a netip.Addr, r Rate) (wait time.Duration) {
 	return wait
 }
 
+// Ended notes that a connection of an address was ended since it kept the server busy for
+// nobody.
+func (g *Guard) Ended(a netip.Addr) {
+	g.ended.Add(1)
+	g.add(Key{Net: Network(a), Kind: ofEnded}, Rate{endedAtOnce, endedEvery}, g.clock.Now().UnixNano())
+}
+
+// Welcome reports whether a connection of an address is taken.
+func (g *Guard) Welcome(a netip.Addr) bool {
+	used := g.others.Used(Key{Net: Network(a), Kind: ofEnded}, g.clock.Now().UnixNano())
+	if used == 0 {
+		return true
+	}
+	_, full := Rate{endedAtOnce, endedEvery}.full(used)
+	if full {
+		g.refused[ofEnded].Add(1)
+	}
+	return !full
+}
+
 // Heard is what the other processes know of an account: so much is drawn on it in all.
 func (g *Guard) Heard(k Key, used time.Duration) {
 	m := g.others
@@ -288,6 +313,7 @@ type Counts struct {
 	Left                                 int64   // refused to leave more here
 	Proven                               int64   // let in by a proof
 	Missed                               int64   // requests for what does not exist
+	Ended, Unwelcome                     int64   // connections: ended, and refused for it
 	BudgetLeft                           float64 // of the misses of all, 0 to 1
 }
 
@@ -300,8 +326,10 @@ func (g *Guard) Counts() Counts {
 			left = 0
 		}
 	}
+	refused := func(k Kind) int64 { return g.refused[k].Load() }
 	return Counts{
-		g.refused[ofRequests].Load(), g.refused[ofMisses].Load(), g.refused[ofRealm].Load(), g.refused[ofKeys].Load(),
-		g.asked.Load(), g.refused[ofHolder].Load() + g.refused[ofHolderDay].Load(), g.refused[ofLeft].Load(), g.proven.Load(), g.misses.Load(), left,
+		Requests: refused(ofRequests), Misses: refused(ofMisses), Realm: refused(ofRealm), Keys: refused(ofKeys), Proof: g.asked.Load(),
+		Holders: refused(ofHolder) + refused(ofHolderDay), Left: refused(ofLeft), Proven: g.proven.Load(), Missed: g.misses.Load(),
+		Ended: g.ended.Load(), Unwelcome: refused(ofEnded), BudgetLeft: left,
 	}
 }

@@ -92,6 +92,7 @@ const (
 	ofHolder         // requests of who is known, by the second
 	ofHolderDay      // and by the day
 	ofLeft           // what an address left here without a key
+	ofEnded          // connections that were ended for keeping the server busy
 	kinds
 )
 

@@ -242,6 +242,27 @@ func TestKeys(t *testing.T) {
 	want(t, g.Admit(address(1)), "", 0)
 }
 
+// TestWelcome: an address whose connections had to be ended is not taken for a while.
+func TestWelcome(t *testing.T) {
+	t.Parallel()
+	g := newTestGuard(Limits{})
+	for range endedAtOnce {
+		if !g.Welcome(address(1)) {
+			t.Error("refused too soon")
+		}
+		g.Ended(address(1))
+	}
+	if g.Welcome(address(1)) || !g.Welcome(address(2)) {
+		t.Error("the wrong one is taken")
+	}
+	if g.now = g.now.Add(endedEvery); !g.Welcome(address(1)) {
+		t.Error("it is not forgotten")
+	}
+	if c := g.Counts(); c.Ended != endedAtOnce || c.Unwelcome != 1 {
+		t.Errorf("counted %+v", c)
+	}
+}
+
 // TestOthersAreNeverRefused spends the budget of all: who has a miss is asked for proof,
 // or waits until his misses are paid off; who has none is let in.
 func TestOthersAreNeverRefused(t *testing.T) {
