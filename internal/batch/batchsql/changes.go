@@ -1,6 +1,7 @@
 package batchsql
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -155,17 +156,13 @@ func sizeOf(r batch.Run) int {
 	return size
 }
 
-// The condition that a cover v reaches into a run of a batch: reach, reachSize for each
-// further size, and a bracket.
-const (
-	reach     = `v.batch_first = ? AND v.to_no >= ? AND (v.size = ? AND v.from_no BETWEEN ? AND ?`
-	reachSize = ` OR v.size = ? AND v.from_no BETWEEN ? AND ?`
-)
+// reach are the covers of one size that reach into a run of a batch. The sizes are looked up
+// one by one: as one condition SQLite would read all covers of the batch.
+const reach = `SELECT * FROM change_covers WHERE batch_first = ? AND size = ? AND from_no BETWEEN ? AND ? AND to_no >= ?`
 
-func reachArgs(first ids.Serial, within batch.Run) []any {
-	args := []any{int64(first), within.From}
+func reachArgs(first ids.Serial, within batch.Run) (args []any) {
 	for size := range sizes {
-		args = append(args, size, within.From-1<<(size*sizeStep), within.To)
+		args = append(args, int64(first), size, within.From-1<<(size*sizeStep), within.To, within.From)
 	}
 	return args
 }
@@ -250,6 +247,7 @@ func scanEntry(r *sql.Rows) (e batch.Entry, err error) {
 type ownedCover struct {
 	seq  int64
 	id   ids.ChangeID
+	n    int // of its covers
 	part int
 	batch.Cover
 }
@@ -257,7 +255,7 @@ type ownedCover struct {
 func scanCover(r *sql.Rows) (o ownedCover, err error) {
 	var whole batch.Run
 	var runs []byte
-	if err := r.Scan(&o.seq, &o.id, &o.Batch, &o.To, &whole.From, &whole.To, &runs, &o.part, &o.By); err != nil {
+	if err := r.Scan(&o.seq, &o.id, &o.n, &o.Batch, &o.To, &whole.From, &whole.To, &runs, &o.part, &o.By); err != nil {
 		return o, err
 	}
 	o.Numbers = batch.Runs{whole}
@@ -267,7 +265,7 @@ func scanCover(r *sql.Rows) (o ownedCover, err error) {
 	return o, err
 }
 
-const coverColumns = `c.seq, c.change_id, v.batch_first, v.to_state, v.from_no, v.to_no, v.runs, v.part, v.by_seq`
+const coverColumns = `c.seq, c.change_id, v.n, v.batch_first, v.to_state, v.from_no, v.to_no, v.runs, v.part, v.by_seq`
 
 // FindChange implements batch.Changes.
 func (s *Store) FindChange(ctx context.Context, id ids.ChangeID) (batch.Change, error) {
@@ -404,10 +402,11 @@ func (s *Store) History(ctx context.Context, b ids.Serial, within batch.Run) ([]
 func history(ctx context.Context, q sqldb.Querier, b ids.Serial, within batch.Run) ([]batch.Change, error) {
 	args := reachArgs(b, within)
 	covers, err := sqldb.Collect(ctx, q, scanCover,
-		`SELECT `+coverColumns+` FROM change_covers v JOIN changes c ON c.change_id = v.change_id WHERE `+reach+strings.Repeat(reachSize, sizes-1)+`) ORDER BY c.seq, v.n`, args...)
+		`SELECT `+coverColumns+` FROM (`+reach+strings.Repeat(` UNION ALL `+reach, sizes-1)+`) v JOIN changes c ON c.change_id = v.change_id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
+	slices.SortFunc(covers, func(a, b ownedCover) int { return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.n, b.n)) })
 	entries, err := changesOf(ctx, q, covers)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
