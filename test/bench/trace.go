@@ -214,6 +214,9 @@ func (t *tracing) pallet(ctx context.Context) error {
 	if _, _, err := t.send(ctx, []string{body}, 1, "/epcis/capture", http.StatusAccepted); err != nil {
 		return err
 	}
+	if err := t.told(ctx); err != nil {
+		return err
+	}
 	var took []time.Duration
 	for range 30 {
 		var c struct {
