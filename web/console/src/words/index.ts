@@ -20,12 +20,19 @@ export function speak(to: Language): void {
 
 speak(first);
 
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+// Making a formatter costs a hundred times what formatting does, and lists ask for thousands.
+const region = (): string => (language() === "zh" ? "zh-CN" : "en-GB");
+const made = new Map<string, { moment: Intl.DateTimeFormat; count: Intl.NumberFormat }>();
+function forms(): { moment: Intl.DateTimeFormat; count: Intl.NumberFormat } {
+  let own = made.get(region());
+  if (!own) made.set(region(), own = { moment: new Intl.DateTimeFormat(region(), { dateStyle: "medium", timeStyle: "medium" }), count: new Intl.NumberFormat(region()) });
+  return own;
+}
 
 /** A moment as the reader's clock shows it. */
 export function moment(at: string | null | undefined): string {
   if (!at) return "–";
-  return new Intl.DateTimeFormat(language() === "zh" ? "zh-CN" : "en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone: zone }).format(new Date(at));
+  return forms().moment.format(new Date(at));
 }
 
-export const count = (n: number | null | undefined): string => (n == null ? "–" : new Intl.NumberFormat(language() === "zh" ? "zh-CN" : "en-GB").format(n));
+export const count = (n: number | null | undefined): string => (n == null ? "–" : forms().count.format(n));
