@@ -3,6 +3,11 @@ import { words } from "../words/index.ts";
 
 export interface Failure { title: string; hint: string; details: readonly { field: string; reason: string }[]; requestId: string }
 
+/** What is wrong with what was typed, told before anything is sent. */
+export class Mistake extends Error {
+  constructor(title: string, readonly hint: string) { super(title); }
+}
+
 /** What a failed request means to a person, and what to do next. */
 export function failure(e: unknown): Failure {
   const t = words.global.t;
@@ -11,6 +16,7 @@ export function failure(e: unknown): Failure {
     const hint = words.global.te(known) ? t(known) : words.global.te(`status.${e.status}`) ? t(`status.${e.status}`) : "";
     return { title: e.message, hint, details: e.details, requestId: e.requestId };
   }
+  if (e instanceof Mistake) return { title: e.message, hint: e.hint, details: [], requestId: "" };
   if (e instanceof TypeError) return { title: t("status.offline"), hint: t("status.offlineHint"), details: [], requestId: "" };
   return { title: String(e), hint: "", details: [], requestId: "" };
 }

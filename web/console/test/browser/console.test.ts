@@ -176,7 +176,7 @@ drive("the scan page, a recall, 410", async () => {
   await field("reason").fill("glass in it");
   await page.getByText(/hard to take back/).waitFor();
   await dialog().getByRole("button", { name: /recalled/ }).click();
-  await page.getByText("1 items changed").waitFor();
+  await page.getByText("1 item changed").waitFor();
   expect((await scan.goto(scanLink))!.status()).toBe(410);
   await scan.close();
 });
@@ -200,7 +200,7 @@ drive("people and keys", async () => {
   await other.goto(link!.replace(/^https?:\/\/[^/]+/, server.url));
   await other.locator('[name="password"]').fill(password);
   await other.getByRole("button", { name: "保存" }).click();
-  await other.getByText("口令已设置，请登录。").waitFor();
+  await other.getByText("密码已设置，请登录。").waitFor();
   await other.context().close();
 });
 
@@ -209,9 +209,9 @@ drive("a change is undone", async () => {
   await button("Undo").last().click();
   await field("reason").fill(`no glass ${evil}`.trim());
   await dialog().getByRole("button", { name: "Undo" }).click();
-  await page.getByText("1 items changed").waitFor();
+  await page.getByText("1 item changed").waitFor();
   expect((await page.request.get(scanLink)).status()).toBe(200);
-  await page.getByRole("heading", { name: "Its way" }).waitFor();
+  await page.getByRole("heading", { name: "Its journey" }).waitFor();
   await sound("code, undone");
 });
 
@@ -409,6 +409,13 @@ drive("queries are kept and subscribed to", async () => {
   await button("Keep a query").click();
   await field("name").fill(`Shipped ${evil}`.slice(0, 100).trim());
   await field("step").fill("shipping");
+  await field("more").fill('{\n  "EQ_disposition": ["in_transit",]\n}');
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().getByText("Line 2, character 35 is wrong").waitFor();
+  await field("more").fill('["in_transit"]');
+  await dialog().getByRole("button", { name: "Save" }).click();
+  await dialog().getByText("It must be one JSON object").waitFor();
+  expect(await field("step").inputValue(), "what was typed is gone").toBe("shipping");
   await field("more").fill('{"EQ_disposition": ["in_transit"]}');
   await dialog().getByRole("button", { name: "Save" }).click();
   await dialog().waitFor({ state: "hidden" });
@@ -454,10 +461,10 @@ drive("settings, tasks, connections and complaints", async () => {
   expect([await field("trace_hide").inputValue(), await field("hosts").inputValue()]).toEqual(["logistics.carrier", "*.brand.example\nbrand.example"]);
   await sound("settings");
   await open("/tasks");
-  await page.getByText("Write a file").first().waitFor();
+  await page.getByText("Export a file").first().waitFor();
   await sound("tasks");
   await open("/connections");
-  await button("New system").click();
+  await button("New source").click();
   await field("name").fill(`Depot ${evil}`.slice(0, 100).trim());
   await field("url").fill("https://wms.example/ask");
   await dialog().getByRole("button", { name: "Save" }).click();
@@ -551,7 +558,7 @@ drive("dialogs take the focus, keep it, close by Esc and give it back", async ()
   const asks: [path: string, name: string][] = [
     ["/products", "New brand"], ["/products", "New product"], ["/products", "Edit"], ["/batches/:batch", "Claim codes"], ["/batches/:batch", "Export a file"], ["/batches/:batch", "Change the state"],
     ["/codes/:code", "Reissue the label"], ["/codes/:code", "Change the state"], ["/users", "Invite"], ["/keys", "Make a key"], ["/me", "Change"], ["/me", "Add"], ["/tenants", "New tenant"],
-    ["/connections", "New webhook"], ["/connections", "New system"], ["/subscriptions", "Keep a query"], ["/trace", "Send events"], ["/tasks", "Show"],
+    ["/connections", "New webhook"], ["/connections", "New source"], ["/subscriptions", "Keep a query"], ["/trace", "Send events"], ["/tasks", "Show"],
   ];
   let at = "";
   for (const [path, name] of asks) {

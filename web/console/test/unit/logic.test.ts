@@ -2,6 +2,8 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { codesIn } from "../../src/parts/change.ts";
+import { deviceName } from "../../src/parts/device.ts";
+import { mistakeIn } from "../../src/parts/json.ts";
 import { paged } from "../../src/parts/list.ts";
 import { onGrid } from "../../src/parts/provinces.ts";
 import { strip } from "../../src/parts/strip.ts";
@@ -11,6 +13,22 @@ import zh from "../../src/words/zh.ts";
 
 test("codes are found in links and columns, each once, and nothing shorter or longer", () => {
   expect(codesIn("code,state\n123456789012345678,active\nhttps://h/123456789012345678/abc\n\"999999999999999999\"\n1234567890123456789 12345")).toEqual(["123456789012345678", "999999999999999999"]);
+});
+
+test("where a text stops being JSON is found, whatever the browser", () => {
+  for (const good of ["{}", " [1, -2.5e+3, true, null] ", '{"a": {"b": ["\\u00e9", ""]}, "c": 0}']) expect(mistakeIn(good), good).toBeNull();
+  for (const [text, line, column] of [["", 1, 1], ["{", 1, 2], ['{\n  "a": [1,],\n}', 2, 11], ['{"a" 1}', 1, 6], ["{'a': 1}", 1, 2], ['{"a": 01}', 1, 7], ["{} {}", 1, 4], ['{"a": "x\ny"}', 1, 7], ["[tru]", 1, 2]] as const) {
+    expect(() => JSON.parse(text), text).toThrow();
+    expect(mistakeIn(text), text).toEqual({ line, column });
+  }
+});
+
+test("devices are called as people call them", () => {
+  expect([
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Linux; Android 14; V2309A) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/116.0 Mobile Safari/537.36 MicroMessenger/8.0.49",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36 Edg/126.0", "curl/8.5.0",
+  ].map(deviceName)).toEqual(["Safari · iPhone", "WeChat · Android", "Edge · Windows", "curl/8.5.0"]);
 });
 
 test("an earlier answer that comes late does not replace the later question's", async () => {
