@@ -1,5 +1,5 @@
 import { ChopmarkError } from "@chopmark/sdk";
-import { language } from "../words/index.ts";
+import { language, words } from "../words/index.ts";
 
 // EPCIS answers are GS1's, without our envelope: these are its routes as the console asks them.
 
@@ -79,6 +79,11 @@ export async function subscribe(brand: number, query: string, what: Subscribing,
 export async function unsubscribe(brand: number, s: Subscription): Promise<void> {
   await ask(at(s.queryName, "subscriptions", s.subscriptionID), { method: "DELETE", headers: of(brand) });
 }
+
+const called = (group: string, name: string): string => (words.global.te(`${group}.${name}`) ? words.global.t(`${group}.${name}`) : name);
+/** A business step and a disposition in the reader's language; what is not among the standard's stays as it is. */
+export const stepName = (uri: string | undefined): string => called("steps", word(uri));
+export const stateName = (uri: string | undefined): string => called("state", word(uri));
 
 /** The last word of a URN or address of the vocabulary. */
 export const word = (uri: string | undefined): string => (uri ? uri.split(/[/:#]/).at(-1)! : "");

@@ -83,11 +83,11 @@ const en: Words = {
     secret: "Who has the file can print the goods' marks: keep it safe.",
   },
   task: {
-    queued: "Queued", running: "Writing", done: "Finished", failed: "Failed", download: "Download", progress: "Progress", file: "File",
+    queued: "Queued", running: "At work", done: "Finished", failed: "Failed", download: "Download", progress: "Progress", file: "File",
   },
   change: {
-    title: "Change the state", to: "To", from: "From number", until: "To number", place: "Place", submit: "Make {n} items “{to}”",
-    grave: "This touches {n} items, consumers see it at once, and it is hard to take back.", done: "{n} items changed",
+    title: "Change the state", to: "To", from: "From number", until: "To number", place: "Place", submit: "Make {n} item “{to}” | Make {n} items “{to}”",
+    grave: "This touches {n} item, consumers see it at once, and it is hard to take back. | This touches {n} items, consumers see it at once, and it is hard to take back.", done: "{n} item changed | {n} items changed",
     rest: "{same} were so already, {refused} refused", refused: "What was refused", waits: "The change of {n} items waits for a second person",
     approvals: "Look at approvals",
   },
@@ -101,7 +101,7 @@ const en: Words = {
   code: {
     version: "Label version", reissue: "Reissue the label", reissueHint: "The old label stops working at once; scans of it answer “superseded”.",
     qr: "QR code", until: "This link lasts until {at}", scans: "Scans", changes: "Changes", noScans: "Not scanned yet.", noChanges: "No changes.",
-    first: "first", far: "far from the scan before", over: "Scans and changes over time", map: "Places of scans", innerUnused: "not used", story: "Its way", loading: "A system has not answered yet…", unavailable: "A system cannot be asked at the moment.", undo: "Undo", undoHint: "Takes back the change to “{state}”; the item gets its state of before.", undoWhole: "Of all items that the change moved",
+    first: "first", far: "far from the scan before", over: "Scans and changes over time", map: "Places of scans", innerUnused: "not used", story: "Its journey", loading: "A system has not answered yet…", unavailable: "A system cannot be asked at the moment.", undo: "Undo", undoHint: "Takes back the change to “{state}”; the item gets its state of before.", undoWhole: "Of all items that the change moved",
   },
   me: {
     enroll: "Set up a second factor first", enrollHint: "Administrators need an authenticator or a passkey; other pages open after it.",
@@ -128,6 +128,7 @@ const en: Words = {
     },
   },
   keys: {
+    never: "never",
     hint: "Programs and lines call the API with a key", make: "Make a key", secret: "The new key", secretHint: "Shown only now: keep it.",
     kept: "I have kept it", used: "Last used", expires: "Expires", none: "No keys", revoked: "revoked {at}", revoke: "Revoke",
     revokeHint: "Programs that use “{name}” lose access at once.", nameHint: "Who uses it, such as Line 3",
@@ -137,10 +138,11 @@ const en: Words = {
     asked: "asked", subject: "Subject", ends: "Outcome of", before: "Before", after: "After",
   },
   approvals: {
-    hint: "Recalls, voids and destructions above the limit need a second person", what: "Change", by: "Asked by", none: "Nothing here",
-    move: "{n} items to “{to}”", approve: "Approve", reject: "Reject", note: "Note",
+    hint: "Recalls, voids and destructions above the limit need a second person", what: "Change", by: "Asked by", none: "Nothing to approve",
+    move: "{n} item to “{to}” | {n} items to “{to}”", approve: "Approve", reject: "Reject", note: "Note",
   },
   tenants: {
+    never: "never",
     hint: "Brands and dealers with their scope and quotas", make: "New tenant", kind: "Kind", perDay: "Codes a day", above: "Second person above",
     unbounded: "no bound", zero: "0 = no bound", aboveHint: "Items; 0 = never", origins: "Origins allowed",
     originsHint: "One a line, such as an https address", disabled: "Disable the tenant",
@@ -151,7 +153,7 @@ const en: Words = {
   events: {
     hint: "Batches, state changes and tenants as they happen", live: "Live", waiting: "Connecting…", none: "Waiting for events",
     noneHint: "Issue a batch or change a state: it is here at once.", kind: "Event", raw: "Raw", code_generated: "Codes generated",
-    code_state_changed: "State changed", tenant_updated: "Tenant changed", alert_triggered: "Alert",
+    code_state_changed: "State changed", tenant_updated: "Tenant changed", alert_triggered: "Alert", kinds: { batch: "batch", file: "file", claim: "claim", export: "export" },
   },
   alert: {
     illegal_step: "Step that the item cannot take", later_step: "Late event forbids a later step", future_time: "Event in the future",
@@ -166,14 +168,16 @@ const en: Words = {
     tries: "Tries", bytes: "Bytes",
   },
   health: {
-    hint: "Looked at every 5 seconds", well: "All is well", look: "Something needs you", ready: "Ready", lag: "Statistics behind by",
+    hint: "Updated every 5 seconds", well: "All is well", look: "Something needs you", ready: "Ready", lag: "Statistics behind by",
     behind: "Records waiting", newest: "Newest scan", letters: "Dead letters, records", lettersStats: "Dead letters, statistics",
     metrics: "More is at /metrics for Prometheus.",
   },
   tasks: {
-    hint: "Files being written and lists being added; what was begun goes on over restarts", kind: "Task", batch: "Batch", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
-    kinds: { generate: "Issue and write", export: "Write a file", trace_import: "Add a list" },
+    hint: "Files being written and data being imported; they go on after a restart", kind: "Task", batch: "Batch", by: "Asked by", none: "No tasks", noneHint: "Exports, large claims and uploads are here.",
+    kinds: { generate: "Issue and write", export: "Export a file", trace_import: "Import data" },
   },
+  steps: { commissioning: "commissioning", inspecting: "inspecting", sampling: "sampling", packing: "packing", unpacking: "unpacking", repackaging: "repackaging", shipping: "shipping", departing: "departing", arriving: "arriving", receiving: "receiving", storing: "storing", loading: "loading", unloading: "unloading", transporting: "transporting", accepting: "accepting", picking: "picking", stocking: "stocking", retail_selling: "retail selling", dispensing: "dispensing", holding: "holding", destroying: "destroying", decommissioning: "decommissioning", returning: "returning", sensor_reporting: "sensor reporting", encoding: "encoding", void_shipping: "void shipping" },
+  facts: { batch_no: "Batch", production_date: "Made on", state: "State", step: "Step", reason: "Reason", undoes: "Takes back", in: "Packed in", source: "Source", raw_materials: "Made of", quality_grade: "Grade", inspector: "Inspected by", carrier: "Carrier", tracking_no: "Tracking no.", temperature: "Temperature", seller: "Sold by" },
   stage: { production: "Production", processing: "Processing", logistics: "Logistics", sales: "Sales", quality: "Quality" },
   trace: {
     hint: "EPCIS events, what is in what, and the way of goods", epc: "EPC or Digital Link; a * at the end finds by its beginning", capture: "Send events", filters: "More filters", type: "Type", step: "Business step", disposition: "Disposition", place: "Read point", event: "Event's ID", from: "From", to: "To", order: "Order", eventTime: "Happened", recordTime: "Recorded", goods: "Goods", events: "Events",
@@ -187,22 +191,22 @@ const en: Words = {
   },
   connect: {
     hint: "Where events are posted to, and which systems are asked about items", secret: "The secret for signatures", hooks: "Webhooks", newHook: "New webhook", url: "Address", types: "Events", typesHint: "Such as code.generated; none = all", noHooks: "No webhooks", noHooksHint: "A system that you name gets every event of a brand, signed.", hookHint: "An https address; posts are signed as Standard Webhooks are",
-    sources: "Systems that are asked", newSource: "New system", noSources: "No systems", noSourcesHint: "Their answers stand in the story of an item.", sourceHint: "https:// or grpcs://host:port", token: "Token", tokenHint: "Sent as a bearer; never shown again. Empty: it stays as it is", enabled: "It is asked", test: "Ask it now", answers: "It answers, in {ms} ms", fails: "It does not answer well", dropHint: "Nothing is sent or asked any more; what came stays.",
+    sources: "Data sources", newSource: "New source", noSources: "No data sources", noSourcesHint: "Connect an MES, WMS or ERP: what it knows is shown in the journey of an item.", sourceHint: "https:// or grpcs://host:port", token: "Token", tokenHint: "Sent as a bearer; never shown again. Empty: it stays as it is", enabled: "It is asked", test: "Test", answers: "It answers, in {ms} ms", fails: "It does not answer well", dropHint: "Nothing is sent or asked any more; what came stays.",
     kinds: { MES: "MES, a factory's", WMS: "WMS, a warehouse's", ERP: "ERP, an office's" },
-    ask: { hook: "New webhook", source: "New system", edit: "Edit the system", test: "Ask the system about a code", drop: "Remove the system", dropHook: "Remove the webhook" },
+    ask: { hook: "New webhook", source: "New source", edit: "Edit the source", test: "Test with a code", drop: "Remove the source", dropHook: "Remove the webhook" },
   },
   subscribe: {
     hint: "Kept EPCIS queries, and where what they find is sent", newQuery: "Keep a query", add: "Subscribe", none: "No kept queries", noneHint: "Keep a query, then have a system subscribe to it.", noSubscriptions: "Nobody is subscribed to it.",
     dest: "Sent to", destHint: "An https address that takes EPCIS documents", when: "When", delivered: "Last delivery", until: "Looked at until {at}", never: "nothing yet", stream: "as they come", hour: "every hour", day: "every day", own: "by a schedule of one's own", schedule: "by schedule: {what}",
     scheduleHint: "UTC. Numbers, lists, ranges such as [8-17], steps such as 0/15; empty: any", token: "Secret of the signature", tokenHint: "Documents are signed with it (GS1-Signature, HMAC-SHA-256). Copy it now: it is not shown again",
-    since: "Events recorded since", sinceHint: "Empty: from now on", empty: "Send a document also when nothing was found", more: "More parameters", moreHint: "JSON as EPCIS has it, such as {example}", letters: "What could not be delivered",
+    since: "Events recorded since", sinceHint: "Empty: from now on", empty: "Send a document also when nothing was found", more: "More parameters", notObject: "It must be one JSON object, such as {example}", badJSON: "The further parameters are not valid JSON", badJSONAt: "Line {line}, character {column} is wrong: correct it and save again.", lastReason: "Last reason: {why}", moreHint: "JSON as EPCIS has it, such as {example}", letters: "What could not be delivered",
     dropHint: "“{name}” and its {n} subscriptions end; nothing more is sent.", endHint: "Nothing more is sent to {dest}.",
     fields: { second: "Second", minute: "Minute", hour: "Hour", dayOfMonth: "Day of month", month: "Month", dayOfWeek: "Day of week, 1 = Monday" },
     ask: { query: "Keep a query", subscribe: "Subscribe", drop: "Remove the query", end: "End the subscription" },
   },
   settings: {
     page: "Scan page", logo: "Logo", logoChoose: "Choose a picture", logoOther: "Choose another", logoHint: "PNG, JPEG or WebP, at most 256 KB; shown on the scan page at once", nameHint: "On the scan page", hidePlaces: "Show no places on the scan page and in the public timeline", texts: "The texts of the scan page are edited with each product.",
-    privacy: "Privacy and limits", days: "Days that scanners' addresses are kept", daysHint: "0 to 365; 0 keeps none", misses: "Misses of an address an hour", missesHint: "Who guesses codes more often is made to wait; 0 = the usual",
+    privacy: "Privacy and limits", days: "Days that IP addresses of scans are kept", daysHint: "0 to 365; 0 keeps none", misses: "Wrong codes from one IP address an hour", missesHint: "Beyond it, it is made to wait; 0 = default",
     timeline: "Public timeline", timelineHint: "Who is signed in for the brand sees everything.", hide: "Hide", hideHint: "Stages (logistics), keys (carrier, location) or both (logistics.carrier), separated by spaces", show: "Show beyond the usual", showHint: "Keys of details, separated by spaces", usualMask: "Mask names as usual (inspector)", mask: "Keys whose names are masked", maskHint: "Separated by spaces; none = nothing is masked",
     links: "Where links may lead", linksHint: "It counts at once, also for links that are there.", hosts: "Hosts", hostsHint: "One a line, such as brand.example or *.brand.example", http: "Plain http too", glnHint: "13 digits; answers for verifications, may stay empty",
   },
