@@ -83,6 +83,25 @@ func (p tracePost) OnTheWay(ctx context.Context, subscription, document string) 
 	return p.svc.OnTheWay(ctx, address(subscription), document)
 }
 
+// GivenUp implements trace.Post.
+func (p tracePost) GivenUp(ctx context.Context, subscriptions []string) (map[string]trace.GivenUp, error) {
+	of := make([]notify.EndpointID, len(subscriptions))
+	for i, s := range subscriptions {
+		of[i] = address(s)
+	}
+	all, err := p.svc.GivenUp(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]trace.GivenUp, len(all))
+	for _, s := range subscriptions {
+		if g, ok := all[address(s)]; ok {
+			out[s] = trace.GivenUp(g)
+		}
+	}
+	return out, nil
+}
+
 // codedItems shows coded items to trace. The product's GTIN comes with its cached texts.
 type codedItems struct {
 	codes *batch.Reader

@@ -54,6 +54,15 @@ func (s *Service) OnTheWay(ctx context.Context, id EndpointID, document string) 
 	return s.store.OnTheWay(ctx, id, document)
 }
 
+// GivenUp tells what was given up of each of some endpoints. One of which nothing was is not
+// among them.
+func (s *Service) GivenUp(ctx context.Context, of []EndpointID) (map[EndpointID]GivenUp, error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	return s.store.GivenUp(ctx, of)
+}
+
 // gcm seals tokens: under a key of their own, so that none is ever used for signatures too.
 func (s *Service) gcm() cipher.AEAD {
 	m := hmac.New(sha256.New, s.key[:])

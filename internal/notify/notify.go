@@ -64,6 +64,12 @@ type Delivery struct {
 	Dead      bool // nobody tries any more by himself
 }
 
+// GivenUp is what an endpoint did not take.
+type GivenUp struct {
+	Count  int
+	Reason string // of one of them
+}
+
 // What a caller may be told.
 var (
 	ErrUnknownEndpoint  = fault.New(fault.NotFound, "webhook.unknown", "there is no such webhook")

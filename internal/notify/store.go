@@ -35,6 +35,8 @@ type Store interface {
 	Postpone(ctx context.Context, id EndpointID, now, until time.Time) error
 	// Done must forget deliveries, also dead ones. One that is not there is no error.
 	Done(ctx context.Context, all ...Delivery) error
+	// GivenUp tells of each endpoint that has dead deliveries, of those asked for.
+	GivenUp(ctx context.Context, of []EndpointID) (map[EndpointID]GivenUp, error)
 	// Dead gives dead deliveries by event and endpoint, behind the given one.
 	Dead(ctx context.Context, afterEvent string, afterEndpoint EndpointID, limit int) ([]Delivery, error)
 }

@@ -87,6 +87,14 @@ type Post interface {
 	Send(ctx context.Context, subscription, document string, body []byte) error
 	// OnTheWay tells whether anything waits to arrive, and whether a document was given up.
 	OnTheWay(ctx context.Context, subscription, document string) (waiting, dead bool, _ error)
+	// GivenUp tells of each subscription that has dead letters, of those asked for.
+	GivenUp(ctx context.Context, subscriptions []string) (map[string]GivenUp, error)
+}
+
+// GivenUp is what did not arrive at a subscription's address.
+type GivenUp struct {
+	Count  int
+	Reason string // of one of the documents
 }
 
 const (
@@ -111,6 +119,15 @@ type Standing struct {
 
 	mu    sync.Mutex
 	woken chan struct{} // closed when there may be new events; guarded by mu
+}
+
+// GivenUp tells what did not arrive of subscriptions, by their ids.
+func (s *Standing) GivenUp(ctx context.Context, of []Subscription) (map[string]GivenUp, error) {
+	names := make([]string, len(of))
+	for i := range of {
+		names[i] = of[i].ID
+	}
+	return s.post.GivenUp(ctx, names)
 }
 
 // NewStanding wires the use cases.

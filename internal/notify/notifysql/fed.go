@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/chopmark/chopmark/internal/notify"
 	"github.com/chopmark/chopmark/internal/platform/sqldb"
@@ -44,4 +45,20 @@ func (s *Store) OnTheWay(ctx context.Context, id notify.EndpointID, document str
 		waiting, dead = waiting || !d, dead || d
 	}
 	return waiting, dead, err
+}
+
+// GivenUp implements notify.Store.
+func (s *Store) GivenUp(ctx context.Context, of []notify.EndpointID) (map[notify.EndpointID]notify.GivenUp, error) {
+	out := make(map[notify.EndpointID]notify.GivenUp)
+	const query = `SELECT COUNT(*), COALESCE(MAX(reason), '') FROM notify_deliveries WHERE endpoint_id = ? AND dead = 1`
+	for _, id := range of {
+		var g notify.GivenUp
+		if err := s.db.Reader().QueryRowContext(ctx, query, id).Scan(&g.Count, &g.Reason); err != nil {
+			return nil, fmt.Errorf("count what was given up of %s: %w", id, err)
+		}
+		if g.Count > 0 {
+			out[id] = g
+		}
+	}
+	return out, nil
 }

@@ -150,6 +150,11 @@ func deliveries(t *testing.T, w World) {
 	if diff := cmp.Diff([]notify.Delivery{dead}, got); diff != "" {
 		t.Errorf("dead (-want +got):\n%s", diff)
 	}
+	up, err := w.GivenUp(t.Context(), []notify.EndpointID{e.ID, "whk_none"})
+	must(t, err)
+	if diff := cmp.Diff(map[notify.EndpointID]notify.GivenUp{e.ID: {Count: 1, Reason: "it answers 404"}}, up); diff != "" {
+		t.Errorf("given up (-want +got):\n%s", diff)
+	}
 	if behind, err := w.Dead(t.Context(), dead.Event, dead.Endpoint, 10); err != nil || len(behind) != 0 {
 		t.Errorf("behind the last: %v, %v", behind, err)
 	}

@@ -28,7 +28,15 @@ const key = "Bearer let-me-in"
 
 type oneKey struct{}
 
+// reader may read and no more.
+type reader struct{ httpx.Everything }
+
+func (reader) May(p httpx.Permission) bool { return p == mayRead }
+
 func (oneKey) Authenticate(r *http.Request) (httpx.Principal, error) {
+	if r.Header.Get("Authorization") == key+" to read" {
+		return httpx.Principal{ID: "reader", Name: "reader", Access: reader{}}, nil
+	}
 	if r.Header.Get("Authorization") != key {
 		return httpx.Principal{}, httpx.ErrNoAuth
 	}
@@ -44,6 +52,7 @@ type world struct {
 	*testing.T
 	rt       *httpx.Router
 	standing *trace.Standing
+	mail     *tracetest.Mail
 }
 
 func newWorld(t *testing.T) *world { return worldOf(t, newStore(t)) }
@@ -67,9 +76,10 @@ func worldOf(t *testing.T, store tracetest.Store) *world {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	rt := httpx.NewRouter(oneKey{}, nobody{}, log)
 	service := trace.NewService(trace.UsualLimits(), store, store, store, tracetest.Items{}, clock)
-	standing := trace.NewStanding(service, store, tracetest.NewMail())
+	mail := tracetest.NewMail()
+	standing := trace.NewStanding(service, store, mail)
 	Mount(rt, Deps{Service: service, Standing: standing, Clock: clock, Log: log, Version: "test", Stopping: t.Context()})
-	return &world{t, rt, standing}
+	return &world{t, rt, standing, mail}
 }
 
 // ask sends a request with the key, and header pairs.

@@ -64,6 +64,25 @@ type subscriptionView struct {
 	ReportIfEmpty     bool          `json:"reportIfEmpty,omitempty"`
 	Stream            bool          `json:"stream,omitempty"`
 	Schedule          *scheduleView `json:"schedule,omitempty"`
+	Undelivered       int           `json:"undelivered,omitempty"` // ours, as the next; for who may subscribe
+	UndeliveredReason string        `json:"undeliveredReason,omitempty"`
+}
+
+// withUndelivered adds to views what was given up, for a caller who may manage subscriptions.
+func (a *api) withUndelivered(r *http.Request, of []trace.Subscription, views []subscriptionView) error {
+	caller := httpx.Caller(r)
+	if !caller.May(mayWrite) {
+		return nil
+	}
+	up, err := a.Standing.GivenUp(r.Context(), of)
+	if err != nil {
+		return err
+	}
+	for i := range of {
+		g := up[of[i].ID]
+		views[i].Undelivered, views[i].UndeliveredReason = g.Count, g.Reason
+	}
+	return nil
 }
 
 func viewSubscription(s *trace.Subscription) subscriptionView {
@@ -143,6 +162,9 @@ func (a *api) getSubscriptions(w http.ResponseWriter, r *http.Request) error {
 	for i := range all {
 		out[i] = viewSubscription(&all[i])
 	}
+	if err := a.withUndelivered(r, all, out); err != nil {
+		return err
+	}
 	return writeJSON(w, http.StatusOK, out)
 }
 
@@ -160,7 +182,11 @@ func (a *api) getSubscription(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, viewSubscription(&s))
+	out := []subscriptionView{viewSubscription(&s)}
+	if err := a.withUndelivered(r, []trace.Subscription{s}, out); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out[0])
 }
 
 func (a *api) deleteSubscription(w http.ResponseWriter, r *http.Request) error {

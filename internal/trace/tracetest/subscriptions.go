@@ -30,15 +30,16 @@ func (c *Moving) Add(d time.Duration) { c.after.Add(int64(d)) }
 
 // Mail is a post in memory: what was sent waits until it is taken.
 type Mail struct {
-	mu   sync.Mutex
-	open map[string]string            // guarded by mu: token by subscription
-	box  map[string]map[string][]byte // guarded by mu: documents by subscription
-	dead map[string]bool              // guarded by mu: documents
+	mu     sync.Mutex
+	open   map[string]string            // guarded by mu: token by subscription
+	box    map[string]map[string][]byte // guarded by mu: documents by subscription
+	dead   map[string]bool              // guarded by mu: documents
+	buried map[string]int               // guarded by mu: dead documents by subscription
 }
 
 // NewMail makes an empty post.
 func NewMail() *Mail {
-	return &Mail{open: map[string]string{}, box: map[string]map[string][]byte{}, dead: map[string]bool{}}
+	return &Mail{open: map[string]string{}, box: map[string]map[string][]byte{}, dead: map[string]bool{}, buried: map[string]int{}}
 }
 
 var _ trace.Post = (*Mail)(nil)
@@ -78,6 +79,30 @@ func (m *Mail) OnTheWay(_ context.Context, subscription, document string) (waiti
 	return len(m.box[subscription]) > 0, m.dead[document], nil
 }
 
+// GivenUp implements trace.Post.
+func (m *Mail) GivenUp(_ context.Context, subscriptions []string) (map[string]trace.GivenUp, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string]trace.GivenUp)
+	for _, s := range subscriptions {
+		if n := m.buried[s]; n > 0 {
+			out[s] = trace.GivenUp{Count: n, Reason: "it answers 404"}
+		}
+	}
+	return out, nil
+}
+
+// Bury gives up what waits for a subscriber.
+func (m *Mail) Bury(subscription string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for document := range m.box[subscription] {
+		m.dead[document] = true
+		m.buried[subscription]++
+	}
+	delete(m.box, subscription)
+}
+
 // Take gives what waits for a subscriber, by the names of the documents.
 func (m *Mail) Take(subscription string) (documents [][]byte) {
 	m.mu.Lock()
@@ -87,16 +112,6 @@ func (m *Mail) Take(subscription string) (documents [][]byte) {
 	}
 	delete(m.box, subscription)
 	return documents
-}
-
-// bury gives up what waits.
-func (m *Mail) bury(subscription string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for document := range m.box[subscription] {
-		m.dead[document] = true
-	}
-	delete(m.box, subscription)
 }
 
 // standing is the use cases of one process, with a clock and a post.
@@ -327,7 +342,7 @@ func streams(t *testing.T, w World) {
 	if sub, err := s.Subscription(t.Context(), 0, "q", a.ID); err != nil || sub.NotifiedAt.IsZero() || sub.RanAt.IsZero() {
 		t.Errorf("%+v, %v", sub, err)
 	}
-	mail.bury(away.ID)
+	mail.Bury(away.ID)
 	s.look()
 	if more := eventIDs(t, mail.Take(away.ID)); len(more) == 0 || more[0] == first[0] {
 		t.Errorf("after a dead letter comes %v", more)

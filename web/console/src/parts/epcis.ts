@@ -47,7 +47,7 @@ export async function capture(document: string, brand: number, proceed: boolean,
 }
 
 export interface Schedule { second?: string; minute?: string; hour?: string; dayOfMonth?: string; month?: string; dayOfWeek?: string }
-export interface Subscription { subscriptionID: string; queryName: string; dest: string; createdAt: string; lastNotifiedAt?: string; minRecordTime: string; reportIfEmpty?: boolean; stream?: boolean; schedule?: Schedule }
+export interface Subscription { subscriptionID: string; queryName: string; dest: string; createdAt: string; lastNotifiedAt?: string; minRecordTime: string; reportIfEmpty?: boolean; stream?: boolean; schedule?: Schedule; undelivered?: number; undeliveredReason?: string }
 export interface Query { name: string; createdAt: string; query: Record<string, unknown>; subscriptions: Subscription[] }
 export interface Subscribing { dest: string; signatureToken: string; stream?: boolean; schedule?: Schedule; initialRecordTime?: string; reportIfEmpty: boolean }
 

@@ -167,7 +167,7 @@ const zh = {
     hint: "保存的 EPCIS 查询，以及结果的推送地址", newQuery: "保存查询", add: "订阅", none: "没有保存的查询", noneHint: "先保存查询，再为系统订阅其结果。", noSubscriptions: "还没有订阅。",
     dest: "推送地址", destHint: "接收 EPCIS 文件的 https 地址", when: "推送时间", delivered: "最近送达", until: "已查询至 {at}", never: "尚无", stream: "实时推送", hour: "每小时", day: "每天", own: "自定义计划", schedule: "按计划：{what}",
     scheduleHint: "UTC。数字、列表、区间（如 [8-17]）、步长（如 0/15）；留空为任意", token: "签名密钥", tokenHint: "文件用它签名（GS1-Signature，HMAC-SHA-256）。请立即复制，不再显示",
-    since: "从此记录时间起", sinceHint: "留空为从现在起", empty: "没有结果时也推送", more: "更多参数", notObject: "须为一个 JSON 对象，例如 {example}", badJSON: "更多参数不是有效的 JSON", badJSONAt: "第 {line} 行第 {column} 个字符处有误，请修改后再保存。", lastReason: "最近原因：{why}", moreHint: "EPCIS 的 JSON，例如 {example}", letters: "未送达",
+    since: "从此记录时间起", sinceHint: "留空为从现在起", empty: "没有结果时也推送", more: "更多参数", notObject: "须为一个 JSON 对象，例如 {example}", badJSON: "更多参数不是有效的 JSON", badJSONAt: "第 {line} 行第 {column} 个字符处有误，请修改后再保存。", lastReason: "其中之一的原因：{why}", moreHint: "EPCIS 的 JSON，例如 {example}", letters: "未送达",
     dropHint: "“{name}”及其 {n} 个订阅将终止，不再推送。", endHint: "将停止向 {dest} 推送。",
     fields: { second: "秒", minute: "分", hour: "时", dayOfMonth: "日", month: "月", dayOfWeek: "星期（1 为周一）" },
     ask: { query: "保存查询", subscribe: "订阅", drop: "移除查询", end: "结束订阅" },
