@@ -197,6 +197,9 @@ func (p pages) ContentSecurityPolicy() string { return p.site.CSP() }
 
 // Malformed implements verifyhttp.Pages.
 func (p pages) Malformed(w io.Writer, lang, reason string) error {
+	if lang != "en" {
+		reason = "" // it is told in English, to who makes links
+	}
 	return p.site.RenderNotice(w, site.Notice{Lang: lang, Status: http.StatusBadRequest, Detail: reason})
 }
 

@@ -83,6 +83,10 @@ func (p *pages) get(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	name := path.Clean("/" + r.PathValue("path"))[1:]
+	if name == verifier { // under this policy nothing of it would run
+		http.Redirect(w, r, "/scan/verify", http.StatusMovedPermanently)
+		return nil
+	}
 	absent := fault.New(fault.NotFound, "scanner.no_file", "the scanner has no such file; reload the page")
 	switch {
 	case strings.HasPrefix(name, "assets/"):

@@ -66,6 +66,9 @@ func TestRoutes(t *testing.T) {
 	if w := ask(t, some(), "/scan"); w.Code != http.StatusMovedPermanently || w.Header().Get("Location") != "/scan/" {
 		t.Errorf("/scan: %d %v", w.Code, w.Header())
 	}
+	if w := ask(t, some(), "/scan/verify.html"); w.Code != http.StatusMovedPermanently || w.Header().Get("Location") != "/scan/verify" {
+		t.Errorf("/scan/verify.html: %d %v", w.Code, w.Header())
+	}
 	if w := ask(t, some(), "/.well-known/chopmark-keys.json"); w.Header().Get("Access-Control-Allow-Origin") != "*" {
 		t.Error("other origins may not read the keys")
 	}
