@@ -9,7 +9,7 @@ const en: Words = {
   },
   status: {
     offline: "The server cannot be reached", offlineHint: "Check the network and try again. A change without an answer is sent under the same name, so it takes effect once.",
-    401: "You are signed out; sign in again.", 403: "Your role does not allow this; ask an administrator.", 404: "It does not exist, or is not one of your brands'.", 409: "The present state does not allow this; refresh and look again.", 413: "Too much at once; send it in parts.",
+    400: "Something that was sent is not right; correct what is named below.", 401: "You are signed out; sign in again.", 403: "Your role does not allow this; ask an administrator.", 404: "It does not exist, or is not one of your brands'.", 409: "The present state does not allow this; refresh and look again.", 413: "Too much at once; send it in parts.",
     422: "This name was used for another change; send it anew.", 429: "Too many requests; wait a moment.", 500: "Something failed inside; give the request's number to your administrator.", 503: "Not available for the moment; it comes back by itself.",
   },
   errors: {
@@ -46,7 +46,7 @@ const en: Words = {
   },
   find: {
     title: "Search", placeholder: "Products, batches, places, events", hint: "Any part of a name, number or identifier; several words narrow it. The arrow keys choose, Enter opens.",
-    none: "Nothing has “{q}”", filling: "The index is being filled: some things may be missing for a while.", count: "{n} found",
+    none: "Nothing has “{q}”. Try a shorter word, or part of a number.", filling: "The index is being filled: some things may be missing for a while.", count: "{n} found",
     kinds: { product: "Products", batch: "Batches", place: "Places", event: "EPCIS events" },
   },
   guide: {
