@@ -244,6 +244,9 @@ drive("a recall above the limit waits for a second person", async () => {
   await second.getByRole("dialog").waitFor({ state: "hidden" });
   await second.locator("main select").first().selectOption("done"); // it is no longer among what waits
   await second.locator("td").getByText("done").waitFor();
+  await second.goto(`${server.url}/console/connections`);
+  await second.getByText("No data sources").waitFor();
+  expect(await second.getByRole("alert").count(), "an operator is told of what is not his").toBe(0);
   await second.context().close();
   expect((await page.request.get(scanLink)).status()).toBe(410);
 });
