@@ -80,7 +80,7 @@ func chinese() words {
 		ComplainGo: "提交", ComplainNote: "照片中的拍摄地点和设备信息会被去除。",
 		ComplainThanks: "谢谢", ComplainThanksText: "我们已收到您的反馈，会转交给负责的人。",
 		FrontTitle: "查验商品", FrontText: "请用手机扫描商品上的二维码。", FrontAsk: "或输入码下方的 18 位数字",
-		SignInTitle: "管理员登录", OfferText: "此链接只能使用一次：建立一个管理员账户，或显示一把管理员密钥。", OfferConsole: "在控制台建立我的账户",
+		SignInTitle: "管理员登录", OfferText: "此链接只能使用一次：创建一个管理员账户，或显示管理员密钥。", OfferConsole: "在控制台创建我的账户",
 		OfferButton: "显示我的管理员密钥", OfferNote: "密钥只显示这一次。请先准备好保存它的地方，例如密码管理器。",
 		ShownTitle: "您的管理员密钥", ShownText: "请立即保存。离开本页后，将无法再次查看。",
 		ShownUse: "在程序中用它调用接口：", ShownNote: "持有此密钥的人可以执行所有管理操作，请勿写入代码或发给他人。",

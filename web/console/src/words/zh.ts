@@ -6,7 +6,7 @@ const zh = {
     users: "用户与角色", keys: "API 密钥", approvals: "审批", audit: "审计日志", deadletters: "死信", health: "运行状况", me: "我的账户", settings: "品牌设置", tenants: "租户", tasks: "任务", trace: "追溯", complaints: "投诉", connections: "系统对接", subscriptions: "事件订阅",
   },
   status: {
-    offline: "连接不到服务器", offlineHint: "请检查网络后重试；未得到答复的修改会以同一编号重发，不会重复生效。",
+    offline: "连接不到服务器", offlineHint: "请检查网络后重试；未收到结果的修改会以同一编号重发，不会重复生效。",
     400: "提交的内容有误，请按下方提示修改后重试。", 401: "登录已失效，请重新登录。", 403: "您的角色没有这项权限，请联系管理员。", 404: "内容不存在，或不在您的品牌范围内。", 409: "当前状态不允许此操作，请刷新后重试。", 413: "内容过大，请分批提交。",
     422: "同一编号已用于另一项内容，请重新提交。", 429: "请求过于频繁，请稍后再试。", 500: "服务器内部错误；请把请求编号交给管理员。", 503: "服务暂时不可用，稍后会恢复。",
   },
@@ -173,10 +173,10 @@ const zh = {
     ask: { query: "保存查询", subscribe: "订阅", drop: "移除查询", end: "结束订阅" },
   },
   settings: {
-    page: "扫码页", logo: "品牌 Logo", logoChoose: "选择图片", logoOther: "更换图片", logoHint: "PNG、JPEG 或 WebP，最大 256 KB；立即显示在扫码页上", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开流通记录不显示地点", texts: "产品页上的说明和咨询方式在“品牌与产品”中编辑。",
+    page: "扫码页", logo: "品牌 Logo", logoChoose: "选择图片", logoOther: "更换图片", logoHint: "PNG、JPEG 或 WebP，最大 256 KB；立即显示在扫码页上", nameHint: "显示在扫码页上", hidePlaces: "扫码页和公开流通记录不显示地点", texts: "扫码页上的说明和咨询方式在“品牌与产品”中编辑。",
     privacy: "隐私与限额", days: "扫码 IP 的保存天数", daysHint: "0 到 365；0 表示不保存", misses: "每个 IP 每小时允许的错码次数", missesHint: "超过后须等待；0 表示默认值",
-    timeline: "公开流通记录", timelineHint: "登录后有此品牌权限的人能看到全部。", hide: "隐藏", hideHint: "阶段（logistics）、字段（carrier、location）或两者（logistics.carrier），以空格分隔", show: "额外显示", showHint: "详情字段，以空格分隔", usualMask: "按默认遮盖姓名（inspector）", mask: "遮盖姓名的字段", maskHint: "以空格分隔；留空为不遮盖",
-    links: "允许的链接目标", linksHint: "立即生效，对已有链接同样适用。", hosts: "主机", hostsHint: "每行一个，例如 brand.example 或 *.brand.example", http: "也允许 http", glnHint: "13 位数字，可留空；用于核验答复",
+    timeline: "公开流通记录", timelineHint: "登录后有此品牌权限的人能看到全部。", hide: "隐藏", hideHint: "阶段（logistics）、字段（carrier、location）或两者（logistics.carrier），以空格分隔", show: "额外显示", showHint: "详情字段，以空格分隔", usualMask: "按默认规则对姓名脱敏（inspector）", mask: "姓名脱敏的字段", maskHint: "以空格分隔；留空为不脱敏",
+    links: "允许的链接目标", linksHint: "立即生效，对已有链接同样适用。", hosts: "主机", hostsHint: "每行一个，例如 brand.example 或 *.brand.example", http: "也允许 http", glnHint: "13 位数字，可留空；用于核验应答",
   },
 };
 export default zh;
