@@ -48,7 +48,7 @@ func (m *singlesModel) list(since time.Time) (all []batch.Single) {
 		}
 	}
 	slices.SortFunc(all, func(a, b batch.Single) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Serial, b.Serial))
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Serial, a.Serial))
 	})
 	return all
 }
