@@ -140,7 +140,7 @@ func (rt *Router) seal() {
 	for path, taken := range rt.methods {
 		other := rt.wrap(path, rt.otherMethod(path))
 		for _, method := range []string{
-			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace,
 		} {
 			if !slices.Contains(taken, method) {
 				rt.mux.Handle(method+" "+path, other)
