@@ -152,8 +152,12 @@ func (rt *Router) seal() {
 // otherMethod answers OPTIONS, and 405 for the rest.
 func (rt *Router) otherMethod(path string) Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		allowed := slices.Clone(rt.methods[path])
-		w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+		allowed := rt.methods[path]
+		allow := slices.Clone(allowed)
+		if !slices.Contains(allow, http.MethodOptions) { // a route may answer it itself
+			allow = append(allow, http.MethodOptions)
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
 		if r.Method != http.MethodOptions {
 			return ErrMethod
 		}

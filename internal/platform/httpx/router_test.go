@@ -111,7 +111,9 @@ func wantFault(t *testing.T, w *httptest.ResponseRecorder, status int, code stri
 func TestOtherMethods(t *testing.T) {
 	t.Parallel()
 	b := newBench()
+	b.rt.Public("OPTIONS /own", func(http.ResponseWriter, *http.Request) error { return nil })
 	for _, c := range []struct{ method, target, allow string }{
+		{"PUT", "/own", "OPTIONS"}, {"TRACE", "/things/5", "GET, HEAD, POST, OPTIONS"},
 		{"DELETE", "/things/5", "GET, HEAD, POST, OPTIONS"}, {"PUT", "/things/5", "GET, HEAD, POST, OPTIONS"},
 		{"GET", "/things", "POST, OPTIONS"}, {"PATCH", "/fail", "GET, HEAD, OPTIONS"},
 	} {
