@@ -3,27 +3,37 @@ package httpx
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
 
 // strict goes through a body that has been decoded and refuses what the decoder lets
-// pass: a name that an object has twice, of which only the last would count, and a name
-// that is a field's but for its case.
+// pass: a name that an object has twice, of which only the last would count, a name that
+// is a field's but for its case, and half a character, which would become another one.
 func strict(raw []byte, into any) error {
 	w := walk{raw: raw}
 	t := reflect.TypeOf(into).Elem()
 	if w.peek() == 'n' && t.Kind() == reflect.Struct {
 		return fault.Field("input.bad_type", "body", "must be an object, not a JSON null")
 	}
-	return w.value(t)
+	if err := w.value(t); err != nil {
+		return err
+	}
+	if w.halved {
+		return ErrBadJSON.Textf("the body has half a character: a \\u of D800 to DFFF without its other half")
+	}
+	return nil
 }
 
 // walk is a place in well-formed JSON.
 type walk struct {
-	raw []byte
-	at  int
+	raw    []byte
+	at     int
+	halved bool // a surrogate stands alone
 }
 
 // peek is the next byte that is no white space.
@@ -65,11 +75,30 @@ func (w *walk) text() []byte {
 	from := w.at
 	for w.at++; w.raw[w.at] != '"'; w.at++ {
 		if w.raw[w.at] == '\\' {
+			if r := w.escaped(w.at); utf16.IsSurrogate(r) {
+				if utf16.DecodeRune(r, w.escaped(w.at+6)) == utf8.RuneError {
+					w.halved = true
+				} else {
+					w.at += 6
+				}
+			}
 			w.at++
 		}
 	}
 	w.at++
 	return w.raw[from:w.at]
+}
+
+// escaped is what a \uXXXX at a place stands for; -1 = there is none.
+func (w *walk) escaped(at int) rune {
+	if at+6 > len(w.raw) || w.raw[at] != '\\' || w.raw[at+1] != 'u' {
+		return -1
+	}
+	r, err := strconv.ParseUint(string(w.raw[at+2:at+6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(r)
 }
 
 func (w *walk) list(t reflect.Type) error {
