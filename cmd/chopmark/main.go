@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/chopmark/chopmark/internal/platform/fault"
+	"github.com/chopmark/chopmark/internal/platform/sqldb"
 )
 
 // version is set by the build.
@@ -66,7 +67,7 @@ func report(err error) int {
 	f, isFault := fault.From(err)
 	var parse *kong.ParseError
 	switch {
-	case isFault && f.Code == "usage", errors.As(err, &parse):
+	case isFault && (f.Code == "usage" || f.Code == "auth.bad_admin_key"), errors.Is(err, sqldb.ErrMySQLURL), errors.As(err, &parse):
 		fmt.Fprintln(os.Stderr, "chopmark:", text(err))
 		return exitUsage
 	default:

@@ -36,8 +36,12 @@ type Cover struct {
 	Batch   ids.Serial // the batch's first serial
 	To      gs1.Disposition
 	Numbers Runs
-	By      int64 // the seq of the change that gave them the state; 0 = this one
+	By      int64 // the seq of the change that gave them the state; 0 = this one, Kept = who did before
 }
+
+// Kept is Cover.By of numbers that a change found sold already: when and where an item was
+// sold stays what it was, whoever says again that it was.
+const Kept = -1
 
 // Refused are items that the table would not move.
 type Refused struct {
@@ -58,14 +62,18 @@ type decision struct {
 // already, and those that the table refuses.
 func (s *states) decide(batch ids.Serial, numbers Runs, to gs1.Disposition, table *Transitions) decision {
 	var d decision
-	cover := Cover{Batch: batch, To: to}
+	cover, same := Cover{Batch: batch, To: to}, Cover{Batch: batch, To: to, By: Kept}
 	for i, runs := range s.classify(numbers) {
 		state := gs1.Disposition(i)
 		switch {
 		case len(runs) == 0:
 		case state == to:
 			d.unchanged += runs.Count()
-			cover.Numbers = cover.Numbers.Union(runs)
+			if sale(to) {
+				same.Numbers = runs
+			} else {
+				cover.Numbers = cover.Numbers.Union(runs)
+			}
 		case table.Allowed(state, to):
 			d.items += runs.Count()
 			cover.Numbers = cover.Numbers.Union(runs)
@@ -73,8 +81,10 @@ func (s *states) decide(batch ids.Serial, numbers Runs, to gs1.Disposition, tabl
 			d.refused = append(d.refused, Refused{batch, state, runs})
 		}
 	}
-	if len(cover.Numbers) > 0 {
-		d.covers = []Cover{cover}
+	for _, c := range []Cover{cover, same} {
+		if len(c.Numbers) > 0 {
+			d.covers = append(d.covers, c)
+		}
 	}
 	return d
 }
@@ -84,10 +94,11 @@ func (s *states) decide(batch ids.Serial, numbers Runs, to gs1.Disposition, tabl
 // items to come back to.
 func (s *states) decideUndo(b *Batch, history []Change, taken ids.ChangeID, numbers Runs, to gs1.Disposition, table *Transitions) decision {
 	f := folding{table: table, steps: stepsOf(b.First, history)}
+	own := len(f.steps)
 	f.steps = append(f.steps, step{&Change{To: to, Reverts: taken}, numbers, nameOf(history, taken)})
 	var d decision
 	var refuse Runs
-	var back byState
+	back := map[given]Runs{}
 	f.each(numbers, func(r Run, active []int) {
 		f.run(active) // the undo is about all of the numbers, and comes last
 		switch f.fates[len(active)-1] {
@@ -102,13 +113,10 @@ func (s *states) decideUndo(b *Batch, history []Change, taken ids.ChangeID, numb
 		default:
 			d.items += r.Len()
 		}
-		back[f.state] = back[f.state].push(r)
+		g := f.given(own)
+		back[g] = back[g].push(r)
 	})
-	for state, runs := range back {
-		if len(runs) > 0 {
-			d.covers = append(d.covers, Cover{Batch: b.First, To: gs1.Disposition(state), Numbers: runs})
-		}
-	}
+	d.covers = coversOf(b.First, back)
 	for i, runs := range s.classify(refuse) {
 		if len(runs) > 0 {
 			d.refused = append(d.refused, Refused{b.First, gs1.Disposition(i), runs})

@@ -155,11 +155,14 @@ func (b *blocks) take(t *rapid.T, n int, c Change, d decision) outcome {
 	}
 	c.ID, c.Seq, c.Covers = changeID(n), int64(n+1), d.covers
 	for _, cover := range d.covers {
-		if out.Covered[cover.To] != nil || cover.Batch != b.First {
+		if out.Covered[cover.To] != nil && !sale(cover.To) || cover.Batch != b.First {
 			t.Fatalf("covers %v: two of one state, or another batch", d.covers)
 		}
-		out.Covered[cover.To] = b.items(t, cover.Numbers)
-		b.states.set(cover.Numbers, cover.To, c.Seq)
+		out.Covered[cover.To] = append(out.Covered[cover.To], b.items(t, cover.Numbers)...)
+		slices.Sort(out.Covered[cover.To])
+		if cover.By != Kept {
+			b.states.set(cover.Numbers, cover.To, c.Seq)
+		}
 	}
 	for _, r := range d.refused {
 		if out.Refused[r.State] != nil || r.Batch != b.First {

@@ -109,53 +109,63 @@ type folding struct {
 func (f *folding) run(active []int) {
 	f.state, f.by, f.fates, f.states = FirstState, -1, f.fates[:0], f.states[:0]
 	for k, i := range active {
-		s, to, fate := &f.steps[i], f.steps[i].To, moved
+		s, to, by, fate := &f.steps[i], f.steps[i].To, i, moved
 		switch {
 		case s.Reverts != "":
-			to, fate = f.undo(active[:k], s)
+			to, by, fate = f.undo(active[:k], s)
+			if by < 0 || !sale(to) { // it is the undo that gives the state, but a sale is still that sale
+				by = i
+			}
 		case f.state == to:
-			fate = same
-			if s.Event != "" && (to == gs1.RetailSold || to == gs1.Dispensed) {
+			if fate = same; sale(to) {
+				by = f.by
+			}
+			if s.Event != "" && sale(to) {
 				fate = refused // by another event: it is sold once
 			}
 		case !f.table.Allowed(f.state, to):
 			fate = refused
 		}
 		if fate == moved || fate == same {
-			f.state, f.by = to, i
+			f.state, f.by = to, by
 		}
 		f.fates, f.states = append(f.fates, fate), append(f.states, f.state)
 	}
 }
 
-// undo works out what an item comes back to when a step has not happened to it.
-func (f *folding) undo(before []int, s *step) (to gs1.Disposition, _ fate) {
+// sale reports that a state says that an item was sold, by one who sold it at some time
+// and place.
+func sale(d gs1.Disposition) bool { return d == gs1.RetailSold || d == gs1.Dispensed }
+
+// undo works out what an item comes back to when a step has not happened to it, and by
+// which step it is there then; -1 = by none.
+func (f *folding) undo(before []int, s *step) (to gs1.Disposition, by int, _ fate) {
 	at := slices.IndexFunc(before, func(i int) bool { return f.steps[i].key() == s.undoes })
 	if at < 0 || f.fates[at] == refused || f.fates[at] == undone {
-		return 0, refused
+		return 0, -1, refused
 	}
 	if f.deaths(before, -1); f.dead[at] {
-		return 0, undone
+		return 0, -1, undone
 	}
 	f.deaths(before, at)
-	to = FirstState
+	to, by = FirstState, -1
 	for k, i := range before {
 		next := f.steps[i].To
 		switch {
 		case f.steps[i].Reverts != "" || f.dead[k] || f.fates[k] == refused || to == next:
 		case f.table.Allowed(to, next):
-			to = next
+			to, by = next, i
 		default:
-			return 0, refused
+			return 0, -1, refused
 		}
 	}
 	switch {
 	case s.To != 0 && s.To != to:
-		return 0, refused
+		return 0, -1, refused
 	case to == f.state:
-		return to, same
+		return to, by, same
 	}
-	return to, moved
+	return to, by, moved
 }
 
 // deaths marks the steps that a living later one undid; extra is undone too. An undo may

@@ -96,7 +96,8 @@ func (l *ledger) change(numbers func(yield func(int64) bool), rec record, to gs1
 }
 
 // without folds a number's living changes as if one of them had been undone.
-func (l *ledger) without(no int64, undone int) (state gs1.Disposition, possible bool) {
+// by is the change that gave the state then; -1 = none.
+func (l *ledger) without(no int64, undone int) (state gs1.Disposition, by int, possible bool) {
 	var living []int
 	dead := map[int]bool{undone: true}
 	for i := len(l.journal) - 1; i >= 0; i-- {
@@ -108,17 +109,17 @@ func (l *ledger) without(no int64, undone int) (state gs1.Disposition, possible 
 			living = append(living, i)
 		}
 	}
-	state, possible = batch.FirstState, true
+	state, by, possible = batch.FirstState, -1, true
 	for _, i := range slices.Backward(living) {
 		switch to := l.journal[i].to; {
 		case state == to:
 		case l.table.Allowed(state, to):
-			state = to
+			state, by = to, i
 		default:
 			possible = false
 		}
 	}
-	return state, possible
+	return state, by, possible
 }
 
 func (l *ledger) isDead(no int64, change int) bool {
@@ -132,10 +133,10 @@ func (l *ledger) isDead(no int64, change int) bool {
 }
 
 // undo is change for an undo; targets are the states that the covered numbers get.
-func (l *ledger) undo(numbers func(yield func(int64) bool), rec record, undone int) (result, record, map[int64]gs1.Disposition) {
+func (l *ledger) undo(numbers func(yield func(int64) bool), rec record, undone int) (result, record, map[int64]given) {
 	out := result{Refused: map[gs1.Disposition][]batch.Run{}}
 	rec.reverts = undone
-	targets := map[int64]gs1.Disposition{}
+	targets := map[int64]given{}
 	for no := range numbers {
 		if !l.journal[undone].covers(no) {
 			out.refuse(l.state[no], no)
@@ -145,7 +146,7 @@ func (l *ledger) undo(numbers func(yield func(int64) bool), rec record, undone i
 			out.Unchanged++
 			continue
 		}
-		target, possible := l.without(no, undone)
+		target, by, possible := l.without(no, undone)
 		if !possible {
 			out.refuse(l.state[no], no)
 			continue
@@ -156,21 +157,37 @@ func (l *ledger) undo(numbers func(yield func(int64) bool), rec record, undone i
 			out.Items++
 		}
 		rec.cover(no)
-		targets[no] = target
+		targets[no] = given{target, by}
 	}
 	return out, rec, targets
 }
 
-func (l *ledger) commit(rec record, id ids.ChangeID, targets map[int64]gs1.Disposition) {
+// given is a state that an undo brings back, and the change that had given it.
+type given struct {
+	state gs1.Disposition
+	by    int
+}
+
+func sale(d gs1.Disposition) bool { return d == gs1.RetailSold || d == gs1.Dispensed }
+
+func (l *ledger) commit(rec record, id ids.ChangeID, targets map[int64]given) {
 	rec.id = id
 	l.journal = append(l.journal, rec)
 	for word, mask := range rec.covered {
 		for ; mask != 0; mask &= mask - 1 {
 			no := rec.from + int64(word)*64 + int64(bits.TrailingZeros64(mask))
-			l.last[no] = int32(len(l.journal))
-			if l.state[no] = rec.to; rec.reverts >= 0 {
-				l.state[no] = targets[no]
+			last := int32(len(l.journal))
+			switch back := targets[no]; {
+			case rec.reverts >= 0:
+				if l.state[no] = back.state; sale(back.state) && back.by >= 0 {
+					last = int32(back.by) + 1
+				}
+			case l.state[no] == rec.to && sale(rec.to): // it was sold once
+				continue
+			default:
+				l.state[no] = rec.to
 			}
+			l.last[no] = last
 		}
 	}
 }
@@ -251,7 +268,7 @@ func tell(c batch.Change) result {
 }
 
 // do asks the service and compares the answer with the model's.
-func (p *play) do(spec batch.StateSpec, want result, rec record, targets map[int64]gs1.Disposition) {
+func (p *play) do(spec batch.StateSpec, want result, rec record, targets map[int64]given) {
 	p.t.Helper()
 	spec.Reason, spec.Strict = "model", p.rng.IntN(10) == 0
 	var heads [ids.Shards]int64

@@ -315,22 +315,26 @@ func (p *Projection) applyChange(shard ids.Shard, e *Entry) error {
 	if err := p.local.PutNote(shard, e.Seq, note); err != nil {
 		return err
 	}
+	kept := map[ids.Serial]Runs{}
 	for _, cover := range c.Covers {
+		if cover.By == Kept {
+			kept[cover.Batch] = cover.Numbers
+		}
+	}
+	for _, cover := range c.Covers {
+		if cover.By == Kept {
+			continue
+		}
 		b, _, ok := p.find(cover.Batch)
 		if !ok {
 			return fmt.Errorf("change %s covers an unknown batch", c.ID)
 		}
-		var singles Runs
-		for _, r := range cover.Numbers {
-			if r.Len() < longRun {
-				singles = append(singles, r)
-			}
-		}
+		long, singles := cover.Numbers.split(kept[cover.Batch])
 		by := cmp.Or(cover.By, e.Seq)
 		if err := p.local.PutItems(b.First, singles, by); err != nil {
 			return err
 		}
-		b.states.set(cover.Numbers, cover.To, by)
+		b.states.lay(long, singles, cover.To, by)
 		p.touch(shard, b, cover.Numbers)
 	}
 	return nil

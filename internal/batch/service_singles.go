@@ -22,8 +22,9 @@ type Single struct {
 const singlesPage = 8
 
 // Singles gives up to limit of a brand's single items, since a time, the newest first
-// and those of the same time by serial, after the one at (before, beforeSerial). What
-// this process does not know yet is not in it.
+// and those of the same time by serial, the highest first, after the one at (before,
+// beforeSerial): the order that scanned codes are listed in, so that the two lists make
+// one. What this process does not know yet is not in it.
 func (s *Service) Singles(ctx context.Context, brand ids.BrandID, since, before time.Time, beforeSerial ids.Serial, limit int) ([]Single, error) {
 	var (
 		out   []Single
@@ -33,8 +34,8 @@ func (s *Service) Singles(ctx context.Context, brand ids.BrandID, since, before 
 	)
 	end := func() (full bool) {
 		slices.Sort(group)
-		for _, serial := range slices.Compact(group) {
-			if len(out) < limit && (at.Before(before) || serial > beforeSerial) {
+		for _, serial := range slices.Backward(slices.Compact(group)) {
+			if len(out) < limit && (at.Before(before) || serial < beforeSerial) {
 				out = append(out, Single{serial, at})
 			}
 		}

@@ -386,6 +386,9 @@ func (s *Service) changeEvents(c *Change, targets []target) ([]Event, error) {
 	}
 	var told []batchevent.StateChanged
 	for _, cover := range c.Covers {
+		if cover.By == Kept { // nothing has changed for them
+			continue
+		}
 		base := batchevent.StateChanged{
 			Kind: cover.To.String(), ChangeID: string(c.ID), Reverts: string(c.Reverts), BatchID: string(id[cover.Batch].ID),
 			Reason: c.Reason, Actor: c.Actor, Place: c.Place,

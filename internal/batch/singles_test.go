@@ -20,9 +20,18 @@ type singlesModel struct{ state, record map[ids.Serial]time.Time }
 
 // note applies a committed change: short runs name items, long ones pass over them.
 func (m *singlesModel) note(c batch.Change) {
+	var kept, whole batch.Runs // of the one batch that it is about
 	for _, cover := range c.Covers {
-		for _, r := range cover.Numbers {
+		if whole = whole.Union(cover.Numbers); cover.By == batch.Kept {
+			kept = cover.Numbers
+		}
+	}
+	for _, cover := range c.Covers {
+		for _, r := range whole {
 			for no := r.From; no <= r.To; no++ {
+				if kept.Contains(no) {
+					continue
+				}
 				if serial := cover.Batch + ids.Serial(no-1); r.Len() < 1024 {
 					m.state[serial] = c.Effective
 				} else {
@@ -48,7 +57,7 @@ func (m *singlesModel) list(since time.Time) (all []batch.Single) {
 		}
 	}
 	slices.SortFunc(all, func(a, b batch.Single) int {
-		return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.Serial, b.Serial))
+		return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Serial, a.Serial))
 	})
 	return all
 }

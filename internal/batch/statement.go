@@ -224,7 +224,7 @@ func (t *Told) decide(first ids.Serial, history []Change, numbers Runs, table *T
 		now.by = max(now.by, 0)
 		covers[now] = covers[now].push(r)
 	})
-	t.cover(first, covers)
+	t.Change.Covers = append(t.Change.Covers, coversOf(first, covers)...)
 	for state, runs := range illegal {
 		if len(runs) > 0 {
 			t.Illegal += runs.Count()
@@ -281,7 +281,8 @@ func hindered(before []int, was []fate, after []int, is []fate) bool {
 	return false
 }
 
-func (t *Told) cover(first ids.Serial, covers map[given]Runs) {
+// coversOf tells what stretches of a batch came to.
+func coversOf(first ids.Serial, covers map[given]Runs) (all []Cover) {
 	if len(covers) > coversMax {
 		few := map[given]Runs{}
 		for g, runs := range covers {
@@ -290,6 +291,7 @@ func (t *Told) cover(first ids.Serial, covers map[given]Runs) {
 		covers = few
 	}
 	for _, g := range slices.SortedFunc(maps.Keys(covers), func(a, b given) int { return cmp.Or(cmp.Compare(a.by, b.by), cmp.Compare(a.to, b.to)) }) {
-		t.Change.Covers = append(t.Change.Covers, Cover{Batch: first, To: g.to, Numbers: covers[g], By: g.by})
+		all = append(all, Cover{Batch: first, To: g.to, Numbers: covers[g], By: g.by})
 	}
+	return all
 }

@@ -56,16 +56,16 @@ func drawLife(rng *rand.Rand) life {
 // state is the model: one item at a time, nothing kept but what was asked.
 func (l *life) state(block int) (state gs1.Disposition, by int) {
 	table := batch.NewTransitions()
-	fold := func(steps []int) (gs1.Disposition, bool) {
-		at, possible := batch.FirstState, true
+	fold := func(steps []int) (gs1.Disposition, int, bool) {
+		at, by, possible := batch.FirstState, -1, true
 		for _, i := range steps {
 			if to := l.deeds[i].to; table.Allowed(at, to) {
-				at = to
+				at, by = to, i
 			} else if at != to {
 				possible = false
 			}
 		}
-		return at, possible
+		return at, by, possible
 	}
 	state, by = batch.FirstState, -1
 	took, undone := []int{}, map[int]int{} // steps that count; which undo took one back
@@ -89,12 +89,20 @@ func (l *life) state(block int) (state gs1.Disposition, by int) {
 			if _, dead := undone[d.undoes]; dead || l.deeds[d.undoes].undoes >= 0 {
 				continue // the lives that are drawn undo no undo
 			}
-			to, possible := fold(living(d.undoes))
+			to, giver, possible := fold(living(d.undoes))
 			if !possible {
 				continue
 			}
 			undone[d.undoes], state = i, to
+			took = append(took, i)
+			if by = i; sale(to) && giver >= 0 {
+				by = giver
+			}
+			continue
 		case state == d.to && d.event && d.to == gs1.RetailSold, state != d.to && !table.Allowed(state, d.to):
+			continue
+		case state == d.to && sale(d.to): // sold once
+			took = append(took, i)
 			continue
 		default:
 			state = d.to

@@ -124,16 +124,25 @@ func (s *states) segment(no int64) Segment {
 	return segs[lo]
 }
 
-// set puts the numbers into the state. What was known of them before is forgotten.
-func (s *states) set(numbers Runs, to gs1.Disposition, seq int64) {
-	var long, short Runs
-	for _, r := range numbers {
+// split tells the numbers that are kept as segments from those that are single items.
+// What a change passed over, since it was there already, cuts no run into pieces.
+func (rs Runs) split(over Runs) (long, short Runs) {
+	for _, r := range rs.Union(over) {
 		if r.Len() >= longRun {
 			long = append(long, r)
 		} else {
 			short = append(short, r)
 		}
 	}
+	if len(over) == 0 {
+		return long, short
+	}
+	return rs.Intersect(long), rs.Intersect(short)
+}
+
+// lay puts the numbers into the state, long ones as segments and short ones as single
+// items. What was known of them before is forgotten.
+func (s *states) lay(long, short Runs, to gs1.Disposition, seq int64) {
 	// Segments first: a reader in between sees the state before or after, because
 	// the bits that still stand say what was so before.
 	if len(long) > 0 {

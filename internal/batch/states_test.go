@@ -23,6 +23,12 @@ type plain struct {
 
 type plainStates []plain // index 0 is not used
 
+// set puts numbers into a state that were asked for by themselves.
+func (s *states) set(numbers Runs, to gs1.Disposition, seq int64) {
+	long, short := numbers.split(nil)
+	s.lay(long, short, to, seq)
+}
+
 func newPlain(quantity int64) plainStates {
 	m := make(plainStates, quantity+1)
 	for i := range m {

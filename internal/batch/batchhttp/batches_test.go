@@ -69,11 +69,13 @@ func TestBatchRefuses(t *testing.T) {
 		{400, "batch.bad_expiry", `"quantity":1,"expires_at":"2026-01-01T00:00:00Z"`},
 		{400, "batch.bad_date", `"quantity":1,"production_date":"27.2.2026"`},
 		{400, "input.unknown_field", `"quantity":1,"expire_hours":3`},
-		{409, "batch.exists", `"quantity":1,"batch_no":"TAKEN"`},
+		{400, "input.repeated_field", `"quantity":1,"quantity":2`},
+		{400, "input.unknown_field", `"Quantity":1`},
 	} {
 		body := `{"product_id":32025,"batch_no":"B",` + bad.rest + `}`
 		w.post("/api/v1/batches", body).fails(bad.status, bad.code)
 	}
+	w.post("/api/v1/batches", `{"product_id":32025,"batch_no":"TAKEN","quantity":1}`).fails(409, "batch.exists")
 	w.post("/api/v1/batches", `{"product_id":77,"batch_no":"B","quantity":1}`).fails(404, "product.unknown")
 	w.post("/api/v1/batches", `{"batch_no":"B","quantity":1}`).fails(400, "input.required")
 	if got := len(w.get("/api/v1/batches").ok().list("batches")); got != 1 {

@@ -116,8 +116,7 @@ func (a *form) post(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	f := &Form{Lang: httpx.Language(r)}
 	err := a.take(w, r, f)
-	accept := r.Header.Get("Accept")
-	browser := strings.Contains(accept, "text/html") && !strings.HasPrefix(accept, "application/json")
+	browser := strings.Contains(r.Header.Get("Accept"), "text/html") && !httpx.PrefersJSON(r)
 	switch fa, ok := fault.From(err); {
 	case !browser && err != nil:
 		return err

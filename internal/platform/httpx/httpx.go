@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -117,8 +118,8 @@ func RetryAfter(w http.ResponseWriter, f *fault.Error) {
 	}
 }
 
-// Decode reads a JSON body of at most limit bytes, without unknown fields. The raw
-// body is given too: it is what an idempotency key is bound to.
+// Decode reads a JSON body of at most limit bytes, without unknown fields and without
+// any that is there twice. The raw body is given too: it is what an idempotency key is bound to.
 func Decode(w http.ResponseWriter, r *http.Request, limit int64, into any) (raw []byte, _ error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
@@ -131,6 +132,9 @@ func Decode(w http.ResponseWriter, r *http.Request, limit int64, into any) (raw 
 	if err != nil {
 		return nil, ErrBadJSON.Because(err)
 	}
+	if !utf8.Valid(raw) {
+		return nil, ErrBadJSON.Textf("the body is not UTF-8")
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
@@ -138,6 +142,9 @@ func Decode(w http.ResponseWriter, r *http.Request, limit int64, into any) (raw 
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, ErrBadJSON.Textf("something follows the JSON value")
+	}
+	if err := strict(raw, into); err != nil {
+		return nil, err
 	}
 	return raw, nil
 }

@@ -140,7 +140,7 @@ func (rt *Router) seal() {
 	for path, taken := range rt.methods {
 		other := rt.wrap(path, rt.otherMethod(path))
 		for _, method := range []string{
-			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace,
 		} {
 			if !slices.Contains(taken, method) {
 				rt.mux.Handle(method+" "+path, other)
@@ -152,8 +152,12 @@ func (rt *Router) seal() {
 // otherMethod answers OPTIONS, and 405 for the rest.
 func (rt *Router) otherMethod(path string) Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		allowed := slices.Clone(rt.methods[path])
-		w.Header().Set("Allow", strings.Join(append(allowed, http.MethodOptions), ", "))
+		allowed := rt.methods[path]
+		allow := slices.Clone(allowed)
+		if !slices.Contains(allow, http.MethodOptions) { // a route may answer it itself
+			allow = append(allow, http.MethodOptions)
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
 		if r.Method != http.MethodOptions {
 			return ErrMethod
 		}

@@ -111,7 +111,9 @@ func wantFault(t *testing.T, w *httptest.ResponseRecorder, status int, code stri
 func TestOtherMethods(t *testing.T) {
 	t.Parallel()
 	b := newBench()
+	b.rt.Public("OPTIONS /own", func(http.ResponseWriter, *http.Request) error { return nil })
 	for _, c := range []struct{ method, target, allow string }{
+		{"PUT", "/own", "OPTIONS"}, {"TRACE", "/things/5", "GET, HEAD, POST, OPTIONS"},
 		{"DELETE", "/things/5", "GET, HEAD, POST, OPTIONS"}, {"PUT", "/things/5", "GET, HEAD, POST, OPTIONS"},
 		{"GET", "/things", "POST, OPTIONS"}, {"PATCH", "/fail", "GET, HEAD, OPTIONS"},
 	} {
@@ -378,11 +380,28 @@ func TestAlone(t *testing.T) {
 
 func TestLanguage(t *testing.T) {
 	t.Parallel()
-	for header, want := range map[string]string{"": "en", "zh": "zh", "zh-CN,zh;q=0.9,en;q=0.8": "zh", "en-US,en;q=0.9,zh;q=0.8": "en", "fr": "en", "fr, ZH": "zh"} {
+	for header, want := range map[string]string{"": "en", "zh": "zh", "zh-CN,zh;q=0.9,en;q=0.8": "zh", "en-US,en;q=0.9,zh;q=0.8": "en", "fr": "en", "fr, ZH": "zh",
+		"zh;q=0.1,en;q=0.9": "en", "en;q=0.1, zh-TW;q=0.9": "zh", "zh;q=0": "en", "zh;q=x": "en", "en;q=0,zh;q=0.1": "zh", "*": "en", "zen": "en"} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept-Language", header)
 		if got := Language(r); got != want {
 			t.Errorf("%q: %s, want %s", header, got, want)
+		}
+	}
+}
+
+func TestPrefersJSON(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"": false, "*/*": false, "text/html": false, "application/json": true, "Application/JSON": true, "application/json; charset=utf-8": true,
+		"application/json, text/html": true, "text/html,application/json": false, "text/html, application/json;q=0.9": false,
+		"application/json;q=0.5,text/html": false, "text/html;q=0.5, application/json": true, "application/json;q=0": false,
+		"application/json, text/plain, */*": true, "application/json;q=0.5, */*": false, "*/*, application/json": true,
+		"application/json;q=0.9, text/html;q=0": true, "application/json;q=2": false, "application/linkset+json": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if r.Header.Set("Accept", header); PrefersJSON(r) != want {
+			t.Errorf("%q: %v", header, !want)
 		}
 	}
 }

@@ -66,17 +66,18 @@ func OpenMySQL(ctx context.Context, rawURL string, o MySQLOptions) (*DB, error) 
 	return db, nil
 }
 
-var errMySQLURL = errors.New("the URL of the SQL server must look like mysql://user:pass@host:port/db")
+// ErrMySQLURL answers a URL that is not of such a server.
+var ErrMySQLURL = errors.New("the URL of the SQL server must look like mysql://user:pass@host:port/db")
 
 // mysqlConfig reads the URL. Its errors must not quote it: it holds the password.
 func mysqlConfig(rawURL string) (_ *mysql.Config, name string, _ error) {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme != "mysql" || u.Hostname() == "" || u.Opaque != "" || u.Fragment != "" {
-		return nil, "", errMySQLURL
+		return nil, "", ErrMySQLURL
 	}
 	database := strings.TrimPrefix(u.Path, "/")
 	if database == "" || strings.Contains(database, "/") {
-		return nil, "", fmt.Errorf("%w: it names no database", errMySQLURL)
+		return nil, "", fmt.Errorf("%w: it names no database", ErrMySQLURL)
 	}
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr, cfg.DBName = "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "3306")), database
@@ -101,23 +102,23 @@ func mysqlConfig(rawURL string) (_ *mysql.Config, name string, _ error) {
 func mysqlTLS(cfg *mysql.Config, settings url.Values) (err error) {
 	for key, values := range settings {
 		if key != "tls" && key != "tls-ca" || len(values) != 1 {
-			return fmt.Errorf("%w: the only settings behind ? are tls and tls-ca, each once, not %s", errMySQLURL, key)
+			return fmt.Errorf("%w: the only settings behind ? are tls and tls-ca, each once, not %s", ErrMySQLURL, key)
 		}
 	}
 	switch cfg.TLSConfig = settings.Get("tls"); cfg.TLSConfig {
 	case "true", "false", "skip-verify":
 	case "":
 		if settings.Has("tls") {
-			return fmt.Errorf("%w: tls is true, false or skip-verify", errMySQLURL)
+			return fmt.Errorf("%w: tls is true, false or skip-verify", ErrMySQLURL)
 		}
 	default:
-		return fmt.Errorf("%w: tls is true, false or skip-verify", errMySQLURL)
+		return fmt.Errorf("%w: tls is true, false or skip-verify", ErrMySQLURL)
 	}
 	if !settings.Has("tls-ca") {
 		return nil
 	}
 	if cfg.TLSConfig != "true" {
-		return fmt.Errorf("%w: tls-ca needs tls=true", errMySQLURL)
+		return fmt.Errorf("%w: tls-ca needs tls=true", ErrMySQLURL)
 	}
 	cfg.TLS, err = tlsclient.Config(settings.Get("tls-ca"))
 	return err

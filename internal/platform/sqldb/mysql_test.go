@@ -121,7 +121,7 @@ func TestURLs(t *testing.T) {
 		if name != want || (err == nil) != (want != "") {
 			t.Errorf("%s: name %q, %v; want %q", url, name, err, want)
 		}
-		if err != nil && (strings.Contains(err.Error(), "secret") || !errors.Is(err, errMySQLURL)) {
+		if err != nil && (strings.Contains(err.Error(), "secret") || !errors.Is(err, ErrMySQLURL)) {
 			t.Errorf("%s: %v", url, err)
 		}
 		if err == nil && (cfg.InterpolateParams || cfg.MultiStatements || cfg.ReadTimeout != ioTimeout) {

@@ -159,11 +159,9 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, story timeline.Story,
 	return a.packer.HTML(w, r, status, a.Pages.ContentSecurityPolicy(), page.Bytes())
 }
 
-// wantsPage reports that a browser asks: it names HTML, and no JSON before it.
+// wantsPage reports that a browser asks: it names HTML, and does not want JSON rather.
 func wantsPage(r *http.Request) bool {
-	accept := r.Header.Get("Accept")
-	page, plain := strings.Index(accept, "text/html"), strings.Index(accept, "application/json")
-	return page >= 0 && (plain < 0 || page < plain)
+	return strings.Contains(r.Header.Get("Accept"), "text/html") && !httpx.PrefersJSON(r)
 }
 
 // mayRead is whose codes the caller of a public route may read beyond what the public may. A

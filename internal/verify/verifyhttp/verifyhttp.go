@@ -291,10 +291,12 @@ func (h *Handler) root(w http.ResponseWriter, r *http.Request) int {
 	case !deeper:
 		return h.scan(w, r, first, "")
 	case !strings.Contains(rest, "/") && rest != "":
-		if _, err := codebook.ParseCode(first); err != nil {
+		token := unescaped(rest)
+		_, ours := codebook.ParseToken(token)
+		if _, err := codebook.ParseCode(first); err != nil && !ours && !isCode(first+"/"+token) {
 			return h.fail(w, r, httpx.ErrNoRoute)
 		}
-		return h.scan(w, r, first, unescaped(rest))
+		return h.scan(w, r, first, token)
 	default:
 		return h.fail(w, r, httpx.ErrNoRoute)
 	}
@@ -310,21 +312,10 @@ func (h *Handler) scan(w http.ResponseWriter, r *http.Request, text, token strin
 
 // answer is JSON or a page, as the caller asks; err is what was wrong before.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, s *scratch, err error) int {
-	if wantsJSON(r) {
+	if httpx.PrefersJSON(r) {
 		return h.answerJSON(w, r, s, err)
 	}
 	return h.answerPage(w, r, s, err)
-}
-
-// wantsJSON reports that the caller asks for JSON rather than a page.
-func wantsJSON(r *http.Request) bool {
-	accept := first(r.Header["Accept"])
-	at := strings.Index(accept, "application/json")
-	if at < 0 {
-		return false
-	}
-	page := strings.Index(accept, "text/html")
-	return page < 0 || at < page
 }
 
 // first is a header's value, without looking its name up in canonical form.

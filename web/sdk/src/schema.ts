@@ -14256,7 +14256,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The page of the item. */
+            /** @description All links (RFC 9264), with linkType=linkset or where linksets are accepted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/linkset+json": Record<string, never>;
+                };
+            };
+            /** @description The page of the item, or the link that was asked for. */
             307: {
                 headers: {
                     Location?: string;
@@ -14264,8 +14273,44 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["Invalid"];
-            500: components["responses"]["Internal"];
+            /** @description No Digital Link. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/html": string;
+                };
+            };
+            /** @description No link of that type, or a code of another product or batch than the link names. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    /**
+                     * @example {
+                     *       "code": 404,
+                     *       "message": "this code is not known",
+                     *       "error": "code.unknown",
+                     *       "data": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                    "text/html": string;
+                };
+            };
+            /** @description Something went wrong here. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     digitalLinkLot: {
@@ -14290,7 +14335,16 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The page of the item. */
+            /** @description All links (RFC 9264), with linkType=linkset or where linksets are accepted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/linkset+json": Record<string, never>;
+                };
+            };
+            /** @description The page of the item, or the link that was asked for. */
             307: {
                 headers: {
                     Location?: string;
@@ -14298,8 +14352,44 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["Invalid"];
-            500: components["responses"]["Internal"];
+            /** @description No Digital Link. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    "text/html": string;
+                };
+            };
+            /** @description No link of that type, or a code of another product or batch than the link names. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                    /**
+                     * @example {
+                     *       "code": 404,
+                     *       "message": "this code is not known",
+                     *       "error": "code.unknown",
+                     *       "data": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Failure"];
+                    "text/html": string;
+                };
+            };
+            /** @description Something went wrong here. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     demo: {

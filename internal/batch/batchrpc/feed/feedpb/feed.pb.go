@@ -585,7 +585,7 @@ type Cover struct {
 	To    uint32                 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	// For each run the gap before it and its length less one.
 	Runs []uint64 `protobuf:"varint,3,rep,packed,name=runs,proto3" json:"runs,omitempty"`
-	// The seq of the change that gave the state; 0 = this one.
+	// The seq of the change that gave the state; 0 = this one, -1 = who gave it before.
 	By            int64 `protobuf:"varint,4,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
