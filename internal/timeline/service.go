@@ -266,17 +266,28 @@ func readings(all []Temperature) []Reading {
 }
 
 // arranged puts steps in the order of time, the first one first and what is not there last.
-// A state that an event brought about is told by the event: a step with its time and state
-// is left out. A stage that loads is said once.
+// A state that an event brought about is told by the event, also where its business step alone
+// did: a step with its time and state is left out. A stage that loads is said once.
 func arranged(steps []Step) []Step {
 	type mark struct {
-		at    int64
-		state any
+		at int64
+		of any
 	}
 	events, loading := map[mark]bool{}, map[[2]string]bool{}
+	silent := map[mark]Step{} // events that name no state, by their business step
 	for _, s := range steps {
-		if s.Details["event_id"] != nil {
+		switch {
+		case s.Details["event_id"] == nil:
+		case s.Details["state"] != nil:
 			events[mark{s.Time.UnixMilli(), s.Details["state"]}] = true
+		case s.Details["step"] != nil:
+			silent[mark{s.Time.UnixMilli(), s.Details["step"]}] = s
+		}
+	}
+	for _, s := range steps {
+		because := mark{s.Time.UnixMilli(), s.Details["reason"]}
+		if e, ok := silent[because]; ok && s.Details["event_id"] == nil && s.Details["state"] != nil {
+			e.Details["state"], events[mark{because.at, s.Details["state"]}] = s.Details["state"], true
 		}
 	}
 	out := steps[:1:1]

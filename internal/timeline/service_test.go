@@ -225,3 +225,30 @@ func TestPlaces(t *testing.T) {
 		t.Error("no place, or too many, are taken")
 	}
 }
+
+// TestBusinessStepBringsState: an event whose business step alone moved the item tells the
+// state; nothing is told twice, and a change by hand at the same moment stays.
+func TestBusinessStepBringsState(t *testing.T) {
+	t.Parallel()
+	at := start().Add(time.Hour)
+	s := &sources{
+		changes: []Change{
+			{To: gs1.InTransit, At: at, Reason: "shipping"},
+			{To: gs1.Recalled, At: at, Reason: "by hand"},
+		},
+		events: []Event{{ID: "ni:1", Time: at, Step: "shipping"}, {ID: "ni:2", Time: at, Step: "inspecting"}},
+	}
+	story, err := service(s, Rules{}).Tell(t.Context(), item(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, step := range story.Steps[1:] {
+		got = append(got, fmt.Sprint(step.Details["event_id"], " ", step.Details["step"], " ", step.Details["state"]))
+	}
+	slices.Sort(got)
+	want := []string{"<nil> <nil> recalled", "ni:1 shipping in_transit", "ni:2 inspecting <nil>"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
