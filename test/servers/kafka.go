@@ -103,7 +103,7 @@ func (b *Broker) Kcat(format string, topics ...string) []string {
 // StartKafka builds and starts a cluster.
 func StartKafka(ctx context.Context, o KafkaOptions) (*KafkaServer, error) {
 	b := &KafkaServer{bin: filepath.Join(o.Dir, "kfaked"), kcat: o.Kcat}
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.bin, "github.com/chopmark/chopmark/test/servers/kfaked")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.bin, "github.com/chopmark/chopmark/test/servers/kfaked")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build kfaked: %w\n%s", err, out)
 	}

@@ -3,10 +3,12 @@ package servers
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -175,19 +177,14 @@ func tryMariaDB(diskMB int, settings []string) (*MariaDBServer, error) {
 			return nil, errors.Join(fmt.Errorf("%w: %w", ErrNoDisk, err), os.RemoveAll(dir))
 		}
 	}
-	who := []string{"--no-defaults", "--datadir=" + data}
-	if os.Geteuid() == 0 {
-		who = append(who, "--user=root")
-	}
 	undo := func(err error) error {
 		if diskMB > 0 {
 			err = errors.Join(err, exec.Command("umount", data).Run())
 		}
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	install := exec.Command("mariadb-install-db", append(who, "--auth-root-authentication-method=normal", "--skip-test-db")...)
-	if out, err := install.CombinedOutput(); err != nil {
-		return nil, undo(fmt.Errorf("mariadb-install-db: %w: %s", err, out))
+	if err := fresh(data); err != nil {
+		return nil, undo(err)
 	}
 	accounts := "CREATE USER IF NOT EXISTS '" + mariadbUser + "'@'%' IDENTIFIED BY '" + MariaDBPassword + "';\n" +
 		"GRANT ALL ON *.* TO '" + mariadbUser + "'@'%';\n"
@@ -201,7 +198,7 @@ func tryMariaDB(diskMB int, settings []string) (*MariaDBServer, error) {
 	}
 	// Each has a place of its own for temporary tables: at its start a server removes those
 	// that it finds.
-	args := append(append(who, "--bind-address=127.0.0.1", "--port="+port, "--socket="+filepath.Join(dir, "s.sock"), "--tmpdir="+dir,
+	args := append(append(asWho(data), "--bind-address=127.0.0.1", "--port="+port, "--socket="+filepath.Join(dir, "s.sock"), "--tmpdir="+dir,
 		"--init-file="+init, "--skip-name-resolve", "--max-connections=2000", "--innodb-buffer-pool-size=64M"), settings...)
 	s := &MariaDBServer{port: port}
 	if s.proc, err = start(dir, "mariadbd", args...); err != nil {
@@ -213,6 +210,54 @@ func tryMariaDB(diskMB int, settings []string) (*MariaDBServer, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// asWho names the files that a program of MariaDB works on, and its user.
+func asWho(data string) []string {
+	who := []string{"--no-defaults", "--datadir=" + data}
+	if os.Geteuid() == 0 {
+		who = append(who, "--user=root")
+	}
+	return who
+}
+
+// fresh makes the files of a new server. To make them takes seconds and gives the same each time, so it
+// is done once for each version of the server, in the user's cache; what a server works on is a copy.
+func fresh(data string) error {
+	version, err1 := exec.Command(pathOf("mariadbd"), "--no-defaults", "--version").Output()
+	cache, err2 := os.UserCacheDir()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	cache = filepath.Join(cache, "chopmark-test")
+	sum := sha256.Sum256(version)
+	kept := filepath.Join(cache, "mariadb-"+hex.EncodeToString(sum[:8]))
+	if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
+		if err := install(cache, kept); err != nil {
+			return err
+		}
+	}
+	return os.CopyFS(data, os.DirFS(kept))
+}
+
+// install leaves the files of a new server at kept, whole. Who else does so at once may have been first.
+func install(cache, kept string) error {
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return err
+	}
+	made, err := os.MkdirTemp(cache, "making-")
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command("mariadb-install-db", append(asWho(made), "--auth-root-authentication-method=normal", "--skip-test-db")...).CombinedOutput()
+	if err != nil {
+		return errors.Join(fmt.Errorf("mariadb-install-db: %w: %s", err, out), os.RemoveAll(made))
+	}
+	if err := os.Rename(made, kept); err != nil {
+		_, missing := os.Stat(kept)
+		return errors.Join(missing, os.RemoveAll(made))
+	}
+	return nil
 }
 
 func errIfText(err error, text []byte) error {

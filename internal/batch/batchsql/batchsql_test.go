@@ -30,6 +30,10 @@ func migrate(t testing.TB, db *sqldb.DB) *sqldb.DB {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, fresh sqldbtest.Fresh) {
-		batchtest.Store(t, func(t *testing.T) batch.Store { return batchsql.New(migrate(t, fresh(t)()), clock.System{}) })
+		db := sqldb.One(migrate(t, fresh(t)())) // for the whole suite, as in TestShardedStore
+		batchtest.Store(t, func(t *testing.T) batch.Store {
+			empty(t, db)
+			return batchsql.New(db.All()[0], clock.System{})
+		})
 	})
 }

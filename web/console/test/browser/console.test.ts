@@ -354,8 +354,8 @@ drive("words find products, batches, places and events, by keyboard too", async 
   await page.keyboard.press("/");
   await found("340123450000001113", "packing");
   await hit("packing").click();
-  await page.locator("tbody tr").first().waitFor();
-  expect([await page.locator("tbody tr").count(), await field("event").inputValue()]).toEqual([1, expect.stringContaining("ni:///")]);
+  await page.waitForURL(/event=/); // the rows of the page before may still be there, and none while it asks
+  await expect.poll(async () => [await page.locator("tbody tr").count(), await field("event").inputValue()], { timeout: 20_000 }).toEqual([1, expect.stringContaining("ni:///")]);
   await page.keyboard.press("/");
   await words("一号店");
   await hit("一号店").click();

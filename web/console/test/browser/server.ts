@@ -17,7 +17,7 @@ export async function start(...more: string[]): Promise<Server> {
   let bin = process.env.CHOPMARK_BIN ?? "";
   if (!bin) {
     bin = join(dir, "chopmark");
-    const built = spawnSync("go", ["build", "-o", bin, "./cmd/chopmark"], { cwd: root, env: { ...process.env, CGO_ENABLED: "0" }, encoding: "utf8" });
+    const built = spawnSync("go", ["build", "-trimpath", "-o", bin, "./cmd/chopmark"], { cwd: root, env: { ...process.env, CGO_ENABLED: "0" }, encoding: "utf8" });
     if (built.status !== 0) throw new Error(built.stderr);
   }
   writeFileSync(join(dir, "places.xdb"), xdb());
