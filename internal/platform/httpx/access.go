@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/chopmark/chopmark/internal/ids"
 	"github.com/chopmark/chopmark/internal/platform/fault"
@@ -96,15 +97,27 @@ func (rt *Router) Allow(pattern string, need Permission, h Handler) {
 }
 
 // AllowAs is Allow for routes whose errors have another form than the envelope: fail
-// answers them, that of a missing key too.
-func (rt *Router) AllowAs(pattern string, need Permission, h Handler, fail func(w http.ResponseWriter, r *http.Request, err error)) {
-	guarded := rt.guarded(pattern, need, h)
-	rt.add(pattern, func(w http.ResponseWriter, r *http.Request) error {
-		if err := guarded(w, r); err != nil && !errors.Is(err, errClientGone) {
-			fail(w, r, err)
+// answers them, that of a missing key and of another method too.
+func (rt *Router) AllowAs(pattern string, need Permission, h Handler, fail Failing) {
+	_, path, _ := strings.Cut(pattern, " ")
+	rt.fails[path] = fail
+	rt.add(pattern, fail.of(rt.guarded(pattern, need, h)))
+}
+
+// Failing answers an error in a form of its own.
+type Failing func(w http.ResponseWriter, r *http.Request, err error)
+
+// of answers the errors of h; without a form of its own they are left to the router.
+func (f Failing) of(h Handler) Handler {
+	if f == nil {
+		return h
+	}
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := h(w, r); err != nil && !errors.Is(err, errClientGone) {
+			f(w, r, err)
 		}
 		return nil
-	})
+	}
 }
 
 func (rt *Router) guarded(pattern string, need Permission, h Handler) Handler {

@@ -46,6 +46,7 @@ type Router struct {
 	log      *slog.Logger
 	needs    map[string]Permission // pattern → what it asks for; "" = a caller who is known
 	methods  map[string][]string   // path → its methods
+	fails    map[string]Failing    // path → how its errors are answered, where not as all others
 	public   map[string]bool       // paths that any origin may GET
 	bare     []string              // patterns of Hot and Raw
 	running  sync.Map              // idempotency keys of requests that are being answered
@@ -66,7 +67,7 @@ type shape struct {
 func NewRouter(auth Authenticator, observer Observer, log *slog.Logger) *Router {
 	rt := &Router{
 		mux: http.NewServeMux(), auth: auth, observer: observer, log: log,
-		needs: map[string]Permission{}, methods: map[string][]string{}, public: map[string]bool{}, ids: newIDSource(),
+		needs: map[string]Permission{}, methods: map[string][]string{}, fails: map[string]Failing{}, public: map[string]bool{}, ids: newIDSource(),
 	}
 	rt.unclean = rt.wrap("other", func(http.ResponseWriter, *http.Request) error { return ErrNoRoute })
 	return rt
@@ -138,7 +139,7 @@ func (rt *Router) add(pattern string, h Handler) {
 // beside "GET /codes/{code}": each matches what the other does not.
 func (rt *Router) seal() {
 	for path, taken := range rt.methods {
-		other := rt.wrap(path, rt.otherMethod(path))
+		other := rt.wrap(path, rt.fails[path].of(rt.otherMethod(path)))
 		for _, method := range []string{
 			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace,
 		} {

@@ -45,3 +45,15 @@ func TestUndelivered(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherMethod: a method that a resource has not is told in the standard's form.
+func TestOtherMethod(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for method, path := range map[string]string{"PATCH": "/epcis/events", "DELETE": "/epcis/epcs", "PUT": "/epcis/queries/q"} {
+		got := w.ask(method, path, nil)
+		if got.Code != http.StatusMethodNotAllowed || got.Header().Get("Content-Type") != "application/problem+json" || got.Header().Get("Allow") == "" {
+			t.Errorf("%s %s answers %d %v %s", method, path, got.Code, got.Header(), got.Body)
+		}
+	}
+}
