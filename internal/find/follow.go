@@ -27,6 +27,7 @@ const (
 	followRetry  = 5 * time.Second
 	followApart  = 200 * time.Millisecond // of two looks
 	followPauses = time.Second            // the longest pause between two writes
+	followAtOnce = 2000                   // documents from which on a write takes no further page
 )
 
 // Follower writes into an index what its sources have. A document is what is there when it is
@@ -162,7 +163,7 @@ func (f *Follower) anew(ctx context.Context) error {
 	return f.Index.Reset(ctx)
 }
 
-// step writes a page of each order that stands behind; behind tells that there is more.
+// step writes what the orders of a source have next; behind tells that there is more.
 func (f *Follower) step(ctx context.Context, name string) (written int, behind bool, _ error) {
 	source := f.Sources[name]
 	heads, err := source.Heads(ctx)
@@ -176,26 +177,48 @@ func (f *Follower) step(ctx context.Context, name string) (written int, behind b
 	if len(at) != len(heads) { // it was made when there were other databases
 		return 0, true, f.anew(ctx)
 	}
-	var all []Document
 	for order, head := range heads {
 		if at[order] > head {
 			return 0, true, f.anew(ctx)
 		}
-		if at[order] == head {
-			continue
-		}
-		page, upTo, err := source.Since(ctx, order, at[order], head)
-		if err != nil {
-			return 0, false, err
-		}
-		all, at[order] = append(all, page...), upTo
-		behind = behind || upTo < head
 	}
-	f.places[name] = at
+	all, err := gather(ctx, source, at, heads)
+	if err != nil {
+		return 0, false, err
+	}
+	f.places[name], behind = at, isBehind(at, heads)
 	if len(all) == 0 {
 		return 0, behind, nil // it is noted with the next document
 	}
 	return len(all), behind, f.apply(ctx, all)
+}
+
+// isBehind reports whether an order stands behind its head.
+func isBehind(at, heads []int64) bool {
+	for order, head := range heads {
+		if at[order] < head {
+			return true
+		}
+	}
+	return false
+}
+
+// gather reads a page of each order that stands behind, and again, until that is enough for one
+// write, which costs the less by the document the more there are. It moves the places on.
+func gather(ctx context.Context, source Source, at, heads []int64) (all []Document, _ error) {
+	for len(all) < followAtOnce && isBehind(at, heads) {
+		for order, head := range heads {
+			if at[order] >= head {
+				continue
+			}
+			page, upTo, err := source.Since(ctx, order, at[order], head)
+			if err != nil {
+				return nil, err
+			}
+			all, at[order] = append(all, page...), upTo
+		}
+	}
+	return all, nil
 }
 
 func (f *Follower) apply(ctx context.Context, all []Document) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -93,35 +94,59 @@ func (t *tracing) crowd(ctx context.Context) error {
 }
 
 // told waits until what was captured has moved its items, and is in the log and in the index:
-// that is the same process's work, which a question would be measured beside.
+// that is the same process's work, which a question would be measured beside. It tells when
+// each of them had followed.
 func (t *tracing) told(ctx context.Context) error {
-	start, last, still := time.Now(), -1.0, 0
+	start, still := time.Now(), 0
+	last, came := map[string]float64{}, map[string]time.Duration{}
 	for still < storyStill {
-		sum, err := t.leaves(ctx)
+		now, err := t.followed(ctx)
 		if err != nil {
 			return err
 		}
-		for _, counted := range []string{
-			`chopmark_state_events_total{result="moved"}`, `chopmark_state_events_total{result="same"}`,
-			`chopmark_state_events_total{result="given_up"}`, `chopmark_search_documents_total{kind="event"}`,
-		} {
-			n, err := t.Metric(ctx, counted)
-			if err != nil {
-				return err
+		still++
+		for what, n := range now {
+			if n > last[what] {
+				came[what], still = time.Since(start), 0
 			}
-			sum += n
 		}
-		if still++; sum > last {
-			last, still = sum, 0
-		}
+		last = now
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	fmt.Fprintf(os.Stderr, "bench: timeline: states, log and index followed after %.0f s\n", time.Since(start).Seconds()-storyStill)
+	fmt.Fprintf(os.Stderr, "bench: timeline: followed after %.0f s: states %.0f s, log %.0f s, index %.0f s\n", slices.Max(slices.Collect(maps.Values(came))).Seconds(),
+		came[followStates].Seconds(), came[followLog].Seconds(), came[followIndex].Seconds())
 	return nil
+}
+
+// What follows a capture.
+const (
+	followStates = "states"
+	followLog    = "log"
+	followIndex  = "index"
+)
+
+// followed counts how far each has come.
+func (t *tracing) followed(ctx context.Context) (map[string]float64, error) {
+	now := map[string]float64{}
+	var err error
+	if now[followLog], err = t.leaves(ctx); err != nil {
+		return nil, err
+	}
+	for metric, what := range map[string]string{
+		`chopmark_state_events_total{result="moved"}`: followStates, `chopmark_state_events_total{result="same"}`: followStates,
+		`chopmark_state_events_total{result="given_up"}`: followStates, `chopmark_search_documents_total{kind="event"}`: followIndex,
+	} {
+		n, err := t.Metric(ctx, metric)
+		if err != nil {
+			return nil, err
+		}
+		now[what] += n
+	}
+	return now, nil
 }
 
 // leaves is the size of the log, the second line of its head; 0 = it has none yet.

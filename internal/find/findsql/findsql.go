@@ -1,9 +1,13 @@
 // Package findsql is the index of words in a file of SQLite (FTS5), one for each process: a
 // copy, which is made anew when it is lost, damaged, or of another form or installation.
 //
-// A word of three letters or more is looked up by its trigrams. A shorter one has none: what
-// else the question names is read in the order of answers, at most lookedMax documents for
-// one page, which may be short for it and says where to go on.
+// A word of three letters or more is looked up by its trigrams: what has all of them is read,
+// and has the word or not. A shorter one has none: what else the question names is read in the
+// order of answers. At most lookedMax documents are read for one page, which may be short for it
+// and says where to go on.
+//
+// The index knows which trigrams a document has and not where: where they stand would be most of
+// what is written (BenchmarkApply), and only the document itself can answer for what it is asked.
 package findsql
 
 import (
@@ -20,7 +24,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/chopmark/chopmark/internal/find"
 	"github.com/chopmark/chopmark/internal/ids"
@@ -31,7 +34,7 @@ import (
 var schema embed.FS
 
 // form is of the file: another form is another name, and filled anew.
-const form = "1"
+const form = "2"
 
 // Index implements find.Index.
 type Index struct{ db *sqldb.DB }
@@ -70,7 +73,7 @@ func Open(ctx context.Context, dir, owner string, log *slog.Logger) (*Index, err
 }
 
 func open(ctx context.Context, path string) (*Index, error) {
-	db, err := sqldb.OpenSQLite(ctx, path)
+	db, err := sqldb.OpenSQLiteCopy(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -127,74 +130,6 @@ func (i *Index) Reset(ctx context.Context) error {
 	return nil
 }
 
-// Apply implements find.Index.
-func (i *Index) Apply(ctx context.Context, all []find.Document, to find.Standing) error {
-	err := i.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		for n := range all {
-			if err := put(ctx, tx, &all[n]); err != nil {
-				return fmt.Errorf("write %s %s: %w", all[n].Kind, all[n].ID, err)
-			}
-		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM find_standing WHERE one = 1`)
-		if err == nil {
-			_, err = tx.ExecContext(ctx, `INSERT INTO find_standing (one, cursor_text, filled) VALUES (1, ?, ?)`, to.Cursor, to.Filled)
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("write the search index: %w", err)
-	}
-	return nil
-}
-
-// put writes a document under the number that it has or gets. One that is gone keeps its
-// row, so that an older version of it does not come back.
-func put(ctx context.Context, tx *sqldb.Tx, d *find.Document) error {
-	const (
-		known  = `SELECT no, version, words, gone FROM find_documents WHERE kind = ? AND brand_id = ? AND id = ?`
-		last   = `SELECT COALESCE(MAX(no), ?) FROM find_documents WHERE no BETWEEN ? AND ?`
-		insert = `INSERT INTO find_documents (no, kind, brand_id, id, title, words, at, version, gone) VALUES (?,?,?,?,?,?,?,?,?)`
-		update = `UPDATE find_documents SET title = ?, words = ?, at = ?, version = ?, gone = ? WHERE no = ?`
-	)
-	words := d.Text()
-	if d.Gone {
-		words = ""
-	}
-	var no, version int64
-	var before string
-	var gone bool
-	err := tx.QueryRowContext(ctx, known, string(d.Kind), d.Brand, d.ID).Scan(&no, &version, &before, &gone)
-	switch {
-	case err == nil && version > d.Version:
-		return nil
-	case err == nil:
-		if _, err := tx.ExecContext(ctx, update, d.Title, words, sqldb.Micros(d.At), d.Version, d.Gone, no); err != nil || before == words {
-			return err
-		}
-		if before != "" {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM find_words WHERE rowid = ?`, no); err != nil {
-				return err
-			}
-		}
-	case errors.Is(err, sql.ErrNoRows):
-		low := bottom(d.Kind, d.Brand)
-		if err := tx.QueryRowContext(ctx, last, low, low, low+1<<numberBits-1).Scan(&no); err != nil {
-			return err
-		}
-		no++
-		if _, err := tx.ExecContext(ctx, insert, no, string(d.Kind), d.Brand, d.ID, d.Title, words, sqldb.Micros(d.At), d.Version, d.Gone); err != nil {
-			return err
-		}
-	default:
-		return err
-	}
-	if words == "" {
-		return nil
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO find_words (rowid, words) VALUES (?, ?)`, no, words)
-	return err
-}
-
 // lookedMax is how many documents one page looks at.
 const lookedMax = 20_000
 
@@ -245,13 +180,14 @@ func (i *Index) Find(ctx context.Context, q *find.Query) (page find.Page, _ erro
 
 // matchOf is what the trigrams can be asked for; "" = nothing.
 func matchOf(terms []string) string {
-	var all []string
-	for _, t := range terms {
-		if utf8.RuneCountInString(t) >= 3 {
-			all = append(all, `"`+strings.ReplaceAll(t, `"`, `""`)+`"`)
+	var b strings.Builder
+	for gram := range (grams{}).of(strings.Join(terms, " ")) {
+		if b.Len() > 0 {
+			b.WriteString(" AND ")
 		}
+		b.WriteString(`"` + strings.ReplaceAll(gram, `"`, `""`) + `"`)
 	}
-	return strings.Join(all, " AND ")
+	return b.String()
 }
 
 // walk goes through the stretches of a question until a page is full.

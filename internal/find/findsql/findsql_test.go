@@ -55,10 +55,10 @@ func TestAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	stands(i, at)
-	for _, name := range []string{"words-1-a.db-wal", "words-1-a.db-shm"} {
+	for _, name := range []string{"words-2-a.db-wal", "words-2-a.db-shm"} {
 		_ = os.Remove(filepath.Join(dir, name)) // they may be gone
 	}
-	if err := os.WriteFile(filepath.Join(dir, "words-1-a.db"), []byte("this is no database, whatever its name says"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "words-2-a.db"), []byte("this is no database, whatever its name says"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	stands(opened("a"), find.Standing{})

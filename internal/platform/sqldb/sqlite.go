@@ -25,15 +25,31 @@ const (
 // OpenSQLite opens the file, makes it when it is absent, and refuses it with its
 // name when it is damaged. WAL with synchronous=FULL: a commit survives power loss.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	return openSQLite(ctx, path, "synchronous(FULL)")
+}
+
+const (
+	copyCachePages = 4096 // of its writer, 16 MB
+	copyLogPages   = 8192 // after which the log is put into the file, 32 MB
+)
+
+// OpenSQLiteCopy is OpenSQLite for what is written in bulk and can be made again. A commit
+// survives the process, and loss of power takes back at most the last commits, each wholly: the
+// file stays sound (WAL with synchronous=NORMAL). No commit waits for the disk.
+func OpenSQLiteCopy(ctx context.Context, path string) (*DB, error) {
+	return openSQLite(ctx, path, "synchronous(NORMAL)", fmt.Sprintf("cache_size(%d)", copyCachePages), fmt.Sprintf("wal_autocheckpoint(%d)", copyLogPages))
+}
+
+func openSQLite(ctx context.Context, path string, writer ...string) (*DB, error) {
 	size := int64(0)
 	if st, err := os.Stat(path); err == nil {
 		size = st.Size()
 	}
-	write, err := openPool(path, 1, "immediate")
+	write, err := openPool(path, 1, "immediate", writer...)
 	if err != nil {
 		return nil, err
 	}
-	read, err := openPool(path, sqliteReaders, "deferred")
+	read, err := openPool(path, sqliteReaders, "deferred", "synchronous(FULL)")
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
@@ -45,11 +61,10 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
-func openPool(path string, conns int, txlock string) (*sql.DB, error) {
-	q := url.Values{"_txlock": {txlock}, "_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
-	}}
+func openPool(path string, conns int, txlock string, more ...string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {txlock}, "_pragma": append([]string{
+		"journal_mode(WAL)", "foreign_keys(1)", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+	}, more...)}
 	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
