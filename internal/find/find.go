@@ -68,6 +68,9 @@ func (d *Document) Text() string {
 // Fold is the form in which words are compared: lower case, full-width letters as the plain
 // ones, what cannot be seen as a blank.
 func Fold(s string) string {
+	if isFolded(s) { // as most identifiers are
+		return strings.TrimSpace(s)
+	}
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
 		case r == utf8.RuneError || unicode.IsControl(r) || unicode.IsSpace(r):
@@ -77,6 +80,16 @@ func Fold(s string) string {
 		}
 		return unicode.ToLower(r)
 	}, s))
+}
+
+// isFolded reports whether a text is plain ASCII that no folding changes.
+func isFolded(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c >= 'A' && c <= 'Z' {
+			return false
+		}
+	}
+	return true
 }
 
 // Hit is a document that was found.

@@ -116,8 +116,8 @@ func (f *Follower) Catch(ctx context.Context) (err error) {
 			}
 			wrote, more = wrote || n > 0, more || behind
 		}
-		if wrote && more { // as long as it worked: who waits for an answer comes first
-			f.rest(ctx, min(f.Clock.Now().Sub(began), followPauses), nil)
+		if wrote && more { // half as long as it worked: who waits for an answer comes first
+			f.rest(ctx, min(f.Clock.Now().Sub(began)/2, followPauses), nil)
 		}
 		if err := ctx.Err(); err != nil {
 			return err

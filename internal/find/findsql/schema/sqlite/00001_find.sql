@@ -23,7 +23,8 @@ CREATE VIRTUAL TABLE find_words USING fts5(words, content='', contentless_delete
 -- how many bytes of new words are gathered in memory before they are written, and how many pieces
 -- of one size there are before they become one: each word is written again for each size
 INSERT INTO find_words (find_words, rank) VALUES ('hashsize', 8388608);
-INSERT INTO find_words (find_words, rank) VALUES ('automerge', 8);
+INSERT INTO find_words (find_words, rank) VALUES ('automerge', 16);
+INSERT INTO find_words (find_words, rank) VALUES ('crisismerge', 32);
 
 -- up to where what was told is in here
 CREATE TABLE find_standing (
