@@ -72,18 +72,18 @@ func (d *demo) settle(ctx context.Context, brand ids.BrandID, raw []byte) error 
 	if err != nil {
 		return err
 	}
+	hashes := make([]trace.Hash, len(doc.Events))
 	for i := range doc.Events {
-		bearings, err := d.app.Trace.Bearings(ctx, brand, d.app.Trace.Hash(doc.Events[i].Event))
-		if err != nil {
-			return err
-		}
-		for j := range bearings {
-			if _, err := d.app.Batches.State(ctx, statementOf(&bearings[j])); err != nil {
-				return err
+		hashes[i] = d.app.Trace.Hash(doc.Events[i].Event)
+	}
+	return d.app.Trace.Bearings(ctx, brand, hashes, func(_ trace.Hash, all []trace.Bearing, err error) error {
+		for i := range all {
+			if err == nil {
+				_, err = d.app.Batches.State(ctx, statementOf(&all[i]))
 			}
 		}
-	}
-	return nil
+		return err
+	})
 }
 
 // The places of the demo, by the number in their GLN.

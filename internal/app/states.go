@@ -129,27 +129,29 @@ func (t *stateTeller) tell(ctx context.Context, e *outbox.Event) error {
 	if err := json.Unmarshal(e.Data, &captured); err != nil {
 		return fmt.Errorf("read event %s: %w", e.ID, err)
 	}
-	for _, name := range captured.EventIDs {
-		h, ok := trace.ParseHash(name)
-		if !ok {
+	hashes := make([]trace.Hash, len(captured.EventIDs))
+	for i, name := range captured.EventIDs {
+		var ok bool
+		if hashes[i], ok = trace.ParseHash(name); !ok {
 			return fmt.Errorf("event %s: %q is no hash", e.ID, name)
 		}
-		bearings, err := t.trace.Bearings(ctx, e.BrandID, h)
-		for i := range bearings {
+	}
+	return t.trace.Bearings(ctx, e.BrandID, hashes, func(h trace.Hash, all []trace.Bearing, err error) error {
+		for i := range all {
 			if err == nil {
-				err = t.state(ctx, &bearings[i])
+				err = t.state(ctx, &all[i])
 			}
 		}
 		if f, ok := fault.From(err); ok && f.Kind == fault.TooLarge { // it is so however often it is tried
 			t.told.WithLabelValues("given_up").Inc()
-			t.log.Error("an event does not move its items", "event", name, "error", err)
+			t.log.Error("an event does not move its items", "event", h.String(), "error", err)
 			err = nil
 		}
 		if err != nil {
-			return fmt.Errorf("states by %s: %w", name, err)
+			return fmt.Errorf("states by %s: %w", h, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (t *stateTeller) state(ctx context.Context, b *trace.Bearing) error {

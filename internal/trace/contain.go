@@ -125,6 +125,7 @@ type reading struct {
 	parent map[string][]*packing // by parent, in order
 	ends   map[int64]*packing    // by a packing's number, the one that emptied its parent next
 	child  map[string][]*packing // by child, those that were gathered, in order
+	opened map[int64]*Unpacked   // events by number; nil = they are not kept
 }
 
 func (s *Service) reading(ctx context.Context, brand ids.BrandID, at time.Time) (*reading, error) {
@@ -144,7 +145,7 @@ func (r *reading) load(stored []Stored) (out []*packing, _ error) {
 		}
 		k, seen := r.known[e.No]
 		if !seen {
-			p, err := r.Unpack(e)
+			p, err := r.open(e)
 			if err != nil {
 				return nil, err
 			}
@@ -491,20 +492,25 @@ func (r *reading) gather(ctx context.Context, epcs []string) error {
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(all, func(a, b *packing) int { return a.before(b) })
-		for _, epc := range part {
-			r.child[epc], r.parent[epc] = nil, nil
-			for _, k := range all {
-				if k.others[epc] {
-					r.child[epc] = append(r.child[epc], k)
-				}
-				if k.parent == epc {
-					r.parent[epc] = append(r.parent[epc], k)
-				}
+		r.sort(part, all)
+	}
+	return nil
+}
+
+// sort keeps all packings of some things, as children and as parents.
+func (r *reading) sort(epcs []string, all []*packing) {
+	slices.SortFunc(all, func(a, b *packing) int { return a.before(b) })
+	for _, epc := range epcs {
+		r.child[epc], r.parent[epc] = nil, nil
+		for _, k := range all {
+			if k.others[epc] {
+				r.child[epc] = append(r.child[epc], k)
+			}
+			if k.parent == epc {
+				r.parent[epc] = append(r.parent[epc], k)
 			}
 		}
 	}
-	return nil
 }
 
 // runIn adds what of a run is in the parent.

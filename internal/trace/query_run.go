@@ -334,15 +334,17 @@ func (s *Service) streams(ctx context.Context, q *Query, after Ref) ([]*stream, 
 func (s *Service) gathered(ctx context.Context, q *Query, after Ref, brands []ids.BrandID, epcs, eventIDs []string) ([]*stream, error) {
 	var all []Stored
 	for _, brand := range brands {
+		var hashes []Hash
 		for _, id := range eventIDs {
 			if h, ok := ParseHash(id); ok {
-				found, err := s.store.OfHash(ctx, brand, h)
-				if err != nil {
-					return nil, err
-				}
-				all = append(all, found...)
+				hashes = append(hashes, h)
 			}
 		}
+		found, err := s.store.OfHashes(ctx, brand, hashes)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
 	}
 	var terms []Term
 	for _, id := range eventIDs {

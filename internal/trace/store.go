@@ -89,8 +89,9 @@ type Store interface {
 	Scan(ctx context.Context, s Stretch, limit int) ([]Stored, error)
 	// OfItem names the events of an item, by when they were.
 	OfItem(ctx context.Context, s ids.Serial) ([]Ref, error)
-	// OfHash gives the events of a brand with a hash: itself, and its error declaration.
-	OfHash(ctx context.Context, brand ids.BrandID, h Hash) ([]Stored, error)
+	// OfHashes gives the events of a brand with some hashes: each itself, before any error
+	// declaration.
+	OfHashes(ctx context.Context, brand ids.BrandID, hashes []Hash) ([]Stored, error)
 	// Events gives events by their numbers, in any order.
 	Events(ctx context.Context, numbers []int64) ([]Stored, error)
 	// Packings names the events that packed or unpacked a run of items, or part of it.

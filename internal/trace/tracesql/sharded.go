@@ -273,9 +273,9 @@ func (s *Sharded) OfItem(ctx context.Context, serial ids.Serial) ([]trace.Ref, e
 	return s.shard(serial.Shard()).OfItem(ctx, serial)
 }
 
-// OfHash implements trace.Store.
-func (s *Sharded) OfHash(ctx context.Context, brand ids.BrandID, h trace.Hash) ([]trace.Stored, error) {
-	return s.brand(brand).OfHash(ctx, brand, h)
+// OfHashes implements trace.Store.
+func (s *Sharded) OfHashes(ctx context.Context, brand ids.BrandID, hashes []trace.Hash) ([]trace.Stored, error) {
+	return s.brand(brand).OfHashes(ctx, brand, hashes)
 }
 
 // Events implements trace.Store.

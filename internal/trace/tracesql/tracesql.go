@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -216,14 +217,27 @@ func (s *Store) Scan(ctx context.Context, st trace.Stretch, limit int) ([]trace.
 	return sqldb.Collect(ctx, q, scanStored, timeUp, key, at, to, at, no, limit)
 }
 
-// OfHash implements trace.Store.
-func (s *Store) OfHash(ctx context.Context, brand ids.BrandID, h trace.Hash) ([]trace.Stored, error) {
-	return sqldb.Collect(ctx, s.db.Reader(), scanStored,
-		`SELECT `+eventColumns+` FROM trace_events e WHERE e.brand_id = ? AND e.hash = ? ORDER BY e.declared`, brand, h[:])
-}
-
 // chunk is how many keys one statement looks for.
 const chunk = 256
+
+// OfHashes implements trace.Store.
+func (s *Store) OfHashes(ctx context.Context, brand ids.BrandID, hashes []trace.Hash) (all []trace.Stored, _ error) {
+	for part := range slices.Chunk(hashes, chunk) {
+		keys := make([][]byte, len(part))
+		for i := range part {
+			keys[i] = part[i][:]
+		}
+		args := sqldb.Keys(keys)
+		found, err := sqldb.Collect(ctx, s.db.Reader(), scanStored,
+			`SELECT `+eventColumns+` FROM trace_events e WHERE e.brand_id = ? AND e.hash IN (?`+strings.Repeat(`,?`, len(args)-1)+`) ORDER BY e.declared`,
+			append([]any{brand}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
 
 // Events implements trace.Store.
 func (s *Store) Events(ctx context.Context, numbers []int64) (all []trace.Stored, _ error) {

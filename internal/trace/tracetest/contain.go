@@ -3,6 +3,7 @@ package tracetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -152,7 +153,113 @@ func containOnce(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID,
 	if asOf >= 20 { // after all of them
 		stays(t, rt, s, brand, base, parents)
 	}
+	var told []telling
+	for _, o := range ops {
+		var named []string
+		for _, n := range o.children {
+			named = append(named, trace.Canonical(EPC(brand, base+n)))
+		}
+		for _, c := range o.cases {
+			named = append(named, trace.Canonical(c))
+		}
+		told = append(told, telling{o.hash, o.at, trace.Canonical(o.parent), named, o.add && !void[o.hash]})
+	}
+	bearings(t, rt, s, brand, told)
 	lives(t, rt, s, brand, base)
+}
+
+// telling is a packing of the model, as those after it are told of.
+type telling struct {
+	hash     trace.Hash
+	at       int
+	parent   string
+	children []string
+	fills    bool
+}
+
+// bearings asks what packings make other events say: those that name the parent, or what that was
+// ever packed in, and are not before them. It is the same for one event and for many at once.
+func bearings(t *testing.T, rt *rapid.T, s *trace.Service, brand ids.BrandID, all []telling) {
+	ask := func(hashes ...trace.Hash) map[trace.Hash][]trace.Bearing {
+		out := map[trace.Hash][]trace.Bearing{}
+		err := s.Bearings(t.Context(), brand, hashes, func(h trace.Hash, b []trace.Bearing, err error) error {
+			out[h] = b
+			return err
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		return out
+	}
+	var hashes []trace.Hash
+	for i := range all {
+		hashes = append(hashes, all[i].hash)
+	}
+	together := ask(hashes...)
+	for i := range all {
+		above := map[string]bool{all[i].parent: true}
+		for range all { // so deep at most
+			for j := range all {
+				if all[j].fills && slices.ContainsFunc(all[j].children, func(c string) bool { return above[c] }) {
+					above[all[j].parent] = true
+				}
+			}
+		}
+		var want, got []string
+		for j := range all {
+			one := &all[j]
+			if one.hash == all[i].hash || one.at >= all[i].at && (above[one.parent] || slices.ContainsFunc(one.children, func(c string) bool { return above[c] })) {
+				want = append(want, one.hash.String())
+			}
+		}
+		alone := ask(all[i].hash)[all[i].hash]
+		for j := range alone {
+			got = append(got, alone[j].Event.String())
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Compact(want), got); diff != "" {
+			rt.Fatalf("told after %s (-want +got):\n%s", all[i].hash, diff)
+		}
+		byHash := func(a, b trace.Bearing) int { return slices.Compare(a.Event[:], b.Event[:]) }
+		many := together[all[i].hash]
+		slices.SortFunc(alone, byHash)
+		slices.SortFunc(many, byHash)
+		if diff := cmp.Diff(alone, many); diff != "" {
+			rt.Fatalf("told of many at once (-alone +together):\n%s", diff)
+		}
+	}
+}
+
+// crowded holds that a container of which there is more than is looked up with others loses none
+// of its events.
+func crowded(t *testing.T, w World) {
+	s := Service(w.Open())
+	pallet := caseEPC(1, 1)
+	at := func(n int) string { return Start().Add(time.Duration(n-10_000) * time.Second).Format(time.RFC3339) }
+	packing := func(n int, child string) map[string]any {
+		return Event(map[string]any{"type": "AggregationEvent", "action": "ADD", "epcList": nil, "bizStep": "packing", "parentID": pallet, "childEPCs": []string{child}, "eventTime": at(n)})
+	}
+	const looks = 1100
+	var seen []map[string]any
+	for n := range looks {
+		seen = append(seen, Event(map[string]any{"epcList": []string{pallet}, "eventTime": at(n)}))
+	}
+	first := []map[string]any{packing(0, EPC(1, 1)), packing(looks-10, EPC(1, 2))}
+	capture(t, s, trace.CaptureSpec{}, Document(append(seen, first...)...))
+	d, err := s.ReadJSON(Document(first...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[trace.Hash]int{s.Hash(d.Events[0].Event): looks + 2, s.Hash(d.Events[1].Event): 11}
+	got := map[trace.Hash]int{}
+	err = s.Bearings(t.Context(), 1, slices.Collect(maps.Keys(want)), func(h trace.Hash, all []trace.Bearing, err error) error {
+		got[h] = len(all)
+		return err
+	})
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
 }
 
 // stays asks where all items are at last.

@@ -58,7 +58,7 @@ func Run(t *testing.T, fresh func(t *testing.T) World) {
 		"Duplicates": duplicates, "ErrorDeclarations": errorDeclarations, "Jobs": jobs, "Retries": retries,
 		"ItemsAreRuns": itemsAreRuns, "ItemsInPart": itemsInPart, "Stretches": stretches, "Words": words, "AtOnce": atOnce,
 		"Queries": queries, "InOrder": inOrder, "Masters": masters, "CompanyPrefixes": companyPrefixes, "NamedQueries": namedQueries, "Pages": pages, "BrandsAreApart": brandsAreApart, "Scopes": scopes, "Told": told,
-		"Subscriptions": subscriptions, "Numbered": numbered, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost, "Crates": crates,
+		"Subscriptions": subscriptions, "Numbered": numbered, "Streams": streams, "Scheduled": scheduled, "NothingIsLost": lost, "Crates": crates, "Crowded": crowded,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -182,7 +182,7 @@ func errorDeclarations(t *testing.T, w World) {
 	store := w.Open()
 	for step, want := range map[string]bool{"packing": true, "loading": true, "storing": false} {
 		e := asked(t, s, 1, trace.Parameters{"EQ_bizStep": {step}, "EXISTS_errorDeclaration": {"false"}})[0]
-		found, err := store.OfHash(t.Context(), 1, s.Hash(e))
+		found, err := store.OfHashes(t.Context(), 1, []trace.Hash{s.Hash(e)})
 		if err != nil || len(found) == 0 || found[0].Withdrawn != want || found[0].Declared {
 			t.Errorf("%s: %d found, %v; withdrawn must be %v", step, len(found), err, want)
 		}
