@@ -45,6 +45,7 @@ type xmlReader struct {
 	*Codec
 	names    map[string]string // namespace → its prefix
 	declared map[string]bool   // prefixes that are taken
+	made     int               // prefixes that were made, or tried
 	left     int
 }
 
@@ -144,8 +145,12 @@ type draft struct {
 	kind kind
 	text string
 	keys []string
-	all  []draft // of a list; of an object, beside keys
+	all  []draft        // of a list; of an object, beside keys
+	at   map[string]int // where keys stand; nil while they are few
 }
+
+// keysFew is how many keys are looked through one by one.
+const keysFew = 16
 
 // plant adds it to a tree.
 func (n *draft) plant(t *tree) {
@@ -165,6 +170,12 @@ func (n *draft) plant(t *tree) {
 
 // get is a member of an object; nil when there is none.
 func (n *draft) get(key string) *draft {
+	if n.at != nil {
+		if i, ok := n.at[key]; ok {
+			return &n.all[i]
+		}
+		return nil
+	}
 	if i := slices.Index(n.keys, key); i >= 0 {
 		return &n.all[i]
 	}
@@ -172,8 +183,20 @@ func (n *draft) get(key string) *draft {
 }
 
 func (n *draft) set(key string, v *draft) {
-	if v != nil {
-		n.keys, n.all = append(n.keys, key), append(n.all, *v)
+	if v == nil {
+		return
+	}
+	n.keys, n.all = append(n.keys, key), append(n.all, *v)
+	switch {
+	case n.at != nil:
+		if _, twice := n.at[key]; !twice {
+			n.at[key] = len(n.keys) - 1
+		}
+	case len(n.keys) > keysFew:
+		n.at = make(map[string]int, 2*len(n.keys))
+		for i, k := range slices.Backward(n.keys) {
+			n.at[k] = i // the first of a name
+		}
 	}
 }
 
@@ -290,8 +313,9 @@ func (x *xmlReader) key(name xml.Name) string {
 		return name.Local
 	}
 	prefix, known := x.names[name.Space]
-	for n := 1; !known; n++ { // it came without a prefix, or another has it
-		if prefix = "ns" + strconv.Itoa(n); !x.declared[prefix] {
+	for !known { // it came without a prefix, or another has it
+		x.made++
+		if prefix = "ns" + strconv.Itoa(x.made); !x.declared[prefix] {
 			x.names[name.Space], x.declared[prefix], known = prefix, true, true
 		}
 	}
