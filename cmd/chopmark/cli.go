@@ -21,10 +21,11 @@ type cli struct {
 	Export   exportCmd   `cmd:"" help:"Write a batch's codes to a file."`
 	Verify   verifyCmd   `cmd:"" help:"Look at a code as a scan would, without counting."`
 	State    stateCmd    `cmd:"" help:"Move items to a state."`
+	Line     lineCmd     `cmd:"" help:"Open, fill, close and show cases and pallets, as a packing line does."`
 	Keys     keysCmd     `cmd:"" help:"List, rotate, export and import keys."`
 	Backup   backupCmd   `cmd:"" help:"Write everything into one file, also while the server runs, or check such a file."`
 	Restore  restoreCmd  `cmd:"" help:"Make a data directory of a backup."`
-	Login    loginCmd    `cmd:"" help:"Sign in to a server, for issue, export, verify and state."`
+	Login    loginCmd    `cmd:"" help:"Sign in to a server, for issue, export, verify, state and line."`
 	Logout   logoutCmd   `cmd:"" help:"Sign out again."`
 	SignIn   signInCmd   `cmd:"" name:"sign-in" help:"Make a new one-time admin sign-in link."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the tables to this version's form."`

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/chopmark/chopmark/internal/app"
@@ -32,6 +33,8 @@ type client struct {
 	base string
 	key  string
 	app  *app.App // nil with --server
+
+	brand int32 // that requests are about; 0 = they do not say
 }
 
 func (p *placeFlags) open(ctx context.Context) (*client, error) {
@@ -111,6 +114,9 @@ func (c *client) request(ctx context.Context, method, to string, body io.Reader)
 	r, err := http.NewRequestWithContext(ctx, method, to, body)
 	if err == nil && c.key != "" {
 		r.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	if err == nil && c.brand != 0 {
+		r.Header.Set("X-Brand-ID", strconv.Itoa(int(c.brand)))
 	}
 	return r, err
 }

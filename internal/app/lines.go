@@ -28,13 +28,20 @@ func (a *App) openLines() {
 	counts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "chopmark_line_containers_total", Help: "Cases and pallets of packing lines, by what became of them; finished are those whose closing was cut off before its event was captured.",
 	}, []string{"result"})
-	a.metrics.Registry.MustRegister(counts)
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "chopmark_line_refused_total", Help: "Children that packing lines were told not to pack, by the reason; docs/trace.md has them.",
+	}, []string{"reason"})
+	a.metrics.Registry.MustRegister(counts, refused)
 	for _, result := range line.Observed() {
 		counts.WithLabelValues(result)
+	}
+	for _, why := range line.Refusals() {
+		refused.WithLabelValues(why)
 	}
 	a.lines = line.NewService(line.Deps{
 		Store: store, Numbers: store, Upkeep: store, Items: lineItems{knownBrands{a.Batches}, a.Trace, codedItems{a.codes, a.keys.items, a.texts, a.proj}, a.codes, a.URL},
 		Events: lineEvents{a.Trace}, Clock: a.clock, Observe: func(result string) { counts.WithLabelValues(result).Inc() },
+		Refused: func(why string) { refused.WithLabelValues(why).Inc() },
 	})
 }
 

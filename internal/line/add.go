@@ -76,7 +76,7 @@ func (s *Service) judge(ctx context.Context, c *Container, texts []string) (chil
 	if err != nil {
 		return nil, 0, err
 	}
-	var refused refusals
+	refused := refusals{told: s.Refused}
 	for i := range all {
 		one := &all[i]
 		at := held[one.Key]
@@ -97,7 +97,7 @@ func (s *Service) judge(ctx context.Context, c *Container, texts []string) (chil
 
 // resolve says what each text names. What names nothing, or the same as another, is refused.
 func (s *Service) resolve(ctx context.Context, c *Container, texts []string) ([]candidate, error) {
-	var refused refusals
+	refused := refusals{told: s.Refused}
 	names := make([]name, 0, len(texts))
 	var ssccs []string
 	for _, text := range texts {

@@ -117,6 +117,16 @@ var (
 	ErrChildItself   = fault.New(fault.Conflict, "line.child_itself", "is the container itself")
 )
 
+// Refusals are the codes of why a child is refused.
+func Refusals() (codes []string) {
+	for _, why := range [...]*fault.Error{
+		ErrChildName, ErrChildUnknown, ErrChildForeign, ErrChildState, ErrChildRepeated, ErrChildInOpen, ErrChildPacked, ErrChildOpen, ErrChildKind, ErrChildItself,
+	} {
+		codes = append(codes, why.Code)
+	}
+	return codes
+}
+
 const ssccDigits = 18
 
 // ssccAI is the AI of an SSCC, and what its key as a child begins with.
@@ -201,6 +211,7 @@ func (n name) keys() (all []string) {
 
 // refusals gathers why children are refused.
 type refusals struct {
+	told    func(why string) // of each; nil = nobody is
 	first   *fault.Error
 	details []fault.Detail
 }
@@ -208,6 +219,9 @@ type refusals struct {
 func (r *refusals) add(child string, why *fault.Error) {
 	if r.first == nil {
 		r.first = why.Textf("%.*q %s", textBytesMax, child, why.Text)
+	}
+	if r.told != nil {
+		r.told(why.Code)
 	}
 	if len(r.details) < refusalsMax {
 		r.details = append(r.details, fault.Detail{Field: child, Reason: why.Code + ": " + why.Text})

@@ -22,6 +22,7 @@ type Deps struct {
 	Events  Events
 	Clock   clock.Clock
 	Observe func(what string) // told of each container that changed: one of Observed
+	Refused func(why string)  // told of each child that is not put in: one of Refusals
 }
 
 // What Deps.Observe is told.

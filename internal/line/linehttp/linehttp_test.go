@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/line"
 	"github.com/chopmark/chopmark/internal/line/linesql"
 	"github.com/chopmark/chopmark/internal/line/linetest"
 	"github.com/chopmark/chopmark/internal/platform/clock"
@@ -184,6 +186,11 @@ func TestRefusalsNameTheChild(t *testing.T) {
 	}
 	w.has(w.ask(200, "all", "GET", two+"/packing", ""), "children", 0)
 	w.ask(400, "all", "POST", two+"/add", quoted("x"))
+	for why, times := range map[string]int{"line.child_in_open": 1, "line.child_foreign": 1, "line.bad_child": 1, "line.child_packed": 0} {
+		if got := w.Said(why); got != times || !slices.Contains(line.Refusals(), why) {
+			t.Errorf("%s was told of %d times, want %d; all are %v", why, got, times, line.Refusals())
+		}
+	}
 	w.ask(400, "all", "POST", two+"/add", `{"children":[]}`)
 	w.ask(415, "all", "POST", two+"/add", "")
 	w.ask(400, "all", "POST", two+"/add", `{"items":["1"]}`)

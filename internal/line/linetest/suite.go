@@ -45,13 +45,23 @@ func NewWorld(engine Engine) *World {
 	w := &World{Engine: engine, Events: NewEvents(), Items: &Items{}, now: Start(), said: map[string]int{}}
 	w.Service = line.NewService(line.Deps{
 		Store: engine, Numbers: engine, Upkeep: engine, Items: w.Items, Events: w.Events, Clock: clock.Func(w.tick),
-		Observe: func(what string) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.said[what]++
-		},
+		Observe: w.say, Refused: w.say,
 	})
 	return w
+}
+
+// say counts what a service tells.
+func (w *World) say(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said[what]++
+}
+
+// Said is how often a service has told something.
+func (w *World) Said(what string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said[what]
 }
 
 // tick is a clock that goes on by a second each time that it is looked at.
