@@ -36,7 +36,7 @@ func TestDemoIsInOrder(t *testing.T) {
 			name string
 			code string
 		}{{"liquor", demo.code(&demo.liquor, no)}, {"medicine", demo.code(&demo.pills, no)}} {
-			history := ask("/api/v1/codes/" + b.code + "/history")
+			history := ask("/api/v1/codes/" + b.code + "/changes")
 			if text := fmt.Sprint(history); strings.Contains(text, "illegal") {
 				t.Errorf("%s %d is flagged: %s", b.name, no, text)
 			}

@@ -34,6 +34,19 @@ export async function events(query: Record<string, string>, brand: number, next?
   return { rows: body.epcisBody.queryResults.resultsBody.eventList, cursor: nextOf(answer) };
 }
 
+/** Events at a place: those that were read there, and behind them those that name it as their business location alone. */
+export async function eventsAt(place: string, query: Record<string, string>, brand: number, next?: string): Promise<{ rows: Event[]; cursor: string | null }> {
+  const located = async (token?: string) => {
+    const page = await events({ ...query, EQ_bizLocation: place }, brand, token);
+    return { rows: page.rows.filter((e) => e.readPoint?.id !== place), cursor: page.cursor && `l${page.cursor}` };
+  };
+  if (next?.startsWith("l")) return located(next.slice(1));
+  const read = await events({ ...query, EQ_readPoint: place }, brand, next?.slice(1));
+  if (read.cursor) return { rows: read.rows, cursor: `r${read.cursor}` };
+  const more = await located();
+  return { rows: [...read.rows, ...more.rows], cursor: more.cursor };
+}
+
 /** Sends a document and tells what became of each event. The same key sends nothing twice. */
 export async function capture(document: string, brand: number, proceed: boolean, key: string): Promise<Job> {
   const answer = await ask("/epcis/capture", {

@@ -148,7 +148,7 @@ const zh = {
   facts: { batch_no: "批号", production_date: "生产日期", state: "状态", step: "步骤", reason: "原因", undoes: "撤销", in: "所在包装", source: "来源", raw_materials: "原料", quality_grade: "等级", inspector: "质检员", carrier: "承运方", tracking_no: "运单号", temperature: "温度", seller: "销售方" },
   stage: { production: "生产", processing: "加工", logistics: "物流", sales: "销售", quality: "质量" },
   trace: {
-    hint: "EPCIS 事件、包装关系与商品流向", epc: "EPC 或 Digital Link；以 * 结尾可按开头查找", capture: "提交事件", filters: "更多条件", type: "类型", step: "业务步骤", disposition: "状态", place: "读取点", event: "事件标识", from: "从", to: "到", order: "排序", eventTime: "发生时间", recordTime: "记录时间", goods: "商品", events: "事件",
+    hint: "EPCIS 事件、包装关系与商品流向", epc: "EPC 或 Digital Link；以 * 结尾可按开头查找", capture: "提交事件", filters: "更多条件", type: "类型", step: "业务步骤", disposition: "状态", place: "地点", event: "事件标识", from: "从", to: "到", order: "排序", eventTime: "发生时间", recordTime: "记录时间", goods: "商品", events: "事件",
     none: "没有符合条件的事件", noneHint: "在此提交文件，或由系统发送到 /epcis/capture。", contained: "包装关系", asOf: "截至 {at}", slider: "截至时间", since: "自 {at}", holds: "含 {n} 件",
     send: "提交", document: "EPCIS 文件", documentHint: "JSON 或 XML，最多 32 MB、10,000 个事件", proceed: "有错误时仍保存正确的事件", taken: "全部事件已接收", refused: "有事件被拒绝",
     results: { accepted: "已接收", duplicate: "已有", rejected: "被拒绝", not_stored: "未保存" }, reports: "CSV 报表", flow: "商品流向", complete: "追溯完整度",
