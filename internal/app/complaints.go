@@ -87,6 +87,26 @@ func (a *App) sweepPhotos() {
 	})
 }
 
+// sweepLogos removes, now and then, files of logos that nothing names.
+func (a *App) sweepLogos() {
+	a.work.Go(func() {
+		t := time.NewTicker(sweepPhotosEvery)
+		defer t.Stop()
+		for {
+			if n, err := a.Batches.SweepLogos(a.background, a.files.Remove); err != nil && a.background.Err() == nil {
+				a.log.Warn("logos that nothing names stay for now", "error", err)
+			} else if n > 0 {
+				a.log.Info("removed logos that nothing names", "logos", n)
+			}
+			select {
+			case <-t.C:
+			case <-a.background.Done():
+				return
+			}
+		}
+	})
+}
+
 // codeOwners tells complaints whose a code is.
 type codeOwners struct{ codes *batch.Reader }
 

@@ -66,6 +66,7 @@ func (a *App) run() {
 	a.ship()
 	if a.Runs(RoleWorker) {
 		a.sweepPhotos()
+		a.sweepLogos()
 		a.consume()
 		a.logFacts()
 		a.watchTraces()

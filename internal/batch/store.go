@@ -18,6 +18,7 @@ type Store interface {
 	Batches
 	Claims
 	Changes
+	Logos
 	// Effect names the effect that a request had, as replayed would. What is decided
 	// anew at each try must ask it first: the world has moved on since.
 	Effect(ctx context.Context, r ids.Request) (effect string, replayed bool, _ error)

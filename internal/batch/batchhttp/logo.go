@@ -3,7 +3,6 @@ package batchhttp
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -37,7 +36,7 @@ type logoAsk struct {
 }
 
 // putLogo answers PUT /api/v1/brands/{brand_id}/logo. The file is there before anything
-// names it; one that nothing names any more stays, for pages that were handed out.
+// names it; one that nothing names any more stays for a day, for pages that were handed out.
 func (a *api) putLogo(w http.ResponseWriter, r *http.Request) error {
 	id, err := number("brand_id", r.PathValue("brand_id"))
 	if err != nil {
@@ -52,7 +51,7 @@ func (a *api) putLogo(w http.ResponseWriter, r *http.Request) error {
 	}
 	logo := ""
 	if len(ask.Image) > 0 {
-		if logo, err = a.keepImage(r.Context(), ask.Image); err != nil {
+		if logo, err = a.keepImage(r.Context(), ids.BrandID(id), ask.Image); err != nil {
 			return err
 		}
 	}
@@ -81,7 +80,7 @@ func logoURL(name string) *string {
 }
 
 // keepImage puts a picture among the files under the name that it will always have.
-func (a *api) keepImage(ctx context.Context, raw []byte) (name string, err error) {
+func (a *api) keepImage(ctx context.Context, brand ids.BrandID, raw []byte) (name string, err error) {
 	if len(raw) > logoBytesMax {
 		return "", errLogoLarge
 	}
@@ -92,8 +91,9 @@ func (a *api) keepImage(ctx context.Context, raw []byte) (name string, err error
 	case err != nil:
 		return "", errLogoDamaged
 	}
-	sum := sha256.Sum256(clean)
-	name = "img_" + hex.EncodeToString(sum[:16]) + "." + string(kind)
+	if name, err = a.Service.KeepLogo(ctx, brand, sha256.Sum256(clean), string(kind)); err != nil {
+		return "", err
+	}
 	if f, err := a.Files.Open(ctx, name); err == nil {
 		return name, f.Close() // it is there already
 	}

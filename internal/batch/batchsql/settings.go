@@ -54,6 +54,11 @@ func (s *Store) ChangeSettings(ctx context.Context, r ids.Request, c batch.Setti
 		return 0, false, fmt.Errorf("encode company prefixes: %w", err)
 	}
 	effect, replayed, err := s.once(ctx, r, func(ctx context.Context, tx *sqldb.Tx) (string, error) {
+		if c.Logo != nil {
+			if err := nameLogo(ctx, tx, c.BrandID, *c.Logo, s.clock.Now()); err != nil {
+				return "", err
+			}
+		}
 		stamp, err := announce(ctx, tx, ids.ShardOf(c.BrandID), s.clock)
 		if err != nil {
 			return "", err

@@ -55,6 +55,7 @@ func TestCatalog(t *testing.T, open Open) {
 	t.Run("SettingsChangeAndTheFeedTells", func(t *testing.T) { settingsChange(t, open) })
 	t.Run("GTINNamesBrand", func(t *testing.T) { gtinNamesBrand(t, open) })
 	t.Run("ListsPageById", func(t *testing.T) { listsPageByID(t, open) })
+	t.Run("LogosAreRemovedWhenNothingNamesThem", func(t *testing.T) { logos(t, open) })
 }
 
 func textsChange(t *testing.T, open Open) {
@@ -124,6 +125,9 @@ func settingsChange(t *testing.T, open Open) {
 	misses, hide, other := 12, true, w.brand.ID+1
 	rules := &batch.TraceRules{Show: []string{"grade"}, Hide: []string{"logistics.carrier"}, Mask: &[]string{}}
 	logo := "img_1.png"
+	if name, err := w.KeepLogo(t.Context(), w.brand.ID, "one", logo); name != logo || err != nil {
+		t.Fatalf("the logo is called %s, %v", name, err)
+	}
 	prefixes := &[]string{"4012345", "0614141"}
 	want := batch.Settings{BrandID: w.brand.ID}
 	for _, c := range []batch.SettingsChange{{MissesPerHour: &misses}, {HidePlaces: &hide}, {Logo: &logo}, {Trace: rules}, {GS1Prefixes: prefixes}, {MissesPerHour: new(int)}} {
