@@ -2,11 +2,14 @@ package batchhttp_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // dot is a PNG of one pixel.
@@ -62,6 +65,32 @@ func TestLogo(t *testing.T) {
 	}
 	w.mutate("PUT "+path+"logo", object{"image": nil}).ok().has(`"logo":null`)
 	w.get(path + "settings").ok().has(`"logo":null`)
+
+	// its file stays for a while, unless it is named again
+	var gone []string
+	sweep := func(want ...string) {
+		t.Helper()
+		gone = nil
+		n, err := w.svc.SweepLogos(t.Context(), func(_ context.Context, name string) error {
+			gone = append(gone, name)
+			return nil
+		})
+		if err != nil || n != len(want) || !slices.Equal(gone, want) {
+			t.Errorf("removed %v, %v, want %v", gone, err, want)
+		}
+	}
+	sweep()
+	w.now.Add((25 * time.Hour).Microseconds())
+	if again := w.mutate("PUT "+path+"logo", object{"image": dot}).ok().text("logo"); again != logo {
+		t.Errorf("it has another name before it is removed: %s, %s", again, logo)
+	}
+	w.now.Add((25 * time.Hour).Microseconds())
+	sweep()
+	w.mutate("PUT "+path+"logo", object{"image": nil}).ok()
+	sweep()
+	w.now.Add((25 * time.Hour).Microseconds())
+	sweep(strings.TrimPrefix(logo, "/api/v1/images/"))
+	sweep()
 }
 
 // fileOf is the last name of a link's path.

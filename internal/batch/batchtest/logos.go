@@ -14,7 +14,7 @@ import (
 // given when it is old, until it is forgotten, and neither it nor its name comes back.
 func logos(t *testing.T, open Open) {
 	w := newWorld(t, open)
-	w.brand, w.product = w.addProduct("Of logos") // the databases of several may have been used
+	w.brand, w.product = w.addProduct("Of logos")    // the databases of several may have been used
 	later := Start().Add(100 * 365 * 24 * time.Hour) // whatever the store's clock
 	keep := func(content, fresh, want string) {
 		t.Helper()
