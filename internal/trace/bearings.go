@@ -88,7 +88,8 @@ func (s *Service) bearingPage(ctx context.Context, brand ids.BrandID, hashes []H
 		}
 	}
 	slices.Sort(parents)
-	return p, p.look(ctx, slices.Compact(parents))
+	err = p.look(ctx, slices.Compact(parents))
+	return p, err
 }
 
 // packs reports whether an event changes what is in what.
