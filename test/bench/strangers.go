@@ -142,7 +142,8 @@ func (b *bench) resets(ctx context.Context, s *harness.Server, codes []string, g
 		r, err := good(of.url)
 		err = errors.Join(err, stop.Close())
 		lines.Scan() // what it did
-		if err = errors.Join(err, lines.Err(), crowd.Wait()); err != nil {
+		err = errors.Join(err, lines.Err(), crowd.Wait())
+		if err != nil {
 			return err
 		}
 		show(fmt.Sprintf("beside %d connections that reset each request (%s)%s", resetConns, lines.Text(), of.what), r)

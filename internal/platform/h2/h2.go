@@ -38,16 +38,16 @@ const (
 // Configure makes s serve HTTP/2, as its Protocols and HTTP2 say. ended is told who a
 // connection was ended for.
 func Configure(s *http.Server, c clock.Clock, ended func(from net.Addr)) error {
-	conf := &http2.Server{}
-	if err := http2.ConfigureServer(s, conf); err != nil {
+	conf := &http2.Server{}                                //nolint:staticcheck // net/http's own takes no connection of ours
+	if err := http2.ConfigureServer(s, conf); err != nil { //nolint:staticcheck // as above
 		return fmt.Errorf("configure HTTP/2: %w", err)
 	}
 	serve := func(hs *http.Server, nc net.Conn, h http.Handler, prefaced bool) {
-		o := &http2.ServeConnOpts{BaseConfig: hs, Handler: h, SawClientPreface: prefaced}
+		o := &http2.ServeConnOpts{BaseConfig: hs, Handler: h, SawClientPreface: prefaced} //nolint:staticcheck // as above
 		if of, ok := h.(interface{ BaseContext() context.Context }); ok {
 			o.Context = of.BaseContext()
 		}
-		conf.ServeConn(nc, o)
+		conf.ServeConn(nc, o) //nolint:staticcheck // as above
 	}
 	s.TLSNextProto[http2.NextProtoTLS] = func(hs *http.Server, nc *tls.Conn, h http.Handler) {
 		serve(hs, &secureConn{conn{Conn: nc, clock: c, start: c.Now(), in: frames{skip: prefaceBytes}, ended: ended}, nc.ConnectionState}, h, false)

@@ -59,16 +59,20 @@ func BenchmarkLimit(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				rows, err := ask(2)
-				if err != nil {
-					b.Fatal(err)
-				}
-				for rows.Next() {
-				}
-				if err := rows.Close(); err != nil {
+				if err := drain(ask(2)); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
+}
+
+func drain(rows *sql.Rows, err error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return rows.Err()
 }
