@@ -29,8 +29,8 @@ const (
 )
 
 // forms is what chopmark answers, tried on the real server: TestAgainstServer of
-// cmd/hammer asks for all of it. What is not a code is 400; a path that is no route
-// is 404, and so is a token that is none, with the one refusal, whoever's code it
+// cmd/hammer asks for all of it. What is not a code is 400, also before a token; a path
+// that is no route is 404, and so is a token that is none, with the one refusal, whoever's code it
 // stands behind; what cannot be a request at all net/http refuses with 400 or 431.
 func forms() []form {
 	fullwidth := strings.Repeat("%EF%BC%91", digits) // U+FF11
@@ -50,6 +50,7 @@ func forms() []form {
 		all = append(all, form{"/@/" + token, http.StatusNotFound, unknown, false})
 	}
 	all = append(all,
+		form{"/" + seventeen + "/0123456789ABCDEFGH", http.StatusBadRequest, badCode, false},
 		form{api + "@/verify?token=%00", http.StatusNotFound, unknown, false},
 		form{api + "../verify", http.StatusNotFound, noRoute, false},
 		form{api + "@/verify?version=x", http.StatusBadRequest, "verify.bad_version", false},
@@ -57,7 +58,7 @@ func forms() []form {
 		form{api + "@/verify?tz=no/where", http.StatusBadRequest, "input.bad_zone", false},
 	)
 	for _, path := range []string{
-		"/@/", "/" + eighteen + "/", "/@/x/y", "/" + seventeen + "/0123456789ABCDEFGH", "//", "//@", api + "/verify", api + "%2F/verify",
+		"/@/", "/" + eighteen + "/", "/@/x/y", "//", "//@", api + "/verify", api + "%2F/verify",
 	} {
 		all = append(all, form{path, http.StatusNotFound, noRoute, false})
 	}
