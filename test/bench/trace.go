@@ -195,6 +195,11 @@ func (t *tracing) post(ctx context.Context, client *http.Client, path, body stri
 	return err
 }
 
+const (
+	palletAsks  = 50
+	palletFirst = 10 // of them, in which each connection to the file meets the statements
+)
+
 // pallet packs 100 cases of 100 items on a pallet, and asks what was in it.
 func (t *tracing) pallet(ctx context.Context) error {
 	const cases, per, first = 100, 100, 9_500_000
@@ -218,7 +223,7 @@ func (t *tracing) pallet(ctx context.Context) error {
 		return err
 	}
 	var took []time.Duration
-	for range 30 {
+	for range palletAsks {
 		var c struct {
 			Items int64 `json:"items"`
 		}
@@ -230,8 +235,11 @@ func (t *tracing) pallet(ctx context.Context) error {
 			return fmt.Errorf("the pallet holds %d items, not %d", c.Items, cases*per)
 		}
 	}
+	slowest := slices.Max(took[:palletFirst])
+	took = took[palletFirst:]
 	slices.Sort(took)
-	t.rowf("what was in a pallet of 10,000 items in 100 cases, as of a time", "≤ 50 ms", "%.0f ms in the middle, %.0f ms at most", ms(took[15]), ms(took[29]))
+	t.rowf("what was in a pallet of 10,000 items in 100 cases, as of a time", "≤ 50 ms", "%.0f ms in the middle, %.0f ms at most; %.0f ms when asked for the first time",
+		ms(took[len(took)/2]), ms(took[len(took)-1]), ms(slowest))
 	return nil
 }
 

@@ -160,11 +160,16 @@ func sizeOf(r batch.Run) int {
 // one by one: as one condition SQLite would read all covers of the batch.
 const reach = `SELECT * FROM change_covers WHERE batch_first = ? AND size = ? AND from_no BETWEEN ? AND ? AND to_no >= ?`
 
-func reachArgs(first ids.Serial, within batch.Run) (args []any) {
+// reaches are the arguments of reach for each size that a batch can have, and for the last.
+func reaches(first ids.Serial, within batch.Run) (args []any, n int) {
 	for size := range sizes {
+		if 1<<(size*sizeStep) >= batch.BatchMax<<sizeStep && size < sizes-1 {
+			continue
+		}
 		args = append(args, int64(first), size, within.From-1<<(size*sizeStep), within.To, within.From)
+		n++
 	}
-	return args
+	return args, n
 }
 
 // encodeRuns writes each run as the gap before it and its length less one.
@@ -400,9 +405,9 @@ func (s *Store) History(ctx context.Context, b ids.Serial, within batch.Run) ([]
 }
 
 func history(ctx context.Context, q sqldb.Querier, b ids.Serial, within batch.Run) ([]batch.Change, error) {
-	args := reachArgs(b, within)
+	args, n := reaches(b, within)
 	covers, err := sqldb.Collect(ctx, q, scanCover,
-		`SELECT `+coverColumns+` FROM (`+reach+strings.Repeat(` UNION ALL `+reach, sizes-1)+`) v JOIN changes c ON c.change_id = v.change_id`, args...)
+		`SELECT `+coverColumns+` FROM (`+reach+strings.Repeat(` UNION ALL `+reach, n-1)+`) v JOIN changes c ON c.change_id = v.change_id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
 	}
