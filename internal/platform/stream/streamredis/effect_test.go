@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -195,12 +196,15 @@ func (s *shop) check() {
 			s.Errorf("message %d of %d has %d effects", id, s.next-1, of[id])
 		}
 	}
-	for _, p := range s.two {
-		n, err := s.w.db.Do(s.Context(), s.w.db.B().Xlen().Key(p.recordsKey(p.name)).Build()).AsInt64()
-		if err != nil || n > 0 {
-			s.Errorf("the stream of %s keeps %d records, %v", p.name, n, err)
+	s.wait("the streams let go of everything", func() (bool, error) { // which comes after the logs
+		for _, p := range s.two {
+			n, err := s.w.db.Do(s.Context(), s.w.db.B().Xlen().Key(p.recordsKey(p.name)).Build()).AsInt64()
+			if err != nil || n > 0 {
+				return false, errors.Join(err, fmt.Errorf("the stream of %s keeps %d records", p.name, n))
+			}
 		}
-	}
+		return true, nil
+	})
 }
 
 func mustGroup(p *producer) stream.Group {
