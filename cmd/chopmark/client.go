@@ -34,7 +34,8 @@ type client struct {
 	key  string
 	app  *app.App // nil with --server
 
-	brand int32 // that requests are about; 0 = they do not say
+	brand int32  // that requests are about; 0 = they do not say
+	once  string // the name under which a request has one effect, however often it is sent; "" = it has none
 }
 
 func (p *placeFlags) open(ctx context.Context) (*client, error) {
@@ -85,6 +86,9 @@ func (c *client) call(ctx context.Context, method, path string, body, data any) 
 	}
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.once != "" {
+		r.Header.Set("Idempotency-Key", c.once)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

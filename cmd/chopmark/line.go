@@ -52,11 +52,13 @@ type lineOpenCmd struct {
 	Capacity  int    `placeholder:"N" help:"How many children it holds at most."`
 	Location  string `name:"biz-location" placeholder:"URI" help:"Where the event is to say that it is."`
 	ReadPoint string `name:"read-point" placeholder:"URI" help:"Where the event is to say that it was read."`
+	Once      string `name:"idempotency-key" placeholder:"NAME" help:"Of this container: repeated under it, the answer is the same one and nothing else is opened."`
 }
 
 // Run opens a container.
 func (l *lineOpenCmd) Run(ctx context.Context) error {
 	return l.with(ctx, func(c *client) error {
+		c.once = l.Once
 		var made container
 		err := c.call(ctx, http.MethodPost, "/api/v1/containers", map[string]any{
 			"brand_id": l.Brand, "kind": l.Kind, "epc": l.EPC, "gs1_company_prefix": l.Prefix, "capacity": l.Capacity, "biz_location": l.Location, "read_point": l.ReadPoint,
