@@ -1,15 +1,18 @@
 package resolve
 
 import (
+	"iter"
 	"slices"
-	"strconv"
 	"strings"
 )
 
+// Ranges are what a client prefers, each with its weight in thousandths; nil = it does not say.
+type Ranges = iter.Seq2[string, int]
+
 // Wishes are what a request says of the link that it would like.
 type Wishes struct {
-	Languages string        // Accept-Language
-	Media     string        // Accept
+	Languages Ranges        // Accept-Language
+	Media     Ranges        // Accept
 	Context   string        // ?context=
 	Country   func() string // where the caller is, "" = not known; asked only when a link wants to know
 }
@@ -74,47 +77,20 @@ func (w *Wishes) fits(l *Link) (f fit, ok bool) {
 		}
 		f.country = 1
 	}
-	if len(l.Languages) > 0 && w.Languages != "" {
+	if len(l.Languages) > 0 && w.Languages != nil {
 		f.language = languageFit(w.Languages, l.Languages)
 	}
-	if l.MediaType != "" && w.Media != "" {
+	if l.MediaType != "" && w.Media != nil {
 		f.media = mediaFit(w.Media, l.MediaType)
 	}
 	return f, true
 }
 
-// wishesMax bounds what is read of a header.
-const wishesMax = 32
-
-// ranges gives each range of an Accept header with its weight in thousandths.
-func ranges(header string, yield func(name string, weight int) bool) {
-	n := 0
-	for part := range strings.SplitSeq(header, ",") {
-		if n++; n > wishesMax {
-			return
-		}
-		name, parameters, _ := strings.Cut(part, ";")
-		weight := 1000
-		for p := range strings.SplitSeq(parameters, ";") {
-			if q, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
-				f, err := strconv.ParseFloat(q, 64)
-				if err != nil || !(f >= 0 && f <= 1) {
-					f = 0
-				}
-				weight = int(f * 1000)
-			}
-		}
-		if !yield(strings.TrimSpace(name), weight) {
-			return
-		}
-	}
-}
-
 // languageFit looks languages up as RFC 4647 does: "pt-BR" takes "pt" too, and "pt"
 // takes "pt-BR", a little less. "*" says nothing.
-func languageFit(header string, languages []string) int {
+func languageFit(wanted Ranges, languages []string) int {
 	fit := -1
-	for name, weight := range rangesOf(header) {
+	for name, weight := range wanted {
 		if name == "*" {
 			fit = max(fit, 0)
 			continue
@@ -144,10 +120,10 @@ func narrower(a, b string) bool {
 }
 
 // mediaFit: "*/*" says nothing, "text/*" a little.
-func mediaFit(header, media string) int {
+func mediaFit(wanted Ranges, media string) int {
 	fit := -1
 	kind, _, _ := strings.Cut(media, "/")
-	for name, weight := range rangesOf(header) {
+	for name, weight := range wanted {
 		switch {
 		case weight == 0:
 		case name == "*/*":
@@ -159,8 +135,4 @@ func mediaFit(header, media string) int {
 		}
 	}
 	return fit
-}
-
-func rangesOf(header string) func(yield func(string, int) bool) {
-	return func(yield func(string, int) bool) { ranges(header, yield) }
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/chopmark/chopmark/internal/codebook"
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/accept"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 )
@@ -317,25 +318,25 @@ func TestMatch(t *testing.T) {
 		want   string
 	}{
 		{"", Wishes{}, "en"},
-		{"", Wishes{Languages: "*", Media: "*/*"}, "en"},
-		{"", Wishes{Languages: "de"}, "en"},
-		{"", Wishes{Languages: "fr-CH, fr;q=0.9, en;q=0.5"}, "fr"},
-		{"", Wishes{Languages: "en, fr;q=0"}, "en"},
+		{"", Wishes{Languages: accept.Ranges("*"), Media: accept.Ranges("*/*")}, "en"},
+		{"", Wishes{Languages: accept.Ranges("de")}, "en"},
+		{"", Wishes{Languages: accept.Ranges("fr-CH, fr;q=0.9, en;q=0.5")}, "fr"},
+		{"", Wishes{Languages: accept.Ranges("en, fr;q=0")}, "en"},
 		{"gs1:pip", Wishes{}, "en"},
-		{"gs1:pip", Wishes{Languages: "en", Media: "application/json"}, "en-json"},
-		{"gs1:pip", Wishes{Languages: "en", Media: "application/*;q=0.2, text/html;q=0.1"}, "en-json"},
-		{"gs1:pip", Wishes{Languages: "fr, en;q=0.5"}, "fr"},
-		{"gs1:pip", Wishes{Languages: "en;q=0.4, fr;q=0.5"}, "fr"},
-		{"gs1:pip", Wishes{Languages: "pt"}, "pt"},
-		{"gs1:pip", Wishes{Languages: "pt-PT"}, "any"},
-		{"gs1:pip", Wishes{Languages: "de"}, "any"},
-		{"gs1:pip", Wishes{Languages: "en", Media: "image/png"}, "en"},
-		{"gs1:pip", Wishes{Languages: strings.Repeat("xx,", 100) + "fr"}, "any"},
-		{"gs1:pip", Wishes{Languages: "fr;q=x, en;q=-1, pt;q=2"}, "any"},
-		{"gs1:pip", Wishes{Context: "dscsaSaleableReturn", Languages: "fr"}, "return"},
-		{"gs1:pip", Wishes{Context: "another", Languages: "fr"}, "fr"},
-		{"gs1:pip", Wishes{Country: china, Languages: "en"}, "china"},
-		{"gs1:pip", Wishes{Country: func() string { return "" }, Languages: "zh"}, "any"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("en"), Media: accept.Ranges("application/json")}, "en-json"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("en"), Media: accept.Ranges("application/*;q=0.2, text/html;q=0.1")}, "en-json"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("fr, en;q=0.5")}, "fr"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("en;q=0.4, fr;q=0.5")}, "fr"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("pt")}, "pt"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("pt-PT")}, "any"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("de")}, "any"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("en"), Media: accept.Ranges("image/png")}, "en"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges(strings.Repeat("xx,", 100) + "fr")}, "any"},
+		{"gs1:pip", Wishes{Languages: accept.Ranges("fr;q=x, en;q=-1, pt;q=2")}, "any"},
+		{"gs1:pip", Wishes{Context: "dscsaSaleableReturn", Languages: accept.Ranges("fr")}, "return"},
+		{"gs1:pip", Wishes{Context: "another", Languages: accept.Ranges("fr")}, "fr"},
+		{"gs1:pip", Wishes{Country: china, Languages: accept.Ranges("en")}, "china"},
+		{"gs1:pip", Wishes{Country: func() string { return "" }, Languages: accept.Ranges("zh")}, "any"},
 	} {
 		if got := w.leads(rice, c.kind, c.wishes); got != c.want {
 			t.Errorf("%s %+v leads to %s, want %s", c.kind, c.wishes, got, c.want)
@@ -499,7 +500,7 @@ func BenchmarkDefault(b *testing.B) {
 	if _, err := s.Put(b.Context(), Set{Anchor: a, BrandID: 7, Links: []Link{link(DefaultLink, "x"), link("gs1:pip", "x")}}, AnyVersion); err != nil {
 		b.Fatal(err)
 	}
-	r, w := NewResolver(index, m), Wishes{Languages: "de-DE,de;q=0.9,en;q=0.8", Media: "text/html,*/*;q=0.8"}
+	r, w := NewResolver(index, m), Wishes{Languages: accept.Ranges("de-DE,de;q=0.9,en;q=0.8"), Media: accept.Ranges("text/html,*/*;q=0.8")}
 	for b.Loop() {
 		if _, err := r.Default(&a.ID, &w); err != nil {
 			b.Fatal(err)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/chopmark/chopmark/internal/gs1"
 	"github.com/chopmark/chopmark/internal/ids"
+	"github.com/chopmark/chopmark/internal/platform/accept"
 	"github.com/chopmark/chopmark/internal/platform/clock"
 	"github.com/chopmark/chopmark/internal/platform/fault"
 	"github.com/chopmark/chopmark/internal/platform/httpx"
@@ -191,11 +192,19 @@ func (h *Handler) find(r *http.Request, q *question) (resolve.Answer, error) {
 
 const linksetType = "application/linkset+json"
 
+// preferred reads a header that may be absent.
+func preferred(header string) resolve.Ranges {
+	if header == "" {
+		return nil
+	}
+	return accept.Ranges(header)
+}
+
 // read takes out what the request says beside the identifier.
 func (h *Handler) read(q *question, r *http.Request) error {
-	accept := first(r.Header["Accept"])
-	q.w = resolve.Wishes{Languages: first(r.Header["Accept-Language"]), Media: accept, Country: func() string { return h.Country(r) }}
-	q.all = strings.Contains(accept, linksetType)
+	media := first(r.Header["Accept"])
+	q.w = resolve.Wishes{Languages: preferred(first(r.Header["Accept-Language"])), Media: preferred(media), Country: func() string { return h.Country(r) }}
+	q.all = strings.Contains(media, linksetType)
 	if q.link.Query == "" {
 		return nil
 	}
@@ -334,8 +343,8 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) int {
 
 // wantsPage reports that a browser asks.
 func wantsPage(r *http.Request) bool {
-	accept := first(r.Header["Accept"])
-	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "json")
+	media := first(r.Header["Accept"])
+	return strings.Contains(media, "text/html") && !strings.Contains(media, "json")
 }
 
 func first(values []string) string {
